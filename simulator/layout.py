@@ -1,0 +1,89 @@
+"""How a model is laid out over accelerators: degrees, batch, recomputation; numbers or arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+RECOMPUTE = {"none": 0, "selective": 1, "full": 2}
+"""Codes of the recomputation modes: nothing, the attention core, every layer from its input."""
+
+SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2}
+"""Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Layout of one training step (scalars, or arrays that broadcast)."""
+
+    tp: Numeric = 1
+    """Tensor-parallel degree."""
+    pp: Numeric = 1
+    """Pipeline-parallel degree."""
+    dp: Numeric = 1
+    """Data-parallel degree."""
+    cp: Numeric = 1
+    """Context-parallel degree."""
+    ep: Numeric = 1
+    """Expert-parallel degree (inside ``dp * cp``)."""
+    etp: Numeric = 0
+    """Tensor-parallel degree of the experts; 0 means the same as ``tp``."""
+    vp: Numeric = 1
+    """Virtual pipeline stages per accelerator."""
+    micro_batch_size: Numeric = 1
+    """Sequences that one model replica takes at a time."""
+    num_microbatches: Numeric = 1
+    """Micro-batches per step and replica (gradient accumulation)."""
+    seq_length: Numeric = 4096
+    """Tokens per sequence."""
+    zero_stage: Numeric = 0
+    """0 replicates all states, 1 shards the optimizer, 2 also gradients, 3 also weights (FSDP)."""
+    shard_group: Numeric = 0
+    """Ranks over which ZeRO shards; 0 means all ``dp * cp`` (hybrid sharding uses fewer)."""
+    sequence_parallel: Numeric = 0
+    """1 where norms and residuals are sharded over the tensor-parallel group (arXiv:2205.05198)."""
+    recompute: Numeric = 0
+    """0 none, 1 selective, 2 full."""
+    flash_attention: Numeric = 1
+    """1 where attention never writes its score matrix to memory."""
+    schedule: Numeric = 1
+    """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble."""
+
+    def with_(self, **changes: Numeric) -> Layout:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def take(self, index: Any) -> Layout:
+        """Return the rows `index` of every array field (scalars stay)."""
+        picked = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Layout(**{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()})
+
+
+def n_gpus(layout: Layout) -> Numeric:
+    """Accelerators that the layout occupies. [-]"""
+    return np.asarray(layout.tp) * layout.pp * layout.dp * layout.cp
+
+
+def global_batch_size(layout: Layout) -> Numeric:
+    """Sequences per optimizer step. [sequences]"""
+    return np.asarray(layout.micro_batch_size) * layout.num_microbatches * layout.dp
+
+
+def tokens_per_step(layout: Layout) -> Numeric:
+    """Tokens per optimizer step. [tokens]"""
+    return global_batch_size(layout) * layout.seq_length
+
+
+def shard_degree(layout: Layout) -> Numeric:
+    """Ranks over which ZeRO shards the states it shards. [-]"""
+    return np.where(np.asarray(layout.shard_group) > 0, layout.shard_group, np.asarray(layout.dp) * layout.cp)
+
+
+def expert_tp(layout: Layout) -> Numeric:
+    """Tensor-parallel degree of the experts. [-]"""
+    return np.where(np.asarray(layout.etp) > 0, layout.etp, layout.tp)

@@ -1,0 +1,349 @@
+"""A decoder as numbers: its parameters and its floating-point operations.
+
+`Shape` holds the sizes of a decoder-only transformer under their Hugging Face names. Every field is a number or a
+numpy array, and all arrays broadcast against each other, so that one `Shape` is either one model or a lattice of models.
+
+The functions below are closed formulas of a `Shape`. They hold for multi-head, grouped-query and multi-head latent
+attention, for plain and gated feed-forward blocks, for dense models and mixtures of experts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a decoder-only transformer (scalars, or arrays that broadcast).
+
+    Names are those of Hugging Face's ``config.json``. Flags are 0 or 1 so that they broadcast too.
+    """
+
+    num_hidden_layers: Numeric
+    hidden_size: Numeric
+    intermediate_size: Numeric
+    num_attention_heads: Numeric
+    num_key_value_heads: Numeric
+    head_dim: Numeric
+    vocab_size: Numeric
+    gated: Numeric = 1
+    """1 for SwiGLU/GeGLU (three matrices), 0 for a plain feed-forward block (two)."""
+    tie_word_embeddings: Numeric = 0
+    learned_positions: Numeric = 0
+    """Rows of a learned position table; 0 for rotary or ALiBi."""
+    rotary: Numeric = 1
+    # mixture of experts; num_experts = 0 is a dense model
+    num_experts: Numeric = 0
+    num_experts_per_tok: Numeric = 0
+    moe_intermediate_size: Numeric = 0
+    shared_expert_intermediate_size: Numeric = 0
+    first_k_dense_replace: Numeric = 0
+    moe_layer_freq: Numeric = 1
+    """One layer in this many is a mixture of experts (after the dense first layers)."""
+    # multi-head latent attention; kv_lora_rank = 0 is ordinary attention
+    q_lora_rank: Numeric = 0
+    kv_lora_rank: Numeric = 0
+    qk_nope_head_dim: Numeric = 0
+    qk_rope_head_dim: Numeric = 0
+    v_head_dim: Numeric = 0
+    # what exact parameter counts need and nothing else does
+    attention_bias: Numeric = 0
+    attention_output_bias: Numeric = 0
+    mlp_bias: Numeric = 0
+    norm_parameters: Numeric = 1
+    """Vectors per normalisation: 1 RMSNorm, 2 LayerNorm (weight and bias), 0 non-parametric."""
+    norms_per_layer: Numeric = 2
+    final_norm: Numeric = 1
+    embedding_norm: Numeric = 0
+    qk_norm_size: Numeric = 0
+    """Parameters of the query and key normalisations in one layer."""
+    router_bias: Numeric = 0
+    shared_expert_gate: Numeric = 0
+    embedding_proj_dim: Numeric = 0
+    """Width of the embedding where it differs from the model's (OPT-350m); 0 if it does not."""
+    lm_head_bias: Numeric = 0
+    extra_parameters: Numeric = 0
+    """Parameters outside this scheme, counted one by one by the importer (multi-token-prediction blocks, say)."""
+
+    def with_(self, **changes: Numeric) -> Shape:
+        """Return a copy with some sizes changed."""
+        return replace(self, **changes)
+
+    def take(self, index: Any) -> Shape:
+        """Return the rows `index` of every array field (scalars stay)."""
+        picked = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Shape(**{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()})
+
+
+def decoder(
+    *,
+    num_hidden_layers: Numeric,
+    hidden_size: Numeric,
+    num_attention_heads: Numeric,
+    vocab_size: Numeric,
+    intermediate_size: Numeric | None = None,
+    num_key_value_heads: Numeric | None = None,
+    head_dim: Numeric | None = None,
+    **flags: Numeric,
+) -> Shape:
+    """Build a `Shape`, filling what is usually left out.
+
+    Parameters
+    ----------
+    num_hidden_layers, hidden_size, num_attention_heads, vocab_size : numeric
+        Layers, width, query heads, vocabulary. [-]
+    intermediate_size : numeric, optional
+        Width of the feed-forward block; ``4 * hidden_size`` if absent. [-]
+    num_key_value_heads : numeric, optional
+        Key and value heads; as many as query heads if absent. [-]
+    head_dim : numeric, optional
+        Width of a head; ``hidden_size / num_attention_heads`` if absent. [-]
+    **flags : numeric
+        Any other field of `Shape`.
+
+    Examples
+    --------
+    >>> gpt3 = decoder(num_hidden_layers=96, hidden_size=12288, num_attention_heads=96, vocab_size=51200,
+    ...                gated=0, tie_word_embeddings=1, learned_positions=2048)
+    >>> print(round(parameters(gpt3) / 1e9, 1))
+    174.6
+    """
+    return Shape(
+        num_hidden_layers=num_hidden_layers,
+        hidden_size=hidden_size,
+        intermediate_size=4 * hidden_size if intermediate_size is None else intermediate_size,
+        num_attention_heads=num_attention_heads,
+        num_key_value_heads=num_attention_heads if num_key_value_heads is None else num_key_value_heads,
+        head_dim=hidden_size / num_attention_heads if head_dim is None else head_dim,
+        vocab_size=vocab_size,
+        **flags,
+    )
+
+
+# --- widths ---------------------------------------------------------------------------------------------------------
+
+
+def is_latent(s: Shape) -> Numeric:
+    """Return 1 where attention is multi-head latent (DeepSeek), 0 where it is not."""
+    return np.asarray(s.kv_lora_rank) > 0
+
+
+def query_width(s: Shape) -> Numeric:
+    """Width of all queries of one token, over all heads. [elements]"""
+    latent = s.num_attention_heads * (np.asarray(s.qk_nope_head_dim) + s.qk_rope_head_dim)
+    return np.where(is_latent(s), latent, np.asarray(s.num_attention_heads) * s.head_dim)
+
+
+def key_value_width(s: Shape) -> Numeric:
+    """Width of the keys and values of one token as the attention kernel reads them. [elements]"""
+    latent = s.num_attention_heads * (np.asarray(s.qk_nope_head_dim) + s.qk_rope_head_dim + s.v_head_dim)
+    return np.where(is_latent(s), latent, 2 * np.asarray(s.num_key_value_heads) * s.head_dim)
+
+
+def value_width(s: Shape) -> Numeric:
+    """Width of attention's output before the output projection. [elements]"""
+    return np.where(
+        is_latent(s), np.asarray(s.num_attention_heads) * s.v_head_dim, np.asarray(s.num_attention_heads) * s.head_dim
+    )
+
+
+def mlp_matrices(s: Shape) -> Numeric:
+    """Matrices of one feed-forward block: 3 if gated, else 2."""
+    return 2 + np.asarray(s.gated)
+
+
+def moe_layers(s: Shape) -> Numeric:
+    """Layers whose feed-forward block is a mixture of experts."""
+    sparse = (np.asarray(s.num_hidden_layers) - s.first_k_dense_replace) // s.moe_layer_freq
+    return np.where(np.asarray(s.num_experts) > 0, sparse, 0)
+
+
+def dense_layers(s: Shape) -> Numeric:
+    """Layers whose feed-forward block is dense."""
+    return np.asarray(s.num_hidden_layers) - moe_layers(s)
+
+
+# --- parameters -----------------------------------------------------------------------------------------------------
+
+
+def attention_matrix_parameters(s: Shape) -> Numeric:
+    """Weights of one layer's attention projections, without biases and norms. [parameters]
+
+    Ordinary attention has ``h (q + kv) + v h``; latent attention (DeepSeek-V2, arXiv:2405.04434) goes through two
+    low-rank bottlenecks.
+    """
+    h = np.asarray(s.hidden_size)
+    a, q_rank, kv_rank = np.asarray(s.num_attention_heads), np.asarray(s.q_lora_rank), np.asarray(s.kv_lora_rank)
+    query = query_width(s)
+    low_rank_query = np.where(q_rank > 0, h * q_rank + q_rank * query, h * query)
+    latent = (
+        low_rank_query
+        + h * (kv_rank + s.qk_rope_head_dim)
+        + kv_rank * a * (np.asarray(s.qk_nope_head_dim) + s.v_head_dim)
+        + value_width(s) * h
+    )
+    return np.where(is_latent(s), latent, h * (query + key_value_width(s)) + value_width(s) * h)
+
+
+def dense_mlp_parameters(s: Shape) -> Numeric:
+    """Weights of one dense feed-forward block. [parameters]"""
+    return mlp_matrices(s) * np.asarray(s.hidden_size) * s.intermediate_size
+
+
+def expert_parameters(s: Shape) -> Numeric:
+    """Weights of one routed expert. [parameters]"""
+    return mlp_matrices(s) * np.asarray(s.hidden_size) * s.moe_intermediate_size
+
+
+def shared_expert_parameters(s: Shape) -> Numeric:
+    """Weights of the shared experts of one layer, with their gate. [parameters]"""
+    gate = np.asarray(s.shared_expert_gate) * s.hidden_size
+    return mlp_matrices(s) * np.asarray(s.hidden_size) * s.shared_expert_intermediate_size + gate
+
+
+def router_parameters(s: Shape) -> Numeric:
+    """Weights of one layer's router. [parameters]"""
+    return np.asarray(s.num_experts) * (np.asarray(s.hidden_size) + s.router_bias)
+
+
+def small_layer_parameters(s: Shape) -> Numeric:
+    """Biases and normalisations of one layer, as if its feed-forward block were dense. [parameters]"""
+    h, q_rank, kv_rank = np.asarray(s.hidden_size), np.asarray(s.q_lora_rank), np.asarray(s.kv_lora_rank)
+    biases = s.attention_bias * (query_width(s) + key_value_width(s)) + s.attention_output_bias * h
+    mlp_bias = np.where(
+        np.asarray(s.num_experts) > 0, 0, s.mlp_bias * ((1 + np.asarray(s.gated)) * s.intermediate_size + h)
+    )
+    norms = s.norms_per_layer * h * np.asarray(s.norm_parameters)
+    latent_norms = np.where(is_latent(s), q_rank + kv_rank, 0)
+    return biases + mlp_bias + norms + latent_norms + s.qk_norm_size
+
+
+def embedding_parameters(s: Shape) -> Numeric:
+    """Weights of the token and position tables. [parameters]"""
+    width = np.where(np.asarray(s.embedding_proj_dim) > 0, s.embedding_proj_dim, s.hidden_size)
+    projections = np.where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size) * width, 0)
+    norm = s.embedding_norm * np.asarray(s.hidden_size) * s.norm_parameters
+    return np.asarray(s.vocab_size) * width + np.asarray(s.learned_positions) * s.hidden_size + projections + norm
+
+
+def head_parameters(s: Shape) -> Numeric:
+    """Weights of the output head that are not shared with the embedding. [parameters]"""
+    untied = (1 - np.asarray(s.tie_word_embeddings)) * s.vocab_size * np.asarray(s.hidden_size)
+    return untied + s.lm_head_bias * np.asarray(s.vocab_size)
+
+
+def parameters(s: Shape) -> Numeric:
+    """Count all parameters, embeddings included. [parameters]
+
+    Examples
+    --------
+    Llama-2 7B, as published: 6,738,415,616.
+
+    >>> llama2 = decoder(num_hidden_layers=32, hidden_size=4096, intermediate_size=11008, num_attention_heads=32,
+    ...                  vocab_size=32000)
+    >>> int(parameters(llama2))
+    6738415616
+    """
+    layers = np.asarray(s.num_hidden_layers)
+    common = attention_matrix_parameters(s) + small_layer_parameters(s)
+    sparse = expert_parameters(s) * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
+    blocks = layers * common + dense_layers(s) * dense_mlp_parameters(s) + moe_layers(s) * sparse
+    final_norm = s.final_norm * np.asarray(s.hidden_size) * s.norm_parameters
+    return embedding_parameters(s) + blocks + final_norm + head_parameters(s) + s.extra_parameters
+
+
+def active_parameters(s: Shape) -> Numeric:
+    """Count the parameters that one token passes through (equal to `parameters` for dense models). [parameters]"""
+    idle = (np.asarray(s.num_experts) - s.num_experts_per_tok) * expert_parameters(s)
+    return parameters(s) - moe_layers(s) * np.where(np.asarray(s.num_experts) > 0, idle, 0)
+
+
+def non_embedding_parameters(s: Shape) -> Numeric:
+    """Count parameters without the token and position tables and without an untied head (Kaplan's N). [parameters]"""
+    return parameters(s) - embedding_parameters(s) - head_parameters(s)
+
+
+def layer_matrix_parameters(s: Shape) -> Numeric:
+    """Matmul weights that one token passes through in all layers, without embedding and head. [parameters]"""
+    per_sparse = expert_parameters(s) * s.num_experts_per_tok + shared_expert_parameters(s) + router_parameters(s)
+    attention = np.asarray(s.num_hidden_layers) * attention_matrix_parameters(s)
+    return attention + dense_layers(s) * dense_mlp_parameters(s) + moe_layers(s) * per_sparse
+
+
+# --- floating-point operations --------------------------------------------------------------------------------------
+
+CAUSAL_FACTOR = {"full": 1.0, "halved": 0.5}
+"""Share of the attention matrix that a FLOP convention counts."""
+
+
+def attention_flop_per_token(s: Shape, *, seq_length: Numeric, causal: str = "full") -> Numeric:
+    """FLOP of the attention scores and their application in one forward pass, all layers. [FLOP/token]
+
+    Per token and layer ``2 s (q + v)`` with q and v the summed head widths; half of it if the causal mask is counted.
+    """
+    per_layer = 2 * np.asarray(seq_length) * (query_width(s) + value_width(s))
+    return np.asarray(s.num_hidden_layers) * per_layer * CAUSAL_FACTOR[causal]
+
+
+def forward_flop_per_token(s: Shape, *, seq_length: Numeric, causal: str = "full", logits: bool = True) -> Numeric:
+    """FLOP of one forward pass. [FLOP/token]
+
+    Matmuls take ``2`` FLOP per weight and token; the embedding look-up takes none; softmax, norms and activations
+    are left out, as all published conventions do.
+    """
+    head = 2 * np.asarray(s.vocab_size) * s.hidden_size if logits else 0
+    return 2 * layer_matrix_parameters(s) + head + attention_flop_per_token(s, seq_length=seq_length, causal=causal)
+
+
+def model_flop_per_token(
+    s: Shape, *, seq_length: Numeric, convention: str = "megatron", trainable_share: Numeric = 1.0
+) -> Numeric:
+    """FLOP of forward and backward pass, without recomputation: the numerator of MFU. [FLOP/token]
+
+    Parameters
+    ----------
+    s : Shape
+        The model.
+    seq_length : numeric
+        Sequence length. [tokens]
+    convention : {"megatron", "palm", "maxtext", "6N"}
+        ``megatron``: matmuls and logits, attention counted whole (Korthikanti et al., arXiv:2205.05198, appendix A).
+        ``maxtext``: the same with attention halved for the causal mask (MaxText and Megatron-Bridge since 2025).
+        ``palm``: ``6 N + 12 L h s``, N without the position and token tables' look-up (arXiv:2204.02311, appendix B).
+        ``6N``: six per parameter, no attention.
+    trainable_share : numeric, optional
+        Share of weights that receive gradients (1 for full training, about 0 for adapters): the weight-gradient third
+        of the work is scaled by it. [-]
+
+    Examples
+    --------
+    >>> gpt3 = decoder(num_hidden_layers=96, hidden_size=12288, num_attention_heads=96, vocab_size=51200, gated=0,
+    ...                tie_word_embeddings=1, learned_positions=2048)
+    >>> for c in FLOP_CONVENTIONS:
+    ...     print(c, round(model_flop_per_token(gpt3, seq_length=2048, convention=c) / 1e12, 3))
+    megatron 1.076
+    maxtext 1.062
+    palm 1.076
+    6N 1.048
+    """
+    if convention == "6N":
+        return (4 + 2 * trainable_share) * active_parameters(s)
+    if convention == "palm":
+        attention = 3 * attention_flop_per_token(s, seq_length=seq_length)
+        learned = np.asarray(s.learned_positions) * s.hidden_size
+        tables = learned + np.asarray(1 - np.asarray(s.tie_word_embeddings)) * s.vocab_size * s.hidden_size
+        return (4 + 2 * trainable_share) * (active_parameters(s) - tables) + attention
+    causal = {"megatron": "full", "maxtext": "halved"}[convention]
+    attention = attention_flop_per_token(s, seq_length=seq_length, causal=causal)
+    matmul = forward_flop_per_token(s, seq_length=seq_length, causal=causal) - attention
+    return (2 + np.asarray(trainable_share)) * matmul + 3 * attention
+
+
+FLOP_CONVENTIONS = ("megatron", "maxtext", "palm", "6N")
+"""Ways of counting the FLOP of a training step that are in use."""
