@@ -1,0 +1,51 @@
+"""Scaling laws: loss and quality of a model before it is trained.
+
+`laws` holds every law under its name; `loss` evaluates one; `optimal` and its relatives answer budget questions in closed form;
+`fit` and `transfer` bring a law to the user's own runs.
+"""
+
+from __future__ import annotations
+
+from . import batch, data
+from .evaluate import loss, methods, shape_correction
+from .frontier import (
+    asymptote,
+    compute_for_loss,
+    compute_for_size,
+    compute_multiplier,
+    frontiers,
+    optimal,
+    optimal_tokens_for_size,
+    params_for_loss,
+    terms_of,
+    time_exponent,
+    time_optimal_size,
+    tokens_for_loss,
+)
+from .law import Form, Law
+from .registry import DEFAULT, get, laws
+
+__all__ = [
+    "DEFAULT",
+    "Form",
+    "Law",
+    "asymptote",
+    "batch",
+    "compute_for_loss",
+    "compute_for_size",
+    "compute_multiplier",
+    "data",
+    "frontiers",
+    "get",
+    "laws",
+    "loss",
+    "methods",
+    "optimal",
+    "optimal_tokens_for_size",
+    "params_for_loss",
+    "shape_correction",
+    "terms_of",
+    "time_exponent",
+    "time_optimal_size",
+    "tokens_for_loss",
+]

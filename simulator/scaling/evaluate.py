@@ -1,0 +1,215 @@
+"""Loss of a plan under a named law, and the laws that claim to know it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import SimulatorError, UnknownNameError
+
+from . import chinchilla, data
+from .law import Law, Numeric
+from .registry import DEFAULT, get, laws
+
+REFERENCE_ASPECT = 70.0
+"""Width over depth that a law without shape stands for: Chinchilla's own models have 51 to 102 (arXiv:2203.15556, Table A9). [-]"""
+
+REFERENCE_MLP_ATTENTION = 2.0
+"""Feed-forward over attention parameters of the same models: 8 w^2 over 4 w^2. [-]"""
+
+
+def shape_correction(
+    *,
+    shape_law: str | Law,
+    params: Numeric,
+    tokens: Numeric | None = None,
+    hidden_size: Numeric,
+    num_hidden_layers: Numeric,
+    non_embedding_params: Numeric | None = None,
+    mlp_attention_ratio: Numeric | None = None,
+) -> Numeric:
+    """Loss of a shape over the loss of a typical shape of the same size, by a law that sees shape.
+
+    Parameters
+    ----------
+    shape_law : str or Law
+        ``Gemstones2025``, ``Bian2025a``, ``Bian2025b`` or a relative.
+    params : numeric
+        Parameters. [-]
+    tokens : numeric, optional
+        Tokens; not used by ``Bian2025b``. [tokens]
+    hidden_size, num_hidden_layers : numeric
+        Width and depth. [-]
+    non_embedding_params : numeric, optional
+        Parameters without embeddings; twelve width^2 depth if absent. [-]
+    mlp_attention_ratio : numeric, optional
+        Feed-forward over attention parameters, for ``Bian2025b``. [-]
+
+    Returns
+    -------
+    numeric
+        Factor on the loss, below one for a shape better than the typical. [-]
+
+    Notes
+    -----
+    The typical shape has a width of 70 times its depth and as many parameters outside the embeddings.
+
+    Examples
+    --------
+    >>> round(float(shape_correction(shape_law="Bian2025a", params=1e9, tokens=2e10, hidden_size=2048, num_hidden_layers=16)), 4)
+    1.0069
+    """
+    law = get(shape_law)
+    if "hidden_size" not in law.inputs:
+        sees = [name for name, other in laws.items() if "hidden_size" in other.inputs]
+        raise UnknownNameError(law.name, kind="law of shape", names=sees, suggestions=sees[:3])
+    width, depth = np.asarray(hidden_size, dtype=float), np.asarray(num_hidden_layers, dtype=float)
+    inside = 12 * depth * width**2 if non_embedding_params is None else np.asarray(non_embedding_params, dtype=float)
+    typical_width = np.cbrt(REFERENCE_ASPECT * inside / 12)
+    ratio = REFERENCE_MLP_ATTENTION if mlp_attention_ratio is None else mlp_attention_ratio
+    both: dict[str, Any] = {"params": params, "tokens": tokens, "non_embedding_params": inside}
+    here = law(**both, hidden_size=width, num_hidden_layers=depth, mlp_attention_ratio=ratio)
+    typical = law(
+        **both,
+        hidden_size=typical_width,
+        num_hidden_layers=typical_width / REFERENCE_ASPECT,
+        mlp_attention_ratio=REFERENCE_MLP_ATTENTION,
+    )
+    return here / typical  # type: ignore[no-any-return]
+
+
+def loss(
+    *,
+    law: str | Law = DEFAULT,
+    params: Numeric,
+    tokens: Numeric,
+    unique_tokens: Numeric | None = None,
+    non_embedding_params: Numeric | None = None,
+    hidden_size: Numeric | None = None,
+    num_hidden_layers: Numeric | None = None,
+    mlp_attention_ratio: Numeric | None = None,
+    shape_law: str | Law | None = None,
+    **other: Any,
+) -> Numeric:
+    """Loss of a model of `params` after `tokens` tokens, under a named law.
+
+    Parameters
+    ----------
+    law : str or Law, optional
+        A key of `laws`.
+    params : numeric
+        Parameters, embeddings included. [-]
+    tokens : numeric
+        Tokens processed. [tokens]
+    unique_tokens : numeric, optional
+        Distinct tokens in the corpus; tokens beyond them are repeats and worth less. Not-a-number for unlimited. [tokens]
+    non_embedding_params : numeric, optional
+        For laws that count so; estimated from `params` by `data.non_embedding_params` if absent. [-]
+    hidden_size, num_hidden_layers, mlp_attention_ratio : numeric, optional
+        Shape, for `shape_law` and for laws that see shape. [-]
+    shape_law : str or Law, optional
+        A law of shape whose ratio multiplies the loss (see `shape_correction`).
+    **other
+        Further inputs of the law, such as ``granularity``.
+
+    Returns
+    -------
+    numeric
+        Loss in the law's own unit. [nats/token]
+
+    Notes
+    -----
+    Losses of two laws are losses on two corpora with two tokenizers: compare plans under one law, never laws on one plan.
+
+    Examples
+    --------
+    >>> round(float(loss(params=7e9, tokens=2e12)), 3)
+    2.065
+    >>> float(loss(params=7e9, tokens=2e12, unique_tokens=2e12)) == float(loss(params=7e9, tokens=2e12))
+    True
+    """
+    found = get(law)
+    if found.quantity != "loss":
+        raise SimulatorError(f"{found.name} gives {found.quantity}, not a loss")
+    n, d = params, tokens
+    unique = unique_tokens
+    if "unique_tokens" in found.inputs:
+        unique = np.asarray(tokens if unique is None else unique, dtype=float)
+        unique = np.where(np.isnan(unique), np.inf, unique)
+        if unique_tokens is None:
+            found = replace(found, form=chinchilla.CHINCHILLA, constants=found.terms)
+    elif unique is not None:
+        n, d = data.repeated(params=n, tokens=d, unique_tokens=unique, terms=found.terms)
+    inside = non_embedding_params
+    if inside is None and "non_embedding_params" in found.inputs:
+        inside = data.non_embedding_params(params=n)
+    numbers = {
+        "params": n,
+        "tokens": d,
+        "unique_tokens": unique,
+        "non_embedding_params": inside,
+        "hidden_size": hidden_size,
+        "num_hidden_layers": num_hidden_layers,
+        "compute_flop": 6 * np.asarray(n, dtype=float) * d,
+        **other,
+    }
+    value = found(**numbers)
+    if shape_law is None:
+        return value  # type: ignore[no-any-return]
+    if hidden_size is None or num_hidden_layers is None:
+        raise SimulatorError("a law of shape needs hidden_size and num_hidden_layers")
+    factor = shape_correction(
+        shape_law=shape_law,
+        params=params,
+        tokens=tokens,
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        non_embedding_params=non_embedding_params,
+        mlp_attention_ratio=mlp_attention_ratio,
+    )
+    return value * factor  # type: ignore[no-any-return]
+
+
+def methods(
+    params: Numeric | None = None, tokens: Numeric | None = None, *, check_range: bool = True, **numbers: Any
+) -> list[str]:
+    """Names of the laws of loss that apply to a point.
+
+    Parameters
+    ----------
+    params, tokens : numeric, optional
+        Size and tokens; with arrays, a law must cover every point. [-], [tokens]
+    check_range : bool, optional
+        Keep only laws whose data cover the point; otherwise every law that these inputs suffice for.
+    **numbers
+        Further inputs at hand: ``unique_tokens``, ``hidden_size``, ``num_hidden_layers`` and so on.
+
+    Returns
+    -------
+    list of str
+        Names, in the order of the registry.
+
+    Examples
+    --------
+    >>> "Besiroglu2024" in methods(1e9, 2e10)
+    True
+    >>> methods(1e13, 1e15)
+    []
+    """
+    given = {"params": params, "tokens": tokens, **numbers}
+    if params is not None:
+        given.setdefault("non_embedding_params", data.non_embedding_params(params=params))
+        if tokens is not None:
+            given.setdefault("compute_flop", 6 * np.asarray(params, dtype=float) * tokens)
+            given.setdefault("unique_tokens", tokens)
+    known = {name for name, value in given.items() if value is not None}
+    found = []
+    for name, law in laws.items():
+        if law.quantity != "loss" or not law.has_constants or not set(law.inputs) <= known:
+            continue
+        if check_range and (not law.range or not np.all(law.in_range(**given))):
+            continue
+        found.append(name)
+    return found

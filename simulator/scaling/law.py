@@ -1,0 +1,159 @@
+"""What a scaling law is: an equation, its constants, and where both came from.
+
+A *form* is an equation with letters for constants. A *law* is a form with numbers for the letters, fitted by somebody on some
+corpus with some tokenizer over some range. A law whose numbers are not public is kept as a form to fit, and says so when called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.errors import SimulatorError
+
+Numeric: TypeAlias = "float | NDArray[np.float64]"
+"""A scalar or an array of floats; every formula of this package takes either."""
+
+Array: TypeAlias = "NDArray[np.float64]"
+"""An array of floats."""
+
+Spread: TypeAlias = "float | tuple[float, float]"
+"""A standard error, or the two ends of a 95 % interval."""
+
+PRINTED = "printed"
+REFIT = "refit"
+FORM = "form"
+
+
+@dataclass(frozen=True)
+class Form:
+    """An equation whose constants have no values yet.
+
+    Parameters
+    ----------
+    name : str
+        The name by which `fit` knows it.
+    function : callable
+        A pure function of keyword numbers: the inputs and the constants.
+    inputs : tuple of str
+        Names of the inputs, each an argument of `function`.
+    parameters : tuple of str
+        Names of the constants, each an argument of `function`.
+    equation : str
+        The equation as one line of text.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    equation: str
+
+
+def _no_numbers() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Law:
+    """A form with its constants, its corpus, its range and its source.
+
+    Parameters
+    ----------
+    name : str
+        Author and year, for instance ``Besiroglu2024``.
+    form : Form
+        The equation.
+    constants : mapping
+        Value of each constant; empty for a form to fit.
+    corpus, tokenizer : str
+        What the loss was measured on. Losses of two laws with different entries here are not comparable.
+    n_convention : str
+        ``total``, ``non_embedding`` or ``none``: which parameters the law counts.
+    loss_unit : str
+        Unit of what the law returns, ``nats/token`` for most.
+    range : mapping
+        Lowest and highest value of each input in the data behind the law.
+    source : str
+        arXiv identifier or URL.
+    uncertainty : mapping
+        Standard error, or 95 % interval, of a constant where published.
+    provenance : str
+        ``printed`` (as published), ``refit`` (fitted from public data) or ``form`` (no public constants).
+    notes : str
+        What a user must know before trusting it.
+    quantity : str
+        What is returned: ``loss``, ``correction``, ``batch``, ``accuracy`` and so on.
+    terms : mapping
+        ``E A B alpha beta`` where the law is, at fixed shape, of the Chinchilla form; empty otherwise.
+    """
+
+    name: str
+    form: Form
+    constants: Mapping[str, float]
+    corpus: str
+    tokenizer: str
+    source: str
+    n_convention: str = "total"
+    loss_unit: str = "nats/token"
+    range: Mapping[str, tuple[float, float]] = field(default_factory=_no_numbers)
+    uncertainty: Mapping[str, Spread] = field(default_factory=_no_numbers)
+    provenance: str = PRINTED
+    notes: str = ""
+    quantity: str = "loss"
+    terms: Mapping[str, float] = field(default_factory=_no_numbers)
+
+    def __post_init__(self) -> None:
+        for name in ("constants", "range", "uncertainty", "terms"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return self.form.inputs
+
+    @property
+    def equation(self) -> str:
+        """The equation as one line of text."""
+        return self.form.equation
+
+    @property
+    def has_constants(self) -> bool:
+        """Whether the law can be evaluated, or must be fitted first."""
+        return self.provenance != FORM
+
+    def __call__(self, **numbers: Any) -> Any:
+        """Evaluate the law at its inputs, scalars or arrays."""
+        if not self.has_constants:
+            raise SimulatorError(
+                f"{self.name} has no public constants: fit it to your runs with "
+                f"simulator.scaling.fit(runs, law={self.name!r}); inputs {', '.join(self.inputs)}"
+            )
+        missing = [name for name in self.inputs if numbers.get(name) is None]
+        if missing:
+            raise SimulatorError(f"{self.name} needs {', '.join(missing)}")
+        return self.form.function(**{name: numbers[name] for name in self.inputs}, **self.constants)
+
+    def loss(self, **numbers: Any) -> Any:
+        """Evaluate the law; the name used for laws of the loss."""
+        return self(**numbers)
+
+    def in_range(self, **numbers: Any) -> Any:
+        """Whether each point lies inside the range of every input that the law states.
+
+        Returns
+        -------
+        bool or array of bool
+            True where all given inputs are inside.
+        """
+        inside: Any = True
+        for name, (low, high) in self.range.items():
+            if numbers.get(name) is not None:
+                value = np.asarray(numbers[name], dtype=float)
+                inside = inside & ((value >= low) & (value <= high))
+        return inside if isinstance(inside, bool) or np.ndim(inside) else bool(inside)

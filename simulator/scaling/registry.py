@@ -1,0 +1,42 @@
+"""Every law under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+from simulator.errors import UnknownNameError
+
+from . import chinchilla, data, kaplan, overtraining, shape
+from .law import Law
+
+DEFAULT = "Besiroglu2024"
+"""Law used when none is named."""
+
+
+def _by_name(groups: Iterable[Iterable[Law]]) -> dict[str, Law]:
+    return {law.name: law for law in chain.from_iterable(groups)}
+
+
+laws: dict[str, Law] = _by_name((chinchilla.LAWS, data.LAWS, overtraining.LAWS, kaplan.LAWS, shape.LAWS))
+"""Every law under its name."""
+
+
+def get(name: str | Law) -> Law:
+    """A law by name; a `Law` is returned as it is.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest names.
+
+    Examples
+    --------
+    >>> get("Hoffmann2022").constants["alpha"]
+    0.33917
+    """
+    if isinstance(name, Law):
+        return name
+    if name not in laws:
+        raise UnknownNameError(str(name), kind="scaling law", names=list(laws))
+    return laws[name]
