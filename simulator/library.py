@@ -1,0 +1,206 @@
+"""Find a specification by path, id or alias.
+
+Searched in this order, the first hit wins: the path itself, the folders of ``$TRAINSIM_PATH``,
+``~/.config/trainsim``, and what ships with the package. In each folder a kind has its own
+sub-folder, so a user's accelerator is ``~/.config/trainsim/accelerators/my-gpu.yaml``.
+
+Case and separators do not matter: `H100-SXM-80GB`, `h100 sxm 80gb` and `h100sxm80gb` are one name.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import re
+from pathlib import Path
+
+from simulator import yamlio
+from simulator.errors import SpecError, UnknownNameError
+
+# Kind, to its folder inside the package (or the repository) and the ending of its files.
+KINDS: dict[str, tuple[str, str]] = {
+    "accelerators": ("hardware_specs/accelerators", ".yaml"),
+    "clusters": ("hardware_specs/clusters", ".yaml"),
+    "prices": ("hardware_specs/prices", ".yaml"),
+    "calibrations": ("hardware_specs/calibrations", ".yaml"),
+    "models": ("scenarios/models", ".yaml"),
+    "scenarios": ("scenarios", ".yaml"),
+    "measurements": ("measurements", ".csv"),
+}
+
+SINGULAR = {
+    "accelerators": "accelerator",
+    "clusters": "cluster",
+    "prices": "price book",
+    "calibrations": "calibration",
+    "models": "model",
+    "scenarios": "scenario",
+    "measurements": "table of measurements",
+}
+
+
+def normalise(name: str) -> str:
+    """Letters and digits in lower case.
+
+    Examples
+    --------
+    >>> normalise("A100-80GB SXM")
+    'a10080gbsxm'
+    """
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def packaged_root() -> Path:
+    """Folder that holds ``hardware_specs``, ``scenarios``, ``measurements`` and ``schemas``.
+
+    Inside an installed wheel it is ``simulator/_data``; in a checkout, the repository.
+    """
+    package = Path(str(importlib.resources.files("simulator")))
+    inside = package / "_data"
+    return inside if inside.is_dir() else package.parent
+
+
+def folders(kind: str) -> list[Path]:
+    """Existing folders that are searched for a kind, in order."""
+    inside, _ = _kind(kind)
+    candidates: list[Path] = []
+    for entry in os.environ.get("TRAINSIM_PATH", "").split(os.pathsep):
+        if entry.strip():
+            root = Path(entry).expanduser()
+            candidates += [root / kind, root / inside]
+    candidates.append(_user_folder() / kind)
+    candidates.append(packaged_root() / inside)
+    return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
+
+
+def _user_folder() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    if base:
+        return Path(base) / "trainsim"
+    try:
+        return Path.home() / ".config" / "trainsim"
+    except RuntimeError:  # no home folder is known
+        return Path("trainsim")
+
+
+def _kind(kind: str) -> tuple[str, str]:
+    if kind not in KINDS:
+        raise UnknownNameError(kind, kind="kind of specification", names=KINDS)
+    return KINDS[kind]
+
+
+def files(kind: str) -> list[Path]:
+    """Every file of a kind; a file of a folder searched earlier hides later ones of the same id."""
+    _, ending = _kind(kind)
+    found: dict[str, Path] = {}
+    for folder in folders(kind):
+        for path in sorted(folder.iterdir()):
+            if path.suffix == ending and path.is_file() and not path.name.startswith("."):
+                found.setdefault(normalise(path.stem), path)
+    return list(found.values())
+
+
+def names(kind: str) -> list[str]:
+    """Ids of everything of a kind, sorted."""
+    return sorted(path.stem for path in files(kind))
+
+
+def aliases(kind: str) -> dict[str, str]:
+    """Every alias of a kind, to the id that owns it. Files that cannot be read are passed over."""
+    owners: dict[str, str] = {}
+    for path in files(kind):
+        for alias in _aliases_of(path):
+            owners.setdefault(alias, path.stem)
+    return owners
+
+
+def _aliases_of(path: Path) -> list[str]:
+    if path.suffix != ".yaml":
+        return []
+    try:
+        listed = yamlio.loads(yamlio.read_text(path), str(path)).data.get("aliases")
+    except SpecError:
+        return []
+    return [item for item in listed if isinstance(item, str)] if isinstance(listed, list) else []
+
+
+def find(kind: str, name: str, folder: Path | None = None) -> Path:
+    """The file of a kind that a name refers to.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    name : str
+        Path, id, or alias.
+    folder : Path, optional
+        Folder that relative paths start from; the working folder by default.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest names.
+    SpecError
+        If the name is a path and there is no such file.
+    """
+    _, ending = _kind(kind)
+    reference = str(name)
+    if yamlio.looks_like_path(reference) or reference.endswith(ending):
+        return _find_path(kind, reference, folder, ending)
+    wanted = normalise(reference)
+    here = files(kind)
+    for path in here:
+        if wanted and normalise(path.stem) == wanted:
+            return path
+    for path in here:
+        if wanted and _mentions(path, wanted) and wanted in map(normalise, _aliases_of(path)):
+            return path
+    raise UnknownNameError(reference, kind=SINGULAR[kind], names=_known(kind, here))
+
+
+def _find_path(kind: str, reference: str, folder: Path | None, ending: str) -> Path:
+    base = folder or Path()
+    try:
+        path = base / Path(reference).expanduser()
+        if path.is_file():
+            return path
+        plain = "/" not in reference and "\\" not in reference
+        for root in folders(kind) if plain else []:
+            if (root / reference).is_file():
+                return root / reference
+    except (OSError, ValueError, RuntimeError):
+        path = base / "unreadable"
+    yamlio.read_text(path, reference[:300])
+    return path
+
+
+def _mentions(path: Path, wanted: str) -> bool:
+    """Cheap test before parsing: the text holds the letters of the name."""
+    try:
+        return path.suffix == ".yaml" and wanted in normalise(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return False
+
+
+def _known(kind: str, here: list[Path]) -> list[str]:
+    ids = sorted(path.stem for path in here)
+    return ids + [alias for alias in aliases(kind) if alias not in ids]
+
+
+def load(kind: str, name: str, folder: Path | None = None) -> yamlio.Document:
+    """Read a specification and everything it extends, as plain data with positions."""
+    path = find(kind, name, folder)
+    return yamlio.load(path, resolve=resolver(kind), name=shown(path))
+
+
+def resolver(kind: str) -> yamlio.Resolve:
+    """How `extends` finds its file when it names an id of this kind."""
+    return lambda reference, folder: find(kind, reference, folder)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it is clear: relative to the working folder where it lies below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except (ValueError, OSError, RuntimeError):
+        return str(path)

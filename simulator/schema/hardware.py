@@ -1,0 +1,61 @@
+"""What the run is executed on, and what that costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag, model_validator
+
+from simulator.schema.accelerator import Accelerator
+from simulator.schema.base import BytesPerSecond, Named, Price, Rent, Spec, Whole
+from simulator.schema.cluster import Cluster
+from simulator.schema.price import PriceChoice
+
+
+def _price_form(value: Any) -> str:
+    if isinstance(value, PriceChoice) or isinstance(value, dict) and "usd" not in value:
+        return "choice"
+    return "price"
+
+
+class Hardware(Spec):
+    """Accelerators of one kind, in one cluster, at one price."""
+
+    accelerator: Annotated[Accelerator, Named("accelerators")]
+    """Id, path, or the fields of an accelerator inline."""
+    n_gpus: Whole | None = None
+    """Accelerators; the planner chooses where the scenario lets it."""
+    cluster: Annotated[Cluster, Named("clusters")] | None = None
+    """Id, path, or the fields of a cluster inline."""
+    accelerators_per_node: Whole | None = None
+    """Accelerators in one node; the cluster's, or the accelerator's usual, if absent."""
+    network_bandwidth: BytesPerSecond | None = None
+    """Scale-out bandwidth of one accelerator in one direction; replaces the cluster's."""
+    price: (
+        Annotated[
+            Annotated[Price, Tag("price")] | Annotated[PriceChoice, Tag("choice")], Discriminator(_price_form)
+        ]
+        | None
+    ) = None
+    """Such as ``$2.99/GPU-h``, or ``{provider: ..., terms: ...}`` from the shipped price books."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count(cls, value: Any) -> Any:
+        """`h100-sxm-80gb:64` is 64 of them, as schedulers write it."""
+        if isinstance(value, str):
+            name, _, count = value.partition(":")
+            return {"accelerator": name, "n_gpus": int(count) if count.isdecimal() and len(count) < 9 else 1}
+        return value
+
+    @property
+    def node_size(self) -> int:
+        """Accelerators in one node. [-]"""
+        if self.accelerators_per_node is not None:
+            return self.accelerators_per_node
+        return self.cluster.accelerators_per_node if self.cluster is not None else 8
+
+    @property
+    def written_usd_per_gpu_hour(self) -> float | None:
+        """The rent that the scenario states itself, if it does. [USD/h]"""
+        return self.price.usd_per_gpu_hour(self.node_size) if isinstance(self.price, Rent) else None

@@ -1,0 +1,159 @@
+"""From a name or a file to a validated specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from simulator import library, yamlio
+from simulator.errors import Problem, SpecError, UnknownNameError
+from simulator.schema.accelerator import Accelerator
+from simulator.schema.base import WRITTEN, Spec
+from simulator.schema.cluster import Cluster
+from simulator.schema.model import Model
+from simulator.schema.price import PriceBook
+from simulator.schema.problems import translate
+from simulator.schema.scenario import Scenario
+from simulator.yamlio import Document
+
+S = TypeVar("S", bound=Spec)
+
+CLASSES: dict[str, type[Spec]] = {
+    "accelerators": Accelerator,
+    "clusters": Cluster,
+    "prices": PriceBook,
+    "models": Model,
+    "scenarios": Scenario,
+}
+
+
+def validate(cls: type[S], document: Document, folder: Path | None = None) -> S:
+    """A document as a specification; every mistake is reported in one `SpecError`."""
+    try:
+        return cls.__pydantic_validator__.validate_python(  # type: ignore[no-any-return]
+            document.data, context={**WRITTEN, "folder": folder}
+        )
+    except ValidationError as error:
+        raise SpecError(translate(cls, error, document)) from None
+
+
+def load_spec(kind: str, name: str, *, folder: Path | None = None) -> Any:
+    """A specification of a kind by id, alias or path."""
+    if kind == "models" and name.endswith(".json"):
+        from simulator.importers import huggingface
+
+        path = library.find(kind, name, folder)
+        return Model.from_sizes(huggingface.read_config(path), name=path.parent.name or path.stem)
+    path = library.find(kind, name, folder)
+    document = yamlio.load(path, resolve=library.resolver(kind), name=library.shown(path))
+    return _with_id(kind, document, path)
+
+
+def _with_id(kind: str, document: Document, path: Path) -> Any:
+    cls = CLASSES[kind]
+    if "id" in cls.model_fields:
+        stem = path.stem.lower()
+        if document.data.setdefault("id", stem) != stem:
+            raise SpecError(
+                document.problem(("id",), f"differs from the file name {path.name}", f"write id: {stem}")
+            )
+    return validate(cls, document, path.parent)
+
+
+def extended(kind: str, data: Mapping[str, Any], *, folder: Path | None = None) -> Any:
+    """An inline mapping that starts from a named specification (``extends``)."""
+    reference = data["extends"]
+    if not isinstance(reference, str):
+        raise SpecError("extends: expected the id or the path of another file")
+    if kind == "models" and reference.endswith(".json"):
+        below = load_spec(kind, reference, folder=folder).model_dump(exclude_unset=True)
+    else:
+        below = library.load(kind, reference, folder).data
+    kept = {key: value for key, value in below.items() if key not in yamlio.OWN_KEYS}
+    own = {key: value for key, value in data.items() if key != "extends"}
+    merged = yamlio.merge_data(kept, own)
+    if "name" in CLASSES[kind].model_fields and "name" not in own:
+        merged["name"] = f"{reference}, changed"
+    return merged
+
+
+def load_accelerator(name: str) -> Accelerator:
+    """An accelerator by id, alias or path.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest names.
+    SpecError
+        If its file is wrong.
+    """
+    result: Accelerator = load_spec("accelerators", name)
+    return result
+
+
+def load_cluster(name: str) -> Cluster:
+    """A cluster by id, alias or path."""
+    result: Cluster = load_spec("clusters", name)
+    return result
+
+
+def load_model(name: str) -> Model:
+    """A model by id, alias, path, or path of a Hugging Face ``config.json``."""
+    result: Model = load_spec("models", name)
+    return result
+
+
+def load_price_book(name: str) -> PriceBook:
+    """The prices of a provider."""
+    result: PriceBook = load_spec("prices", name)
+    return result
+
+
+def load_scenario(
+    source: str | Path | Mapping[str, Any],
+    set: Sequence[str] = (),  # noqa: A002 - named as on the command line
+    scenario: str | None = None,
+) -> Scenario:
+    """Read a scenario.
+
+    Parameters
+    ----------
+    source : str, Path or mapping
+        A file, the id of a shipped scenario, or the fields themselves. In a mapping, as in a file,
+        quantities may be text with a unit; there, bare numbers are SI.
+    set : sequence of str, optional
+        Changes such as ``training.tokens=15T``, applied last.
+    scenario : str, optional
+        Name of a variant that the file declares under ``scenarios:``.
+
+    Returns
+    -------
+    Scenario
+        Frozen and checked.
+    """
+    document, folder = open_scenario(source)
+    if scenario is not None:
+        document = yamlio.choose_scenario(document, scenario)
+    document = yamlio.apply_settings(document, set)
+    if isinstance(source, Mapping) and not set:
+        return Scenario.model_validate(document.data)
+    return validate(Scenario, document, folder)
+
+
+def open_scenario(source: str | Path | Mapping[str, Any]) -> tuple[Document, Path | None]:
+    """The data of a scenario before validation, and the folder its paths start from."""
+    if isinstance(source, Mapping):
+        return Document(data=dict(source), file=""), None
+    name = str(source)
+    try:
+        path = library.find("scenarios", name)
+    except UnknownNameError as error:
+        if Path(name).suffix or Path(name).exists():
+            yamlio.read_text(Path(name))
+        raise SpecError(Problem("no such file or shipped scenario", file=name[:200], hint=error.hint)) from None
+    document = yamlio.load(path, resolve=library.resolver("scenarios"), name=library.shown(path))
+    document.data.setdefault("name", path.stem)
+    return document, path.parent

@@ -1,0 +1,36 @@
+"""How the work is laid over the devices."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from simulator.schema.base import Flag, Spec, Whole
+
+Schedule = Literal["1f1b", "interleaved", "gpipe", "zero_bubble"]
+
+
+class Parallelism(Spec):
+    """Degrees of parallelism. A degree written here is pinned; the planner chooses the others."""
+
+    tp: Whole | None = None
+    """Tensor parallel."""
+    pp: Whole | None = None
+    """Pipeline parallel."""
+    dp: Whole | None = None
+    """Data parallel; what is left of the devices if absent."""
+    cp: Whole | None = None
+    """Context parallel."""
+    ep: Whole | None = None
+    """Expert parallel; lies inside the data-parallel dimension."""
+    vp: Whole | None = None
+    """Virtual pipeline stages per device."""
+    etp: Whole | None = None
+    """Tensor parallel inside experts."""
+    zero_stage: Annotated[int, Field(ge=0, le=3, strict=True)] | None = None
+    """State sharded over data parallel: 1 optimizer, 2 and gradients, 3 and weights (FSDP)."""
+    sequence_parallel: Flag | None = None
+    """Norms and dropout split over the tensor-parallel group."""
+    schedule: Schedule | None = None
+    """Pipeline schedule."""

@@ -1,0 +1,198 @@
+"""From pydantic's errors to ours: a position, a reason in plain words, and what to write."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from simulator.errors import Problem, nearest
+from simulator.schema.synonyms import FIELDS, VALUES
+from simulator.yamlio import Document, Path_
+
+# Fields that belong to another block are looked for here, block by block.
+_BLOCKS = ("training", "parallelism", "hardware", "model", "budget", "growth", "search", "inference")
+
+
+def translate(cls: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
+    """Every mistake in a validation error, at its place in the document, in reading order."""
+    found: dict[tuple[Path_, str], Problem] = {}
+    taken: dict[Path_, int] = {}
+    for item in error.errors(include_url=False):
+        raw = tuple(item["loc"])
+        path = data_path(document.data, raw)
+        for problem in _problems(cls, item, raw, path, document):
+            key = (path, problem.reason)
+            # Members of a union complain one by one about one value: keep the first.
+            union = any(part not in path for part in raw) and item["type"] not in ("missing", "extra_forbidden")
+            if key in found or union and path in taken:
+                continue
+            found[key] = problem
+            taken[path] = 1
+    order = {name: index for index, name in enumerate(document.lines)}
+    return sorted(found.values(), key=lambda p: (order.get(p.file or "", -1), p.line or 0, p.column or 0))
+
+
+def data_path(data: Any, loc: tuple[int | str, ...]) -> Path_:
+    """pydantic's location without the parts that name union members or lists of one.
+
+    Examples
+    --------
+    >>> data_path({"hardware": {"n_gpus": "x"}}, ("hardware", 0, "n_gpus"))
+    ('hardware', 'n_gpus')
+    """
+    path: list[int | str] = []
+    at = data
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(at, dict) and part in at:
+            path.append(part)
+            at = at[part]
+        elif isinstance(at, (list, tuple)) and isinstance(part, int) and part < len(at):
+            path.append(part)
+            at = at[part]
+        elif last and isinstance(at, dict) and isinstance(part, str) and part.isidentifier():
+            path.append(part)
+    return tuple(path)
+
+
+def _problems(
+    cls: type[BaseModel], item: Any, raw: tuple[int | str, ...], path: Path_, document: Document
+) -> list[Problem]:
+    kind, context = item["type"], item.get("ctx", {})
+    if kind == "nested":
+        return list(context["problems"])
+    if kind == "spec":
+        return [document.problem(data_path(document.data, raw + context["at"]) or path, context["reason"], context["hint"])]
+    if kind == "specs":
+        return [
+            document.problem(_deepest(document.data, (*path, *at)), reason, hint, at_key=True)
+            for at, reason, hint in context["found"]
+        ]
+    if kind == "extra_forbidden":
+        reason, hint = _unknown(cls, raw)
+        return [document.problem(path, reason, hint, at_key=True)]
+    if kind == "missing":
+        return [document.problem(path, "is missing", _example(cls, raw), at_key=True)]
+    return [document.problem(path, *_plain(item, path))]
+
+
+def _deepest(data: Any, path: Path_) -> Path_:
+    """The path with indexes into lists of one removed."""
+    return data_path(data, path)
+
+
+def _unknown(cls: type[BaseModel], raw: tuple[int | str, ...]) -> tuple[str, str]:
+    """An unknown field: a foreign spelling, a field of another block, or a typing mistake."""
+    key = str(raw[-1])
+    known = list(fields_at(cls, raw[:-1]))
+    reason = "unknown field"
+    ours = FIELDS.get(key) or FIELDS.get(key.lower().replace("-", "_"))
+    if ours and ours in known:
+        return reason, f"`{key}` is called `{ours}` here"
+    block = _block_of(cls, ours or key, raw)
+    if block:
+        called = f"`{key}` is called `{ours}` here, and" if ours and ours != key else f"`{key}`"
+        return reason, f"{called} belongs under `{block}`"
+    near = nearest(key, known, count=1)
+    if near:
+        return reason, f"did you mean {near[0]}?"
+    return reason, "fields here: " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+
+
+def _block_of(cls: type[BaseModel], key: str, raw: tuple[int | str, ...]) -> str:
+    for block in _BLOCKS:
+        if block in cls.model_fields and block not in raw[:-1] and key in fields_at(cls, (block,)):
+            return block
+    return ""
+
+
+def fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any]:
+    """Fields that may be written at a location of a specification."""
+    models: list[type[BaseModel]] = [cls]
+    for part in loc:
+        below: list[type[BaseModel]] = []
+        for model in models:
+            if part in model.model_fields:
+                below += _models_in(model.model_fields[str(part)].annotation)
+        models = below or models
+    return {name: field for model in models for name, field in model.model_fields.items()}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]
+
+
+def _example(cls: type[BaseModel], raw: tuple[int | str, ...]) -> str:
+    field = fields_at(cls, raw[:-1]).get(str(raw[-1]))
+    if field is None:
+        return f"add {raw[-1]}:" if raw else ""
+    for mark in field.metadata:
+        examples = getattr(getattr(mark, "dimension", None), "examples", ())
+        if examples:
+            return f"add {raw[-1]}: {examples[0]}"
+    description = (field.description or "").split("\n")[0].rstrip(".")
+    return f"add `{raw[-1]}:` ({description[:1].lower()}{description[1:]})" if description else f"add {raw[-1]}:"
+
+
+def _plain(item: Any, path: Path_) -> tuple[str, str]:
+    """Reason and hint for pydantic's own error types."""
+    kind, context, value = item["type"], item.get("ctx", {}), item.get("input")
+    shown = _shown(value)
+    if kind in ("literal_error", "enum"):
+        allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        return f"{shown} is not one of {', '.join(allowed)}", _value_hint(path, value, allowed)
+    if kind in ("int_type", "int_from_float", "int_parsing"):
+        return f"{shown} is not a whole number", ""
+    if kind in ("bool_type", "bool_parsing"):
+        return f"{shown} is not true or false", ""
+    if kind == "string_type":
+        return f"{shown} is not text", f"write \"{value}\"" if isinstance(value, (int, float)) else ""
+    if kind.startswith(("model_type", "model_attributes", "dict_type", "mapping_type")):
+        return f"{shown} where fields were expected", "write `key: value` lines below it"
+    if kind in ("tuple_type", "list_type"):
+        return f"{shown} where a list was expected", "write [a, b]"
+    if kind.startswith("date"):
+        return f"{shown} is not a date", "write it as 2026-11-21"
+    bounds = {
+        "greater_than": "greater than {gt:g}",
+        "greater_than_equal": "at least {ge:g}",
+        "less_than": "less than {lt:g}",
+        "less_than_equal": "at most {le:g}",
+    }
+    if kind in bounds:
+        return f"{shown} is out of range", "it must be " + bounds[kind].format(**context)
+    if kind == "string_pattern_mismatch" and path and path[-1] == "id":
+        return f"{shown} is not an id", "lower-case letters, digits, dots and dashes"
+    message = str(item.get("msg", "is not valid"))
+    return (message[:1].lower() + message[1:])[:300], f"found {shown}" if value is not None else ""
+
+
+def _value_hint(path: Path_, value: Any, allowed: list[str]) -> str:
+    text = str(value)[:100]
+    field = next((str(part) for part in reversed(path) if isinstance(part, str)), "")
+    foreign = {key.lower(): ours for key, ours in VALUES.get(field, {}).items()}
+    if text.lower() in foreign:
+        return f"`{text}` is called `{foreign[text.lower()]}` here"
+    if value is True and "both" in allowed or value is None or isinstance(value, (dict, list)):
+        return ""
+    near = nearest(text, allowed, count=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return f"{value:.15g}" if abs(value) < 1e300 else "a huge number"
+    text = "".join(c if c.isprintable() else "?" for c in str(value)[:61])
+    return f"'{text[:60]}...'" if len(text) > 60 else f"'{text}'"

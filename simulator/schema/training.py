@@ -1,0 +1,70 @@
+"""How a model is trained: tokens, batch, precision, optimizer, recompute."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from simulator.schema.accelerator import Precision
+from simulator.schema.base import Count, Flag, Spec, Tokens, Whole, fail_all
+
+Optimizer = Literal["adamw", "adamw_8bit", "adafactor", "muon", "sgd"]
+Recompute = Literal["none", "selective", "full"]
+
+
+class Training(Spec):
+    """The run. What is left out, the planner may choose; batch names are Megatron's."""
+
+    tokens: Tokens | None = None
+    """Tokens to train on."""
+    steps: Count | None = None
+    """Optimizer steps; an alternative to `tokens`."""
+    seq_length: Whole = 4096
+    """Tokens in one sequence."""
+    global_batch_size: Whole | None = None
+    """Sequences per optimizer step."""
+    global_batch_tokens: Tokens | None = None
+    """Tokens per optimizer step; an alternative to `global_batch_size`."""
+    micro_batch_size: Whole | None = None
+    """Sequences per device and forward pass."""
+    precision: Precision = "bf16"
+    """Number format of the matrix multiplications."""
+    optimizer: Optimizer = "adamw"
+    """Optimizer."""
+    recompute: Recompute | None = None
+    """Activations computed again in the backward pass."""
+    flash_attention: Flag = True
+    """Attention never writes its scores to memory."""
+    compile: Flag | None = None
+    """A graph compiler fuses the small operations; the framework's usual if absent."""
+    unique_tokens: Tokens | None = None
+    """Distinct tokens available; more training than this repeats data."""
+    trainable: Literal["full", "lora"] = "full"
+    """Which weights are trained."""
+    lora_rank: Whole | None = None
+    """Rank of the adapters, with ``trainable: lora``."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Training:
+        found: list[tuple[tuple[str | int, ...], str, str]] = []
+        if self.tokens is not None and self.steps is not None:
+            found.append((("steps",), "tokens and steps are both given", "write one of them"))
+        if self.global_batch_size is not None and self.global_batch_tokens is not None:
+            reason = "global_batch_size and global_batch_tokens are both given"
+            found.append((("global_batch_tokens",), reason, "write one of them"))
+        if self.global_batch_tokens is not None and self.global_batch_tokens < self.seq_length:
+            reason = f"fewer tokens than one sequence of {self.seq_length}"
+            found.append((("global_batch_tokens",), reason, "it counts tokens, global_batch_size sequences"))
+        if self.lora_rank is not None and self.trainable != "lora":
+            found.append((("lora_rank",), "lora_rank without `trainable: lora`", ""))
+        if found:
+            raise fail_all(found)
+        return self
+
+    @property
+    def batch_sequences(self) -> float | None:
+        """Sequences per optimizer step, if pinned. [sequences]"""
+        if self.global_batch_tokens is not None:
+            return max(1.0, float(round(self.global_batch_tokens / self.seq_length)))
+        return None if self.global_batch_size is None else float(self.global_batch_size)
