@@ -43,7 +43,7 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     for candidate in dict.fromkeys(names):
         other = _plain(candidate)
         ratio = difflib.SequenceMatcher(None, plain, other).ratio()
-        if len(plain) >= 2 and (other.startswith(plain) or plain.startswith(other) and len(other) > 2):
+        if len(plain) >= 2 and (other.startswith(plain) or (plain.startswith(other) and len(other) > 2)):
             ratio = max(ratio, 0.8) + 0.1
         if ratio >= 0.6:
             scored.append((-ratio, candidate))

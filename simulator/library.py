@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from simulator import yamlio
-from simulator.errors import SpecError, UnknownNameError
+from simulator.errors import SpecError, UnknownNameError, nearest
 
 # Kind, to its folder inside the package (or the repository) and the ending of its files.
 KINDS: dict[str, tuple[str, str]] = {
@@ -146,7 +146,7 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     _, ending = _kind(kind)
     reference = str(name)
     if yamlio.looks_like_path(reference) or reference.endswith(ending):
-        return _find_path(kind, reference, folder, ending)
+        return _find_path(kind, reference, folder)
     wanted = normalise(reference)
     here = files(kind)
     for path in here:
@@ -155,10 +155,10 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     for path in here:
         if wanted and _mentions(path, wanted) and wanted in map(normalise, _aliases_of(path)):
             return path
-    raise UnknownNameError(reference, kind=SINGULAR[kind], names=_known(kind, here))
+    raise _unknown(kind, reference, here)
 
 
-def _find_path(kind: str, reference: str, folder: Path | None, ending: str) -> Path:
+def _find_path(kind: str, reference: str, folder: Path | None) -> Path:
     base = folder or Path()
     try:
         path = base / Path(reference).expanduser()
@@ -177,14 +177,19 @@ def _find_path(kind: str, reference: str, folder: Path | None, ending: str) -> P
 def _mentions(path: Path, wanted: str) -> bool:
     """Cheap test before parsing: the text holds the letters of the name."""
     try:
-        return path.suffix == ".yaml" and wanted in normalise(path.read_text(encoding="utf-8", errors="replace"))
+        return path.suffix == ".yaml" and wanted in normalise(
+            path.read_text(encoding="utf-8", errors="replace")
+        )
     except OSError:
         return False
 
 
-def _known(kind: str, here: list[Path]) -> list[str]:
+def _unknown(kind: str, name: str, here: list[Path]) -> UnknownNameError:
+    """Suggest ids, also where what was typed resembles an alias."""
     ids = sorted(path.stem for path in here)
-    return ids + [alias for alias in aliases(kind) if alias not in ids]
+    owners = {**aliases(kind), **{each: each for each in ids}}
+    near = list(dict.fromkeys(owners[each] for each in nearest(name, owners, count=12)))
+    return UnknownNameError(name, kind=SINGULAR[kind], names=ids, suggestions=near[:3])
 
 
 def load(kind: str, name: str, folder: Path | None = None) -> yamlio.Document:

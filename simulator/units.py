@@ -320,7 +320,9 @@ def _wrong_unit(value: object, number: str, unit: str, target: Dimension) -> Qua
         return QuantityError(f"{_shown(value)}: months differ in length", "write days or weeks")
     for other in DIMENSIONS.values():
         if other.name != target.name and unit and unit in other.units and other.money == target.money:
-            return QuantityError(f"{_shown(value)} is in {other.name}, expected {target.name}", _write(target))
+            return QuantityError(
+                f"{_shown(value)} is in {other.name}, expected {target.name}", _write(target)
+            )
     for known in target.units:
         if known.lower() == unit.lower():
             return QuantityError(f"unknown unit '{unit[:40]}'", f"write {number} {known}".replace(" /", "/"))

@@ -148,7 +148,9 @@ def read_text(path: Path, name: str | None = None) -> str:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise SpecError(
-                Problem(f"has {size / 1e6:.1f} MB; a specification has at most {MAX_BYTES / 1e6:g} MB", file=shown)
+                Problem(
+                    f"has {size / 1e6:.1f} MB; a specification has at most {MAX_BYTES / 1e6:g} MB", file=shown
+                )
             )
         raw = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -158,7 +160,9 @@ def read_text(path: Path, name: str | None = None) -> str:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise SpecError(Problem("is not text: it holds bytes that are not UTF-8", file=shown, line=line)) from None
+        raise SpecError(
+            Problem("is not text: it holds bytes that are not UTF-8", file=shown, line=line)
+        ) from None
     if "\0" in text:
         raise SpecError(Problem("is not text: it holds a NUL byte", file=shown))
     return text
@@ -176,7 +180,7 @@ def _neighbour(path: Path) -> str:
 
 
 def loads(text: str, name: str = "<text>") -> Document:
-    """Parse one YAML document whose top level is a mapping.
+    r"""Parse one YAML document whose top level is a mapping.
 
     Examples
     --------
@@ -217,7 +221,7 @@ def _syntax(document: Document, error: yaml.MarkedYAMLError) -> Problem:
     text = ""
     if mark is not None and 0 <= mark.line < len(document.lines[document.file]):
         text = document.lines[document.file][mark.line]
-    if "\t" in text[: len(text) - len(text.lstrip())] or "token" in reason and "\t" in text:
+    if "\t" in text[: len(text) - len(text.lstrip())] or ("token" in reason and "\t" in text):
         hint = "YAML indents with spaces, not tabs"
     elif "mapping values are not allowed" in reason:
         hint = "put a value that holds ': ' in quotes, or check the indentation"
@@ -265,7 +269,9 @@ class _Builder:
             if self.documents > 1:
                 self._stop(event, "a second document starts here; one file holds one")
         elif isinstance(event, yaml.AliasEvent):
-            self._stop(event, f"aliases (*{event.anchor}) are not used here; write the value again or use extends")
+            self._stop(
+                event, f"aliases (*{event.anchor}) are not used here; write the value again or use extends"
+            )
         elif isinstance(event, yaml.ScalarEvent):
             self._check(event)
             plain = event.style in (None, "") and (event.implicit[0] or event.tag is None)
@@ -285,7 +291,9 @@ class _Builder:
         if self.nodes > MAX_NODES:
             self._stop(event, f"more than {MAX_NODES} values in one file")
         if event.anchor is not None:
-            self._stop(event, f"anchors (&{event.anchor}) are not used here; write the value again or use extends")
+            self._stop(
+                event, f"anchors (&{event.anchor}) are not used here; write the value again or use extends"
+            )
         if event.tag is not None and event.tag != "!":
             self._problem(event, f"tags ({event.tag}) are not used here", "write the plain value")
 
@@ -388,7 +396,9 @@ def _load(path: Path, resolve: Resolve | None, name: str | None, above: tuple[Pa
         missing = len(error.problems) == 1 and error.problems[0].reason == "no such file"
         if missing:
             hint = error.problems[0].hint
-            raise SpecError(document.problem(("extends",), f"no such file: {reference[:200]}", hint)) from None
+            raise SpecError(
+                document.problem(("extends",), f"no such file: {reference[:200]}", hint)
+            ) from None
         raise
     return merge(parent, document)
 
@@ -496,7 +506,9 @@ def put(document: Document, key: str, value: Any, *, source: Path_ | None = None
     parts = tuple(part for part in key.split(".") if part)
     mark = _source_mark(document, source, key)
     if not parts or len(parts) > MAX_DEPTH:
-        raise SpecError(document.problem_at(mark, "expected a dotted key such as training.tokens", path=key[:80]))
+        raise SpecError(
+            document.problem_at(mark, "expected a dotted key such as training.tokens", path=key[:80])
+        )
     data = plain(document.data)
     keys, values = dict(document.keys), dict(document.values)
     at: Any = data
@@ -505,7 +517,9 @@ def put(document: Document, key: str, value: Any, *, source: Path_ | None = None
         at, path = _only(at, part, path)
         step = _step(at, part)
         if step is None:
-            raise SpecError(document.problem_at(mark, f"nothing can be set under {dotted(path)}", path=key[:80]))
+            raise SpecError(
+                document.problem_at(mark, f"nothing can be set under {dotted(path)}", path=key[:80])
+            )
         path = (*path, step)
         below = at.get(step) if isinstance(at, dict) else at[int(step)]
         if isinstance(below, str):

@@ -166,7 +166,9 @@ class Accelerator(Spec):
     @model_validator(mode="after")
     def _usable(self) -> Accelerator:
         if self.memory_usable is not None and self.memory_usable > 1.1 * self.memory:
-            raise fail("more usable than nominal memory", "memory_usable is at most memory", at=("memory_usable",))
+            raise fail(
+                "more usable than nominal memory", "memory_usable is at most memory", at=("memory_usable",)
+            )
         return self
 
     @property

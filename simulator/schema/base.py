@@ -130,7 +130,9 @@ Whole = Annotated[int, Field(gt=0, lt=10**9, strict=True)]
 WholeOrZero = Annotated[int, Field(ge=0, lt=10**9, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, min_length=1, max_length=10_000)]
-Identifier = Annotated[str, Field(strict=True, min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+Identifier = Annotated[
+    str, Field(strict=True, min_length=1, max_length=100, pattern=r"^[a-z0-9][a-z0-9._-]*$")
+]
 
 
 class Named:

@@ -28,5 +28,3 @@ class Inference(Spec):
 
     tokens: Tokens
     """Tokens that the model serves in its life."""
-
-

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simulator.schema.base import Named, Spec, Tokens, Whole
+from simulator.schema.base import Named, Spec, Tokens
 from simulator.schema.model import Model
 
 Kappa = Literal["pessimistic", "central", "optimistic"]

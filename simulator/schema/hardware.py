@@ -13,7 +13,7 @@ from simulator.schema.price import PriceChoice
 
 
 def _price_form(value: Any) -> str:
-    if isinstance(value, PriceChoice) or isinstance(value, dict) and "usd" not in value:
+    if isinstance(value, PriceChoice) or (isinstance(value, dict) and "usd" not in value):
         return "choice"
     return "price"
 

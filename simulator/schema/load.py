@@ -153,7 +153,9 @@ def open_scenario(source: str | Path | Mapping[str, Any]) -> tuple[Document, Pat
     except UnknownNameError as error:
         if Path(name).suffix or Path(name).exists():
             yamlio.read_text(Path(name))
-        raise SpecError(Problem("no such file or shipped scenario", file=name[:200], hint=error.hint)) from None
+        raise SpecError(
+            Problem("no such file or shipped scenario", file=name[:200], hint=error.hint)
+        ) from None
     document = yamlio.load(path, resolve=library.resolver("scenarios"), name=library.shown(path))
     document.data.setdefault("name", path.stem)
     return document, path.parent

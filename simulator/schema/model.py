@@ -98,7 +98,9 @@ class Model(Spec):
             reason = f"{self.num_experts_per_tok} of {self.num_experts} experts per token"
             found.append((("num_experts_per_tok",), reason, "write a number from 1 to num_experts"))
         if not self.num_experts and (self.num_experts_per_tok or self.moe_intermediate_size):
-            found.append((("num_experts",), "the model has expert fields but no experts", "write num_experts"))
+            found.append(
+                (("num_experts",), "the model has expert fields but no experts", "write num_experts")
+            )
         if self.first_k_dense_replace > self.num_hidden_layers:
             found.append((("first_k_dense_replace",), "more dense layers than layers", ""))
         if self.position_embedding == "learned" and self.max_position_embeddings is None:
@@ -129,7 +131,9 @@ class Model(Spec):
         heads = self.num_attention_heads
         width = self.intermediate_size
         if width is None:
-            width = 4 * self.hidden_size if not self.gated else 256 * math.ceil(8 * self.hidden_size / 3 / 256)
+            width = (
+                4 * self.hidden_size if not self.gated else 256 * math.ceil(8 * self.hidden_size / 3 / 256)
+            )
         latent = self.qk_nope_head_dim + self.qk_rope_head_dim
         expert = (self.moe_intermediate_size or width) if self.num_experts else 0
         learned = self.max_position_embeddings if self.position_embedding == "learned" else 0
@@ -158,7 +162,7 @@ class Model(Spec):
     @classmethod
     def from_sizes(cls, sizes: Mapping[str, int], **names: Any) -> Model:
         """A model from the fields of `simulator.transformer.Shape`, as importers return them."""
-        own = {name: sizes[name] for name in cls.model_fields if name in sizes}
+        own: dict[str, Any] = {name: sizes[name] for name in cls.model_fields if name in sizes}
         for flag in ("tie_word_embeddings", "attention_bias", "mlp_bias"):
             own[flag] = bool(sizes.get(flag, 0))
         own["moe_intermediate_size"] = sizes.get("moe_intermediate_size") or None

@@ -25,8 +25,11 @@ def translate(cls: type[BaseModel], error: ValidationError, document: Document) 
         for problem in _problems(cls, item, raw, path, document):
             key = (path, problem.reason)
             # Members of a union complain one by one about one value: keep the first.
-            union = any(part not in path for part in raw) and item["type"] not in ("missing", "extra_forbidden")
-            if key in found or union and path in taken:
+            union = any(part not in path for part in raw) and item["type"] not in (
+                "missing",
+                "extra_forbidden",
+            )
+            if key in found or (union and path in taken):
                 continue
             found[key] = problem
             taken[path] = 1
@@ -35,7 +38,7 @@ def translate(cls: type[BaseModel], error: ValidationError, document: Document) 
 
 
 def data_path(data: Any, loc: tuple[int | str, ...]) -> Path_:
-    """pydantic's location without the parts that name union members or lists of one.
+    """Location as pydantic gives it, without the parts that name union members or lists of one.
 
     Examples
     --------
@@ -64,7 +67,11 @@ def _problems(
     if kind == "nested":
         return list(context["problems"])
     if kind == "spec":
-        return [document.problem(data_path(document.data, raw + context["at"]) or path, context["reason"], context["hint"])]
+        return [
+            document.problem(
+                data_path(document.data, raw + context["at"]) or path, context["reason"], context["hint"]
+            )
+        ]
     if kind == "specs":
         return [
             document.problem(_deepest(document.data, (*path, *at)), reason, hint, at_key=True)
@@ -135,7 +142,9 @@ def _example(cls: type[BaseModel], raw: tuple[int | str, ...]) -> str:
         if examples:
             return f"add {raw[-1]}: {examples[0]}"
     description = (field.description or "").split("\n")[0].rstrip(".")
-    return f"add `{raw[-1]}:` ({description[:1].lower()}{description[1:]})" if description else f"add {raw[-1]}:"
+    return (
+        f"add `{raw[-1]}:` ({description[:1].lower()}{description[1:]})" if description else f"add {raw[-1]}:"
+    )
 
 
 def _plain(item: Any, path: Path_) -> tuple[str, str]:
@@ -150,7 +159,7 @@ def _plain(item: Any, path: Path_) -> tuple[str, str]:
     if kind in ("bool_type", "bool_parsing"):
         return f"{shown} is not true or false", ""
     if kind == "string_type":
-        return f"{shown} is not text", f"write \"{value}\"" if isinstance(value, (int, float)) else ""
+        return f"{shown} is not text", f'write "{value}"' if isinstance(value, (int, float)) else ""
     if kind.startswith(("model_type", "model_attributes", "dict_type", "mapping_type")):
         return f"{shown} where fields were expected", "write `key: value` lines below it"
     if kind in ("tuple_type", "list_type"):
@@ -177,7 +186,7 @@ def _value_hint(path: Path_, value: Any, allowed: list[str]) -> str:
     foreign = {key.lower(): ours for key, ours in VALUES.get(field, {}).items()}
     if text.lower() in foreign:
         return f"`{text}` is called `{foreign[text.lower()]}` here"
-    if value is True and "both" in allowed or value is None or isinstance(value, (dict, list)):
+    if (value is True and "both" in allowed) or value is None or isinstance(value, (dict, list)):
         return ""
     near = nearest(text, allowed, count=1)
     return f"did you mean {near[0]}?" if near else ""

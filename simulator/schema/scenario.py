@@ -134,5 +134,3 @@ class Scenario(Spec):
                     known = ", ".join(self.overrides) or "none is declared"
                     found.append((("scenarios", name), f"no override named {override!r}", f"known: {known}"))
         return found
-
-

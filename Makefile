@@ -1,0 +1,71 @@
+# Needs Python >= 3.11 and make; everything else is installed into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUN_READY := $(VENV)/.ready-run
+DEV_READY := $(VENV)/.ready-dev
+
+export OMP_NUM_THREADS ?= 1
+export PYTHONUTF8 := 1
+
+.PHONY: help run test test-full lint check bench fuzz schemas wheel-test clean
+
+help:
+	@echo "make run        install and answer scenarios/quickstart.yaml"
+	@echo "make test       lint, types, import contract, tests, doctests, wheel"
+	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
+	@echo "make bench      speed"
+	@echo "make lint       ruff, mypy, import contract"
+	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
+	@echo "make schemas    write schemas/*.json again"
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_READY): pyproject.toml | $(BIN)/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(DEV_READY): pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(RUN_READY)
+
+run: $(RUN_READY)
+	@$(BIN)/trainsim run scenarios/quickstart.yaml
+
+lint: $(DEV_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: $(DEV_READY)
+	$(BIN)/pytest
+
+wheel-test: $(DEV_READY)
+	$(BIN)/python tests/check_wheel.py
+
+test: lint wheel-test check
+
+# What takes minutes, or needs parts that a laptop need not have.
+test-full: test fuzz
+	$(BIN)/python tests/heavy_parts.py
+
+EXAMPLES ?= 10000
+fuzz: $(DEV_READY)
+	TRAINSIM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz_yaml.py
+
+bench: $(DEV_READY)
+	$(BIN)/pytest benchmarks --benchmark-only
+
+schemas: $(RUN_READY)
+	$(BIN)/trainsim schema --write
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

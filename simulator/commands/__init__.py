@@ -1,0 +1,20 @@
+"""The verbs of the command line, one module each; see CONTRIBUTING.md.
+
+This table is all that ``trainsim --help`` reads. A verb is listed when its module exists.
+"""
+
+from __future__ import annotations
+
+SUMMARIES: dict[str, str] = {
+    "run": "Answer a scenario.",
+    "compare": "Answer a scenario on several accelerators, side by side.",
+    "sweep": "Answer a scenario over a grid of values.",
+    "hardware": "List the accelerators, or show one with its sources.",
+    "prices": "List prices by accelerator, provider, terms and date.",
+    "laws": "List the scaling laws with their ranges and sources.",
+    "validate": "Predict published measurements and report the error.",
+    "calibrate": "Fit the constants of the clock to your own runs.",
+    "measure": "Measure an accelerator for a calibration.",
+    "import": "Turn a Hugging Face config.json into a model file.",
+    "schema": "Print or write the JSON schemas of the YAML files.",
+}
