@@ -9,10 +9,13 @@ attention, for plain and gated feed-forward blocks, for dense models and mixture
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+
+from simulator.errors import Problem, SpecError
 
 Numeric = Any
 """A Python number or a numpy array of numbers."""
@@ -68,8 +71,12 @@ class Shape:
     embedding_proj_dim: Numeric = 0
     """Width of the embedding where it differs from the model's (OPT-350m); 0 if it does not."""
     lm_head_bias: Numeric = 0
+    attention_sinks: Numeric = 0
+    """1 where each query head learns a logit that no token receives (gpt-oss)."""
+    num_nextn_predict_layers: Numeric = 0
+    """Blocks for multi-token prediction, counted apart: see `multi_token_prediction_parameters`."""
     extra_parameters: Numeric = 0
-    """Parameters outside this scheme, counted one by one by the importer (multi-token-prediction blocks, say)."""
+    """Parameters outside this scheme, counted one by one."""
 
     def with_(self, **changes: Numeric) -> Shape:
         """Return a copy with some sizes changed."""
@@ -78,7 +85,9 @@ class Shape:
     def take(self, index: Any) -> Shape:
         """Return the rows `index` of every array field (scalars stay)."""
         picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Shape(**{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()})
+        return Shape(
+            **{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()}
+        )
 
 
 def decoder(
@@ -126,6 +135,38 @@ def decoder(
     )
 
 
+def shape_of(model: Any) -> Shape:
+    """Return the `Shape` of a `simulator.schema.Model`, or of a mapping of a Shape's fields as importers return it.
+
+    Raises
+    ------
+    SpecError
+        If the model's ``exact`` names a field that a Shape does not have.
+
+    Examples
+    --------
+    >>> from simulator.schema.model import Model
+    >>> small = shape_of(Model(num_hidden_layers=12, hidden_size=768, num_attention_heads=12, vocab_size=50257))
+    >>> small.head_dim, small.intermediate_size
+    (64, 2048)
+    """
+    sizes = dict(model) if isinstance(model, Mapping) else model.sizes()
+    known = {f.name for f in fields(Shape)}
+    wrong = [name for name in sizes if name not in known]
+    if wrong:
+        raise SpecError(
+            [
+                Problem(
+                    "no such size of a decoder",
+                    path=f"exact.{name}"[:80],
+                    hint=f"known: {', '.join(sorted(known))}",
+                )
+                for name in wrong
+            ]
+        )
+    return Shape(**sizes)
+
+
 # --- widths ---------------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +190,9 @@ def key_value_width(s: Shape) -> Numeric:
 def value_width(s: Shape) -> Numeric:
     """Width of attention's output before the output projection. [elements]"""
     return np.where(
-        is_latent(s), np.asarray(s.num_attention_heads) * s.v_head_dim, np.asarray(s.num_attention_heads) * s.head_dim
+        is_latent(s),
+        np.asarray(s.num_attention_heads) * s.v_head_dim,
+        np.asarray(s.num_attention_heads) * s.head_dim,
     )
 
 
@@ -179,7 +222,11 @@ def attention_matrix_parameters(s: Shape) -> Numeric:
     low-rank bottlenecks.
     """
     h = np.asarray(s.hidden_size)
-    a, q_rank, kv_rank = np.asarray(s.num_attention_heads), np.asarray(s.q_lora_rank), np.asarray(s.kv_lora_rank)
+    a, q_rank, kv_rank = (
+        np.asarray(s.num_attention_heads),
+        np.asarray(s.q_lora_rank),
+        np.asarray(s.kv_lora_rank),
+    )
     query = query_width(s)
     low_rank_query = np.where(q_rank > 0, h * q_rank + q_rank * query, h * query)
     latent = (
@@ -213,23 +260,40 @@ def router_parameters(s: Shape) -> Numeric:
 
 
 def small_layer_parameters(s: Shape) -> Numeric:
-    """Biases and normalisations of one layer, as if its feed-forward block were dense. [parameters]"""
+    """Biases, normalisations and sinks of one layer; of the feed-forward block only in a dense model. [parameters]"""
     h, q_rank, kv_rank = np.asarray(s.hidden_size), np.asarray(s.q_lora_rank), np.asarray(s.kv_lora_rank)
-    biases = s.attention_bias * (query_width(s) + key_value_width(s)) + s.attention_output_bias * h
-    mlp_bias = np.where(
-        np.asarray(s.num_experts) > 0, 0, s.mlp_bias * ((1 + np.asarray(s.gated)) * s.intermediate_size + h)
-    )
+    low_rank = q_rank + kv_rank + s.qk_rope_head_dim
+    biased = np.where(is_latent(s), low_rank, query_width(s) + key_value_width(s))
+    biases = s.attention_bias * biased + s.attention_output_bias * h
+    mlp_bias = np.where(np.asarray(s.num_experts) > 0, 0, mlp_bias_parameters(s, width=s.intermediate_size))
     norms = s.norms_per_layer * h * np.asarray(s.norm_parameters)
     latent_norms = np.where(is_latent(s), q_rank + kv_rank, 0)
-    return biases + mlp_bias + norms + latent_norms + s.qk_norm_size
+    return (
+        biases + mlp_bias + norms + latent_norms + s.qk_norm_size + s.attention_sinks * s.num_attention_heads
+    )
+
+
+def mlp_bias_parameters(s: Shape, *, width: Numeric) -> Numeric:
+    """Biases of one feed-forward block or expert of a width. [parameters]"""
+    return s.mlp_bias * ((1 + np.asarray(s.gated)) * width + s.hidden_size)
+
+
+def embedding_width(s: Shape) -> Numeric:
+    """Width of the token table, which a few models (OPT-350m) keep below the model's. [elements]"""
+    return np.where(np.asarray(s.embedding_proj_dim) > 0, s.embedding_proj_dim, s.hidden_size)
 
 
 def embedding_parameters(s: Shape) -> Numeric:
     """Weights of the token and position tables. [parameters]"""
-    width = np.where(np.asarray(s.embedding_proj_dim) > 0, s.embedding_proj_dim, s.hidden_size)
+    width = embedding_width(s)
     projections = np.where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size) * width, 0)
     norm = s.embedding_norm * np.asarray(s.hidden_size) * s.norm_parameters
-    return np.asarray(s.vocab_size) * width + np.asarray(s.learned_positions) * s.hidden_size + projections + norm
+    return (
+        np.asarray(s.vocab_size) * width
+        + np.asarray(s.learned_positions) * s.hidden_size
+        + projections
+        + norm
+    )
 
 
 def head_parameters(s: Shape) -> Numeric:
@@ -252,7 +316,8 @@ def parameters(s: Shape) -> Numeric:
     """
     layers = np.asarray(s.num_hidden_layers)
     common = attention_matrix_parameters(s) + small_layer_parameters(s)
-    sparse = expert_parameters(s) * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
+    expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
+    sparse = expert * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
     blocks = layers * common + dense_layers(s) * dense_mlp_parameters(s) + moe_layers(s) * sparse
     final_norm = s.final_norm * np.asarray(s.hidden_size) * s.norm_parameters
     return embedding_parameters(s) + blocks + final_norm + head_parameters(s) + s.extra_parameters
@@ -260,8 +325,25 @@ def parameters(s: Shape) -> Numeric:
 
 def active_parameters(s: Shape) -> Numeric:
     """Count the parameters that one token passes through (equal to `parameters` for dense models). [parameters]"""
-    idle = (np.asarray(s.num_experts) - s.num_experts_per_tok) * expert_parameters(s)
+    expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
+    idle = (np.asarray(s.num_experts) - s.num_experts_per_tok) * expert
     return parameters(s) - moe_layers(s) * np.where(np.asarray(s.num_experts) > 0, idle, 0)
+
+
+def multi_token_prediction_parameters(s: Shape) -> Numeric:
+    """Count the blocks that predict further tokens, which published totals leave out. [parameters]
+
+    Each block joins the hidden state with the next token's embedding (a ``2h x h`` matrix and three norms) and runs one
+    more layer; embedding and head are the main model's (DeepSeek-V3, arXiv:2412.19437, section 2.2).
+    """
+    h = np.asarray(s.hidden_size)
+    common = (
+        attention_matrix_parameters(s) + small_layer_parameters(s) + 2 * h * h + 3 * h * s.norm_parameters
+    )
+    expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
+    sparse = expert * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
+    block = common + np.where(np.asarray(s.num_experts) > 0, sparse, dense_mlp_parameters(s))
+    return s.num_nextn_predict_layers * block
 
 
 def non_embedding_parameters(s: Shape) -> Numeric:
@@ -271,7 +353,9 @@ def non_embedding_parameters(s: Shape) -> Numeric:
 
 def layer_matrix_parameters(s: Shape) -> Numeric:
     """Matmul weights that one token passes through in all layers, without embedding and head. [parameters]"""
-    per_sparse = expert_parameters(s) * s.num_experts_per_tok + shared_expert_parameters(s) + router_parameters(s)
+    per_sparse = (
+        expert_parameters(s) * s.num_experts_per_tok + shared_expert_parameters(s) + router_parameters(s)
+    )
     attention = np.asarray(s.num_hidden_layers) * attention_matrix_parameters(s)
     return attention + dense_layers(s) * dense_mlp_parameters(s) + moe_layers(s) * per_sparse
 
@@ -291,14 +375,21 @@ def attention_flop_per_token(s: Shape, *, seq_length: Numeric, causal: str = "fu
     return np.asarray(s.num_hidden_layers) * per_layer * CAUSAL_FACTOR[causal]
 
 
-def forward_flop_per_token(s: Shape, *, seq_length: Numeric, causal: str = "full", logits: bool = True) -> Numeric:
+def forward_flop_per_token(
+    s: Shape, *, seq_length: Numeric, causal: str = "full", logits: bool = True
+) -> Numeric:
     """FLOP of one forward pass. [FLOP/token]
 
     Matmuls take ``2`` FLOP per weight and token; the embedding look-up takes none; softmax, norms and activations
     are left out, as all published conventions do.
     """
-    head = 2 * np.asarray(s.vocab_size) * s.hidden_size if logits else 0
-    return 2 * layer_matrix_parameters(s) + head + attention_flop_per_token(s, seq_length=seq_length, causal=causal)
+    projections = np.where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size), 0)
+    head = 2 * (np.asarray(s.vocab_size) + projections) * embedding_width(s) if logits else 0
+    return (
+        2 * layer_matrix_parameters(s)
+        + head
+        + attention_flop_per_token(s, seq_length=seq_length, causal=causal)
+    )
 
 
 def model_flop_per_token(
