@@ -14,7 +14,7 @@ import os
 import re
 from pathlib import Path
 
-from simulator import yamlio
+from simulator import documents, yamlio
 from simulator.errors import SpecError, UnknownNameError, nearest
 
 # Kind, to its folder inside the package (or the repository) and the ending of its files.
@@ -145,7 +145,7 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     """
     _, ending = _kind(kind)
     reference = str(name)
-    if yamlio.looks_like_path(reference) or reference.endswith(ending):
+    if documents.looks_like_path(reference) or reference.endswith(ending):
         return _find_path(kind, reference, folder)
     wanted = normalise(reference)
     here = files(kind)
@@ -195,10 +195,10 @@ def _unknown(kind: str, name: str, here: list[Path]) -> UnknownNameError:
 def load(kind: str, name: str, folder: Path | None = None) -> yamlio.Document:
     """Read a specification and everything it extends, as plain data with positions."""
     path = find(kind, name, folder)
-    return yamlio.load(path, resolve=resolver(kind), name=shown(path))
+    return documents.load(path, resolve=resolver(kind), name=shown(path))
 
 
-def resolver(kind: str) -> yamlio.Resolve:
+def resolver(kind: str) -> documents.Resolve:
     """How `extends` finds its file when it names an id of this kind."""
     return lambda reference, folder: find(kind, reference, folder)
 

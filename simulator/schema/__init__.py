@@ -19,6 +19,7 @@ from simulator.schema.load import (
 from simulator.schema.model import Model
 from simulator.schema.parallelism import Parallelism
 from simulator.schema.price import PriceBook, PriceChoice, PriceEntry
+from simulator.schema.quotes import Quote, quote, quotes
 from simulator.schema.scenario import Scenario, Search
 from simulator.schema.training import Training
 
@@ -38,6 +39,7 @@ __all__ = [
     "PriceBook",
     "PriceChoice",
     "PriceEntry",
+    "Quote",
     "Rent",
     "Scenario",
     "Search",
@@ -49,4 +51,6 @@ __all__ = [
     "load_price_book",
     "load_scenario",
     "load_spec",
+    "quote",
+    "quotes",
 ]

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from simulator import yamlio
+from simulator import documents, yamlio
 from simulator.errors import SpecError
 from simulator.units import DIMENSIONS, QuantityError, parse_price, parse_quantity
 
@@ -75,8 +75,8 @@ class Spec(BaseModel):
                 below: Any = data.data
                 for part in key.split("."):
                     below = below.get(part) if isinstance(below, dict) else None
-                value = yamlio.merge_data(below, dict(value)) if isinstance(below, dict) else dict(value)
-            data = yamlio.put(data, key, value)
+                value = documents.merge_data(below, dict(value)) if isinstance(below, dict) else dict(value)
+            data = documents.put(data, key, value)
         return type(self).model_validate(data.data)
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from simulator import library, yamlio
+from simulator import documents, library, yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.schema.accelerator import Accelerator
 from simulator.schema.base import WRITTEN, Spec
@@ -48,7 +48,7 @@ def load_spec(kind: str, name: str, *, folder: Path | None = None) -> Any:
         path = library.find(kind, name, folder)
         return Model.from_sizes(huggingface.read_config(path), name=path.parent.name or path.stem)
     path = library.find(kind, name, folder)
-    document = yamlio.load(path, resolve=library.resolver(kind), name=library.shown(path))
+    document = documents.load(path, resolve=library.resolver(kind), name=library.shown(path))
     return _with_id(kind, document, path)
 
 
@@ -72,9 +72,9 @@ def extended(kind: str, data: Mapping[str, Any], *, folder: Path | None = None) 
         below = load_spec(kind, reference, folder=folder).model_dump(exclude_unset=True)
     else:
         below = library.load(kind, reference, folder).data
-    kept = {key: value for key, value in below.items() if key not in yamlio.OWN_KEYS}
+    kept = {key: value for key, value in below.items() if key not in documents.OWN_KEYS}
     own = {key: value for key, value in data.items() if key != "extends"}
-    merged = yamlio.merge_data(kept, own)
+    merged = documents.merge_data(kept, own)
     if "name" in CLASSES[kind].model_fields and "name" not in own:
         merged["name"] = f"{reference}, changed"
     return merged
@@ -136,8 +136,8 @@ def load_scenario(
     """
     document, folder = open_scenario(source)
     if scenario is not None:
-        document = yamlio.choose_scenario(document, scenario)
-    document = yamlio.apply_settings(document, set)
+        document = documents.choose_scenario(document, scenario)
+    document = documents.apply_settings(document, set)
     if isinstance(source, Mapping) and not set:
         return Scenario.model_validate(document.data)
     return validate(Scenario, document, folder)
@@ -156,6 +156,6 @@ def open_scenario(source: str | Path | Mapping[str, Any]) -> tuple[Document, Pat
         raise SpecError(
             Problem("no such file or shipped scenario", file=name[:200], hint=error.hint)
         ) from None
-    document = yamlio.load(path, resolve=library.resolver("scenarios"), name=library.shown(path))
+    document = documents.load(path, resolve=library.resolver("scenarios"), name=library.shown(path))
     document.data.setdefault("name", path.stem)
     return document, path.parent
