@@ -13,8 +13,8 @@ Numeric = Any
 RECOMPUTE = {"none": 0, "selective": 1, "full": 2}
 """Codes of the recomputation modes: nothing, the attention core, every layer from its input."""
 
-SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2}
-"""Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``."""
+SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial": 3}
+"""Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``; serial stages never work side by side."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,10 @@ class Layout:
     """0 none, 1 selective, 2 full."""
     flash_attention: Numeric = 1
     """1 where attention never writes its score matrix to memory."""
+    frozen: Numeric = 0
+    """1 where the base weights are frozen and only small adapters learn (LoRA)."""
     schedule: Numeric = 1
-    """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble."""
+    """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial."""
 
     def with_(self, **changes: Numeric) -> Layout:
         """Return a copy with some fields changed."""

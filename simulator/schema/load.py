@@ -12,6 +12,7 @@ from simulator import documents, library, yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.schema.accelerator import Accelerator
 from simulator.schema.base import WRITTEN, Spec
+from simulator.schema.calibration import Calibration
 from simulator.schema.cluster import Cluster
 from simulator.schema.model import Model
 from simulator.schema.price import PriceBook
@@ -25,6 +26,7 @@ CLASSES: dict[str, type[Spec]] = {
     "accelerators": Accelerator,
     "clusters": Cluster,
     "prices": PriceBook,
+    "calibrations": Calibration,
     "models": Model,
     "scenarios": Scenario,
 }

@@ -1,0 +1,239 @@
+"""From named sets to numbers: the `Device` of an accelerator, and the `Constants` of it with a software stack.
+
+A calibration set belongs to an accelerator architecture, to a fabric or to a software stack; one of each makes the
+constants of a run. An accelerator without a set of its own takes its architecture's, and without that the generic one;
+the `Evidence` says which, and intervals widen with it.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from simulator import library
+from simulator.device import Constants, Device
+from simulator.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from simulator.schema import Accelerator
+    from simulator.schema.calibration import Calibration
+
+BITS = {"fp32": "32", "tf32": "32", "fp16": "16", "bf16": "16", "fp8": "8", "int8": "8", "fp4": "4"}
+"""Width class of a matmul precision; one tile efficiency each."""
+
+OPERAND_BYTES = {"32": 4.0, "16": 2.0, "8": 1.0, "4": 0.5}
+"""Bytes per matmul operand by width class. [B]"""
+
+GENERIC = "generic"
+"""Set of an accelerator whose architecture nobody has calibrated."""
+
+FABRIC = "fabric"
+"""Set of a healthy link and network."""
+
+SOFTWARE_ALIASES = {"generic": "megatron"}
+"""Software names without a set of their own, to the set they use."""
+
+NO_LINK = 12e9
+"""Bandwidth between accelerators of a machine whose spec names neither a link nor a host link: half a PCIe 4.0 x16
+port, which peers share with the host. [B/s]"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How well the constants of a prediction are known."""
+
+    grade: str
+    """``measured`` (this accelerator), ``transferred`` (its architecture), ``datasheet`` (neither)."""
+    sets: tuple[str, ...]
+    """Ids of the calibration sets."""
+
+    @property
+    def sentence(self) -> str:
+        """One line for people."""
+        meaning = {
+            "measured": "measured on this accelerator",
+            "transferred": "transferred from accelerators of the same architecture",
+            "datasheet": "from datasheet: no measurement of this architecture",
+        }
+        return f"{meaning[self.grade]} ({', '.join(self.sets)})"
+
+
+@functools.lru_cache(maxsize=1)
+def _shipped(folders: tuple[str, ...]) -> dict[str, Calibration]:
+    from simulator.schema import load_spec
+
+    ids = [name for name in library.names("calibrations") if not name.startswith("_")]
+    return {name: load_spec("calibrations", name) for name in ids}
+
+
+def sets() -> dict[str, Calibration]:
+    """All calibration sets by id."""
+    return _shipped(tuple(str(folder) for folder in library.folders("calibrations")))
+
+
+def accelerator_set(accelerator: Accelerator, known: dict[str, Calibration] | None = None) -> str:
+    """Id of the set for an accelerator: its own, its architecture's, or the generic one."""
+    known = sets() if known is None else known
+    wanted = [accelerator.id or "", (accelerator.architecture or "").lower()]
+    for name in wanted:
+        for key, one in known.items():
+            if one.kind == "accelerator" and name and name in one.applies_to:
+                return key
+    return GENERIC
+
+
+def software_set(software: str, known: dict[str, Calibration] | None = None) -> str:
+    """Id of the set for a software stack.
+
+    Raises
+    ------
+    UnknownNameError
+        If no set applies to it.
+    """
+    known = sets() if known is None else known
+    software = SOFTWARE_ALIASES.get(software, software)
+    for key, one in known.items():
+        if one.kind == "software" and software in one.applies_to:
+            return key
+    names = sorted(name for one in known.values() if one.kind == "software" for name in one.applies_to)
+    raise UnknownNameError(software, kind="software", names=names)
+
+
+def keys_of(accelerator_key: str, software_key: str, precision: str, fabric: str = FABRIC) -> dict[str, tuple[str, str]]:
+    """Where each field of `Constants` is found: field to (set id, constant).
+
+    Examples
+    --------
+    >>> keys_of("hopper", "megatron", "fp8")["tile_efficiency"]
+    ('hopper', 'tile_efficiency_8')
+    """
+    places = {"tile_efficiency": (accelerator_key, f"tile_efficiency_{BITS[precision]}")}
+    places |= {name: (accelerator_key, name) for name in ACCELERATOR_CONSTANTS}
+    places |= {name: (fabric, name) for name in FABRIC_CONSTANTS}
+    places |= {name: (software_key, name) for name in SOFTWARE_CONSTANTS}
+    return places
+
+
+ACCELERATOR_CONSTANTS = ("attention_efficiency", "hbm_efficiency")
+FABRIC_CONSTANTS = ("link_efficiency", "link_latency_s", "network_efficiency", "network_latency_s", "network_slowdown")
+SOFTWARE_CONSTANTS = (
+    "launch_s",
+    "compiled_factor",
+    "elementwise_factor",
+    "softmax_passes",
+    "tp_overlap",
+    "dp_overlap",
+    "gather_overlap",
+    "ep_overlap",
+    "send_latency_s",
+    "gradient_buckets",
+    "gradient_bytes",
+    "optimizer_bytes",
+    "step_overhead_s",
+)
+
+
+def constants_of(
+    accelerator: Accelerator,
+    *,
+    software: str = "megatron",
+    precision: str = "bf16",
+    fabric: str = FABRIC,
+    compiled: bool = False,
+) -> tuple[Constants, Evidence]:
+    """Constants of an accelerator with a software stack, and the evidence behind them.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        Its id and architecture choose the set.
+    software : str, optional
+        Framework profile.
+    precision : str, optional
+        Matmul precision.
+    fabric : str, optional
+        Set of link and network constants.
+    compiled : bool, optional
+        Whether a graph compiler fuses the small operations.
+
+    Raises
+    ------
+    UnknownNameError
+        If no calibration set is known for the software.
+    """
+    known = sets()
+    chip, stack = accelerator_set(accelerator, known), software_set(software, known)
+    values = {
+        field: known[key].constants[name].value
+        for field, (key, name) in keys_of(chip, stack, precision, fabric).items()
+    }
+    if not compiled:
+        values["compiled_factor"] = 1.0
+    if chip == GENERIC:
+        grade = "datasheet"
+    else:
+        grade = "measured" if accelerator.measured else "transferred"
+    return Constants(**values), Evidence(grade, (chip, fabric, stack))
+
+
+def device_of(
+    accelerator: Accelerator,
+    *,
+    precision: str = "bf16",
+    network_bandwidth: float | None = None,
+    accelerators_per_node: int | None = None,
+) -> Device:
+    """An accelerator as the clock sees it.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        Datasheet.
+    precision : str, optional
+        Matmul precision; one the accelerator lacks falls back to its fastest wider one.
+    network_bandwidth : float, optional
+        Scale-out bandwidth per accelerator and direction, where it differs from the usual. [B/s]
+    accelerators_per_node : int, optional
+        Accelerators per node, where it differs from the usual link domain. [-]
+    """
+    link = accelerator.link
+    host = accelerator.host_link.one_way / 2 if accelerator.host_link else NO_LINK
+    bandwidth = link.one_way if link else host
+    domain = (link.domain_size if link and link.domain_size else accelerators_per_node) or 8
+    usual = accelerator.network.one_way if accelerator.network else NO_LINK
+    used, peak = peak_of(accelerator, precision)
+    return Device(
+        peak_flops=peak,
+        memory_bandwidth=accelerator.memory_bandwidth,
+        memory_capacity=accelerator.memory_usable or accelerator.memory,
+        sm_count=accelerator.sm_count or 1,
+        attention_peak_flops=peak_of(accelerator, "fp16" if precision == "fp16" else "bf16")[1],
+        operand_bytes=OPERAND_BYTES[BITS[used]],
+        link_bandwidth=bandwidth,
+        link_domain=domain,
+        network_bandwidth=network_bandwidth or usual,
+        tdp_w=accelerator.tdp or 0.0,
+    )
+
+
+FALLBACK = {
+    "fp4": ("fp4", "fp8", "bf16", "fp16", "fp32"),
+    "fp8": ("fp8", "bf16", "fp16", "fp32"),
+    "int8": ("int8", "fp8", "bf16", "fp16", "fp32"),
+    "bf16": ("bf16", "fp16", "fp32"),
+    "fp16": ("fp16", "bf16", "fp32"),
+    "tf32": ("tf32", "fp32"),
+    "fp32": ("fp32", "tf32"),
+}
+"""Precisions in which a request is carried out, first choice first."""
+
+
+def peak_of(accelerator: Accelerator, precision: str) -> tuple[str, float]:
+    """Precision that is used for a request, and its dense peak. [FLOP/s]"""
+    rates = accelerator.peak_flops.known()
+    for name in FALLBACK[precision]:
+        if name in rates:
+            return name, rates[name]
+    name = max(rates, key=lambda key: rates[key])
+    return name, rates[name]

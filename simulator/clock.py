@@ -1,0 +1,332 @@
+"""From copies to seconds: the default clock, `memory_copies`.
+
+Each function takes a `Shape`, a `Layout`, a `Device` and `Constants` (numbers or arrays) and returns seconds. The chain
+is: one layer on one micro-batch -> one pipeline stage -> one step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator import collectives, copies, pipeline
+from simulator import transformer as tf
+from simulator.device import Constants, Device
+from simulator.layout import SCHEDULES, Layout, expert_tp, shard_degree
+from simulator.transformer import Shape
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+BACKWARD_PASSES = 2.0
+"""A backward pass moves about twice what the forward pass moves: input gradients and weight gradients."""
+
+FLASH_BACKWARD = 2.5
+"""Matmuls of a fused attention backward relative to forward: five against two (Dao et al., arXiv:2205.14135)."""
+
+
+def _matmul_s(m: Numeric, n: Numeric, k: Numeric, device: Device, c: Constants) -> Numeric:
+    """Forward, input-gradient and weight-gradient time of ``[m, k] x [k, n]``: a triple (fwd, dgrad, wgrad). [s]"""
+    rate = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=device.operand_bytes) * c.tile_efficiency
+    hbm = np.asarray(device.memory_bandwidth) * c.hbm_efficiency
+    sm, b = device.sm_count, device.operand_bytes
+    memory = copies.matmul_memory_bytes(m=m, n=n, k=k, operand_bytes=b) / hbm
+
+    def tile(mm: Numeric, nn: Numeric, kk: Numeric) -> Numeric:
+        return np.maximum(copies.quantized_tile_bytes(m=mm, n=nn, k=kk, sm_count=sm, operand_bytes=b) / rate, memory)
+
+    return tile(m, n, k), tile(m, k, n), tile(n, k, m)
+
+
+def tokens_per_microbatch(layout: Layout) -> Numeric:
+    """Tokens of one micro-batch that one device sees. [tokens]"""
+    return np.asarray(layout.micro_batch_size, dtype=float) * layout.seq_length / layout.cp
+
+
+def matmul_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> tuple[Numeric, Numeric]:
+    """Forward and backward time of one layer's matmuls, without attention's core. [s]"""
+    m, tp, h = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float), np.asarray(shape.hidden_size)
+    triples = [
+        _matmul_s(m, (tf.query_width(shape) + tf.key_value_width(shape)) / tp, h, device, c),
+        _matmul_s(m, h, tf.value_width(shape) / tp, device, c),
+    ]
+    scale = [1.0, 1.0]
+    up = 1.0 + np.asarray(shape.gated)
+    if sparse:
+        etp, ep = expert_tp(layout), np.maximum(layout.ep, 1)
+        rows = m * shape.num_experts_per_tok * ep / np.maximum(shape.num_experts, 1) * etp / tp
+        f, local = np.asarray(shape.moe_intermediate_size) / etp, np.asarray(shape.num_experts) / ep
+        triples += [_matmul_s(rows, up * f, h, device, c), _matmul_s(rows, h, f, device, c)]
+        scale += [local, local]
+        shared = np.asarray(shape.shared_expert_intermediate_size) / tp
+        on = shared > 0
+        triples += [_matmul_s(m, up * shared, h, device, c), _matmul_s(m, h, np.maximum(shared, 1), device, c)]
+        scale += [on, on]
+    else:
+        f = np.asarray(shape.intermediate_size) / tp
+        triples += [_matmul_s(m, up * f, h, device, c), _matmul_s(m, h, f, device, c)]
+        scale += [1.0, 1.0]
+    forward = sum(s * t[0] for s, t in zip(scale, triples, strict=True))
+    backward = sum(s * (t[1] + t[2]) for s, t in zip(scale, triples, strict=True))
+    return forward, backward
+
+
+def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
+    """Forward and backward time of one layer's attention core. [s]
+
+    Flash attention: the unmasked half of ``2 s (q + v)`` FLOP per token, backward 2.5 times. Plain attention: the whole
+    matrix at matmul speed plus its passes over device memory.
+    """
+    m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
+    flop = 2.0 * m * layout.seq_length * (tf.query_width(shape) + tf.value_width(shape)) / tp
+    peak = np.asarray(device.attention_peak_flops)
+    flash = 0.5 * flop / (peak * c.attention_efficiency)
+    scores = copies.score_bytes(
+        num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=c.softmax_passes
+    )
+    moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    plain = flop / (peak * c.tile_efficiency) + moved
+    is_flash = np.asarray(layout.flash_attention) > 0
+    return np.where(is_flash, flash, plain), np.where(is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain)
+
+
+def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> Numeric:
+    """Forward time of one layer's norms, residuals, rotary embedding and activation. [s]"""
+    m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
+    f = (
+        np.asarray(shape.moe_intermediate_size) * shape.num_experts_per_tok + shape.shared_expert_intermediate_size
+        if sparse
+        else np.asarray(shape.intermediate_size)
+    )
+    routed = 4.0 * np.asarray(shape.num_experts_per_tok) * shape.hidden_size if sparse else 0.0
+    rotary = np.asarray(shape.rotary) * (tf.query_width(shape) + tf.key_value_width(shape) / 2)
+    full = copies.full_width_elements(hidden_size=shape.hidden_size)
+    full = full / np.where(np.asarray(layout.sequence_parallel) > 0, tp, 1.0)
+    split = copies.split_width_elements(rotary_width=rotary, intermediate_size=f, gated=shape.gated) + routed
+    elements = full + split / tp
+    return 2.0 * m * elements * c.elementwise_factor / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+
+
+def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Numeric]:
+    return collectives.group_extent(ranks=ranks, stride=stride, domain=device.link_domain)
+
+
+def _collective(
+    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, messages: Numeric = 1
+) -> Numeric:
+    local, nodes = _group(ranks, stride, device)
+    time = collectives.collective_time(
+        wire_bytes=wire,
+        local=local,
+        nodes=nodes,
+        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
+        link_latency_s=c.link_latency_s,
+        network_latency_s=c.network_latency_s,
+        network_slowdown=c.network_slowdown,
+        messages=messages,
+    )
+    return np.where(np.asarray(ranks) > 1, time, 0.0)
+
+
+def tensor_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group. [s]
+
+    Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198).
+    """
+    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
+    wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
+    return _collective(wire, layout.tp, 1, device, c, 2) * (1.0 - np.asarray(c.tp_overlap))
+
+
+def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Forward time of passing keys and values around the context-parallel group. [s]"""
+    nbytes = 2.0 * tokens_per_microbatch(layout) * tf.key_value_width(shape) / layout.tp * layout.cp
+    wire = collectives.gather_bytes(nbytes=nbytes, ranks=layout.cp)
+    return _collective(wire, layout.cp, layout.tp, device, c)
+
+
+def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]"""
+    ep, tp = np.maximum(layout.ep, 1), np.asarray(layout.tp, dtype=float)
+    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.num_experts_per_tok * shape.hidden_size / tp
+    wire = 2.0 * collectives.gather_bytes(nbytes=nbytes, ranks=ep)
+    return _collective(wire, ep, expert_tp(layout), device, c) * (1.0 - np.asarray(c.ep_overlap))
+
+
+def _exposed(communication: Numeric, cover: Numeric) -> Numeric:
+    """Return the part of a communication that its cover does not hide."""
+    return np.maximum(communication - cover, 0.0)
+
+
+def layer_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
+) -> dict[str, Numeric]:
+    """Seconds of one layer on one micro-batch, forward and backward, by level. [s]"""
+    fwd, bwd = matmul_time(shape, layout, device, c, sparse=sparse)
+    att_fwd, att_bwd = attention_time(shape, layout, device, c)
+    elem = elementwise_time(shape, layout, device, c, sparse=sparse)
+    full = (np.asarray(layout.recompute) == 2).astype(float)
+    core = (np.asarray(layout.recompute) == 1) & (np.asarray(layout.flash_attention) == 0)
+    tensor = tensor_parallel_time(shape, layout, device, c)
+    context = context_parallel_time(shape, layout, device, c)
+    expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
+    kernels = np.asarray(c.kernels_per_layer) * (3.0 + full)
+    context_cover = att_fwd
+    return {
+        "tiles": fwd * (1.0 + full) + bwd,
+        "attention": att_fwd * (1.0 + full + core) + att_bwd,
+        "memory": elem * (1.0 + full + BACKWARD_PASSES),
+        "host": kernels * c.launch_s,
+        "tensor_parallel": tensor * (4.0 + 2.0 * full),
+        "context_parallel": _exposed(context, context_cover) * (1.0 + full) + _exposed(2.0 * context, 2.0 * context_cover),
+        "expert_parallel": expert * (2.0 + full),
+    }
+
+
+LEVELS = ("tiles", "attention", "memory", "tensor_parallel", "context_parallel", "expert_parallel")
+"""Device-side levels of a layer, in the order in which a breakdown lists them."""
+
+
+def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Time of the logits and the loss on one micro-batch, forward and backward. [s]"""
+    m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
+    fwd, dgrad, wgrad = _matmul_s(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
+    moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
+    return fwd + dgrad + wgrad + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+
+
+def device_parameters(shape: Shape, layout: Layout) -> tuple[Numeric, Numeric]:
+    """Parameters that one device of the heaviest stage holds before ZeRO: (dense part, routed experts). [parameters]"""
+    layers = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
+    share = layers / shape.num_hidden_layers
+    experts = tf.moe_layers(shape) * np.asarray(shape.num_experts) * tf.expert_parameters(shape)
+    embedding = tf.embedding_parameters(shape) + tf.head_parameters(shape)
+    blocks = tf.parameters(shape) - experts - embedding
+    table = np.where(np.asarray(layout.pp) > 1, tf.embedding_parameters(shape), embedding)
+    dense = (blocks * share + table) / layout.tp
+    return dense, experts * share / (expert_tp(layout) * np.maximum(layout.ep, 1))
+
+
+def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Time of the gradient (and, with ZeRO, parameter) traffic of one step, if nothing hid it. [s]
+
+    Replicated states: an all-reduce of the gradients. ZeRO-1 and 2: a reduce-scatter of gradients and an all-gather of
+    16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`.
+    """
+    dense, experts = device_parameters(shape, layout)
+    ranks = np.asarray(layout.dp, dtype=float) * layout.cp
+    stride = np.asarray(layout.tp)
+    zero = np.asarray(layout.zero_stage)
+    per_parameter = np.where(zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes))
+    messages = 2.0 * np.asarray(c.gradient_buckets)
+    wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
+    time = _collective(wire, ranks, stride, device, c, messages)
+    if np.any(np.asarray(shape.num_experts) > 0):
+        copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
+        wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
+        time = time + _collective(wire, copies_of_expert, stride * np.maximum(layout.ep, 1), device, c)
+    return np.where(zero < 3, time, 0.0)
+
+
+def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
+    """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]"""
+    dense, experts = device_parameters(shape, layout)
+    ranks = shard_degree(layout)
+    gather = _collective(
+        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks), ranks, layout.tp, device, c
+    )
+    scatter = _collective(
+        collectives.gather_bytes(nbytes=np.asarray(c.gradient_bytes) * (dense + experts), ranks=ranks),
+        ranks,
+        layout.tp,
+        device,
+        c,
+    )
+    on = np.asarray(layout.zero_stage) >= 3
+    return np.where(on, gather, 0.0), np.where(on, gather + scatter, 0.0)
+
+
+def optimizer_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Time of the optimizer's sweep over its states. [s]"""
+    dense, experts = device_parameters(shape, layout)
+    shards = np.where(np.asarray(layout.zero_stage) >= 1, shard_degree(layout), 1.0)
+    expert_shards = np.maximum(shards / np.maximum(layout.ep, 1), 1.0)
+    moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes
+    return moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+
+
+def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Constants) -> dict[str, Numeric]:
+    """Seconds of one optimizer step, by level; the values add up to the step time. [s]
+
+    Parameters
+    ----------
+    shape, layout, device, constants
+        Numbers or arrays that broadcast against each other.
+
+    Returns
+    -------
+    dict
+        ``tiles attention memory host tensor_parallel context_parallel expert_parallel logits pipeline_bubble
+        pipeline_send data_parallel optimizer overhead``. [s]
+
+    Notes
+    -----
+    A stage takes as long as its device work or as the host needs to launch it, whichever is longer. Stages follow 1F1B.
+    Gradient traffic hides behind a share of the last backward pass, ZeRO-3 gathers behind the pass they feed.
+    """
+    c = constants
+    layers = np.asarray(shape.num_hidden_layers, dtype=float) / layout.pp
+    parts = layer_time(shape, layout, device, c, sparse=False)
+    if np.any(np.asarray(shape.num_experts) > 0):
+        sparse = layer_time(shape, layout, device, c, sparse=True)
+        share = tf.moe_layers(shape) / shape.num_hidden_layers
+        parts = {k: parts[k] * (1 - share) + sparse[k] * share for k in parts}
+    levels = {k: parts[k] * layers for k in LEVELS}
+    busy = sum(levels.values())
+    host = np.maximum(parts["host"] * layers - busy, 0.0)
+    gather_fwd, gather_bwd = gather_time(shape, layout, device, c)
+    cover = busy * np.asarray(c.gather_overlap)
+    gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
+    send = send_time(shape, layout, device, c)
+    middle = busy + host + gather + send
+    logits = head_time(shape, layout, device, c)
+    m = np.asarray(layout.num_microbatches, dtype=float)
+    total = pipeline.pipeline_time(
+        middle_s=middle,
+        last_s=middle + logits,
+        pp=layout.pp,
+        num_microbatches=m,
+        vp=layout.vp,
+        serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
+    )
+    on_last = m * logits
+    step = {k: v * m for k, v in levels.items()}
+    step["host"] = host * m
+    step["logits"] = on_last
+    step["pipeline_send"] = send * m
+    step["pipeline_bubble"] = total - m * (middle + logits)
+    exposed = _exposed(data_parallel_time(shape, layout, device, c), busy * (2.0 / 3.0) * np.asarray(c.dp_overlap))
+    step["data_parallel"] = gather * m + exposed
+    step["optimizer"] = optimizer_time(shape, layout, device, c)
+    step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m
+    return step
+
+
+def send_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Exposed time of handing one micro-batch's activations and gradients to the next stage. [s]
+
+    A stage exchanges two messages with each neighbour, activations and gradients, once per virtual stage; the message is
+    split over the tensor-parallel ranks.
+    """
+    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / np.asarray(layout.tp)
+    inside = np.asarray(layout.tp) * layout.cp * layout.dp * layout.pp <= device.link_domain
+    bandwidth = np.where(
+        inside,
+        np.asarray(device.link_bandwidth) * c.link_efficiency,
+        np.asarray(device.network_bandwidth) * c.network_efficiency,
+    )
+    one = collectives.send_time(nbytes=nbytes, bandwidth=bandwidth, latency_s=c.send_latency_s)
+    messages = 2.0 * np.minimum(np.asarray(layout.pp) - 1.0, 2.0) * layout.vp
+    return messages * one

@@ -1,0 +1,131 @@
+"""Time of collective communication inside a scale-up domain and across a network.
+
+A collective is described by the bytes that one rank must move (its *wire bytes*) and by where its ranks sit: ``local``
+ranks of the group share a scale-up domain (a node, a rack), and ``nodes`` domains take part. Inside a domain the bytes
+cross the link; across domains each rank brings its own network port, so a group with more local ranks has more ports.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+
+def all_reduce_bytes(*, nbytes: Numeric, ranks: Numeric) -> Numeric:
+    """Bytes that each rank sends in an all-reduce of a buffer of `nbytes`. [B]
+
+    ``2 b (n - 1) / n``: a reduce-scatter and an all-gather (Patarasuk and Yuan 2009).
+
+    Examples
+    --------
+    >>> print(all_reduce_bytes(nbytes=8e9, ranks=8) / 1e9)
+    14.0
+    """
+    return 2.0 * np.asarray(nbytes) * (np.asarray(ranks) - 1) / ranks
+
+
+def gather_bytes(*, nbytes: Numeric, ranks: Numeric) -> Numeric:
+    """Bytes that each rank sends in an all-gather or reduce-scatter of a full buffer of `nbytes`. [B]
+
+    Also the bytes of an all-to-all in which each rank holds `nbytes`.
+    """
+    return np.asarray(nbytes) * (np.asarray(ranks) - 1.0) / ranks
+
+
+def group_extent(*, ranks: Numeric, stride: Numeric, domain: Numeric) -> tuple[Numeric, Numeric]:
+    """Ranks of a group that share a domain, and the number of domains it spans.
+
+    Parameters
+    ----------
+    ranks : numeric
+        Ranks of the group. [-]
+    stride : numeric
+        Distance between neighbouring ranks of the group (product of the faster-varying degrees). [-]
+    domain : numeric
+        Accelerators per scale-up domain. [-]
+
+    Returns
+    -------
+    local, nodes : numeric
+        Both at least 1; ``local * nodes >= ranks``.
+
+    Examples
+    --------
+    Data parallelism of 16 with tensor parallelism of 4 on nodes of eight: two ranks per node, eight nodes.
+
+    >>> [int(v) for v in group_extent(ranks=16, stride=4, domain=8)]
+    [2, 8]
+    """
+    local = np.minimum(np.maximum(np.asarray(domain) // stride, 1), ranks)
+    return local, np.ceil(np.asarray(ranks) / local)
+
+
+def collective_time(
+    *,
+    wire_bytes: Numeric,
+    local: Numeric,
+    nodes: Numeric,
+    link_bandwidth: Numeric,
+    network_bandwidth: Numeric,
+    link_latency_s: Numeric,
+    network_latency_s: Numeric,
+    network_slowdown: Numeric = 0.0,
+    messages: Numeric = 1,
+) -> Numeric:
+    r"""Time of one collective over a two-level machine.
+
+    Parameters
+    ----------
+    wire_bytes : numeric
+        Bytes that one rank must send in all. [B]
+    local, nodes : numeric
+        Extent of the group, from `group_extent`. [-]
+    link_bandwidth, network_bandwidth : numeric
+        Achieved rates per rank and direction. [B/s]
+    link_latency_s, network_latency_s : numeric
+        Latency of one step of a ring inside a domain, and of one that crosses domains. [s]
+    network_slowdown : numeric, optional
+        Relative growth of network time per doubling of domains: contention, stragglers. [-]
+    messages : numeric, optional
+        Rings run one after another: 2 for an all-reduce, times the number of buckets. [-]
+
+    Returns
+    -------
+    numeric
+        Time; zero for a group of one rank. [s]
+
+    Notes
+    -----
+    .. math:: t = k\,\alpha\,(g m - 1) + \max\left(\frac{b}{B_l}, \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)
+
+    with g local ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level,
+    and the network only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as
+    its slowest hop. Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
+
+    Examples
+    --------
+    >>> print(round(collective_time(wire_bytes=14e9, local=8, nodes=1, link_bandwidth=400e9, network_bandwidth=40e9,
+    ...       link_latency_s=2e-5, network_latency_s=2e-5) * 1e3, 2))
+    35.14
+    """
+    doublings = np.log2(nodes)
+    inside = np.where(np.asarray(local) > 1, wire_bytes / np.maximum(link_bandwidth, 1.0), 0.0)
+    across = wire_bytes / (local * np.maximum(network_bandwidth, 1.0)) * (1.0 + network_slowdown * doublings)
+    across = np.where(np.asarray(nodes) > 1, across, 0.0)
+    latency = np.where(np.asarray(nodes) > 1, network_latency_s, link_latency_s) * (local * nodes - 1.0) * messages
+    return latency + np.maximum(inside, across)
+
+
+def send_time(*, nbytes: Numeric, bandwidth: Numeric, latency_s: Numeric) -> Numeric:
+    """Time of one point-to-point message. [s]
+
+    Examples
+    --------
+    >>> print(send_time(nbytes=50e6, bandwidth=50e9, latency_s=1e-5) * 1e3)
+    1.01
+    """
+    return latency_s + np.asarray(nbytes) / np.maximum(bandwidth, 1.0)

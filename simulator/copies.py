@@ -1,0 +1,189 @@
+"""Bytes that a training step moves, per level of the memory hierarchy.
+
+Time is what must be moved. A matmul streams operand tiles through on-chip memory; every operation that is not fused
+reads and writes device memory; collectives cross links and networks; the optimizer sweeps its states once per step.
+The functions here count those bytes for one token, one layer or one micro-batch; `simulator.clock` divides them by
+bandwidths.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+TILE = (128, 256)
+"""Rows and columns of the output tile that the large matmul kernels of cuBLAS and CUTLASS compute per processor."""
+
+SMALL_TILE = (128, 128)
+"""The tile that is used where the large one would leave processors idle."""
+
+
+def tile_bytes(*, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE) -> Numeric:
+    r"""Operand bytes that a matmul streams through on-chip memory, without quantisation.
+
+    Parameters
+    ----------
+    m, n, k : numeric
+        Rows and columns of the result, length of the contraction. [-]
+    operand_bytes : numeric, optional
+        Bytes per operand element. [B]
+    tile : (int, int), optional
+        Rows and columns of an output tile. [-]
+
+    Notes
+    -----
+    .. math:: b\,m\,n\,k \left(\frac{1}{t_m} + \frac{1}{t_n}\right)
+
+    Every output tile reads ``t_m k`` and ``t_n k`` elements.
+
+    Examples
+    --------
+    >>> print(tile_bytes(m=4096, n=4096, k=4096) / 1e9)
+    1.610612736
+    """
+    return operand_bytes * np.asarray(m, dtype=float) * n * k * (1.0 / tile[0] + 1.0 / tile[1])
+
+
+def operand_bandwidth(*, peak_flops: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE) -> Numeric:
+    """Rate at which operands must stream to keep the tensor cores at their peak. [B/s]
+
+    The peak FLOP rate expressed as a copy rate: a tile of ``t_m x t_n`` does ``2 t_m t_n`` FLOP on ``b (t_m + t_n)``
+    bytes per step of the contraction, so tile copies divided by this rate are FLOP divided by the peak.
+
+    Examples
+    --------
+    >>> print(round(operand_bandwidth(peak_flops=989e12) / 1e12, 2))
+    11.59
+    """
+    return np.asarray(peak_flops) * operand_bytes * (1.0 / tile[0] + 1.0 / tile[1]) / 2.0
+
+
+def quantized_tile_bytes(
+    *, m: Numeric, n: Numeric, k: Numeric, sm_count: Numeric, operand_bytes: Numeric = 2, small_tile_rate: float = 0.9
+) -> Numeric:
+    r"""Operand bytes of a matmul, with tiles rounded up to whole tiles and whole waves of processors.
+
+    Parameters
+    ----------
+    m, n, k : numeric
+        Rows and columns of the result, length of the contraction. [-]
+    sm_count : numeric
+        Processors that work on tiles side by side. [-]
+    operand_bytes : numeric, optional
+        Bytes per operand element. [B]
+    small_tile_rate : float, optional
+        Rate of the small tile relative to the large one. [-]
+
+    Returns
+    -------
+    numeric
+        Bytes, expressed as tiles of the large size. [B]
+
+    Notes
+    -----
+    A partly filled last wave takes as long as a full one (wave quantisation), so
+    ``waves = ceil(ceil(m / t_m) ceil(n / t_n) / SMs)`` and each wave streams ``SMs`` tiles. The better of two tile
+    sizes is taken, as a library's heuristic does. Pessimistic for kernels that split the contraction (split-K,
+    stream-K).
+
+    Examples
+    --------
+    One wave of 128 tiles on 132 processors moves 3 % more than the tiles themselves.
+
+    >>> full = tile_bytes(m=2048, n=2048, k=4096)
+    >>> print(round(quantized_tile_bytes(m=2048, n=2048, k=4096, sm_count=132) / full, 3))
+    1.146
+    """
+    m, n, sm = np.asarray(m, dtype=float), np.asarray(n, dtype=float), np.asarray(sm_count, dtype=float)
+    rows = np.ceil(m * (1.0 / TILE[0]))
+    large = np.ceil(rows * np.ceil(n * (1.0 / TILE[1])) / sm)
+    small = np.ceil(rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm) * (
+        SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
+    )
+    area = TILE[0] * TILE[1] * (1.0 / TILE[0] + 1.0 / TILE[1])
+    return np.minimum(large, small) * sm * k * (area * np.asarray(operand_bytes, dtype=float))
+
+
+def matmul_memory_bytes(*, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, result_bytes: Numeric = 2) -> Numeric:
+    """Device-memory bytes of one matmul: both operands once, the result once. [B]
+
+    Optimistic for operands that do not fit in the last-level cache and are read again.
+
+    Examples
+    --------
+    >>> print(matmul_memory_bytes(m=4096, n=4096, k=4096) / 1e6)
+    100.663296
+    """
+    m, n = np.asarray(m, dtype=float), np.asarray(n, dtype=float)
+    return (m + n) * k * operand_bytes + m * n * result_bytes
+
+
+def layer_elements(*, hidden_size: Numeric, key_value_width: Numeric, intermediate_size: Numeric, gated: Numeric, rotary: Numeric = 0) -> Numeric:
+    r"""Elements that one layer's forward pass reads and writes per token, nothing fused but attention.
+
+    Parameters
+    ----------
+    hidden_size, intermediate_size : numeric
+        Widths of the model and of the feed-forward block. [-]
+    key_value_width : numeric
+        Width of the keys of one token (heads times head width). [-]
+    gated, rotary : numeric
+        1 for a gated feed-forward block, for rotary embeddings. [-]
+
+    Notes
+    -----
+    .. math:: c = 18 d + 4 k + 2 r (d + k) + (4 + 2 g) f
+
+    Norms 2 x 2d, query-key-value projection 2d + 2k, attention 2d + 2k, output projection 2d, residuals 2 x 3d,
+    feed-forward 2d + 4f (plain) or 2d + 6f (gated). This is the proxy of `hbm_copies`.
+
+    Examples
+    --------
+    A multi-head model with plain ``f = 4d`` moves 38 d per layer; a gated one with rotary and half the key heads 47 d.
+
+    >>> print(layer_elements(hidden_size=1, key_value_width=1, intermediate_size=4, gated=0))
+    38
+    >>> print(layer_elements(hidden_size=2, key_value_width=1, intermediate_size=8, gated=1, rotary=1) / 2)
+    47.0
+    """
+    d, k, f = np.asarray(hidden_size), np.asarray(key_value_width), np.asarray(intermediate_size)
+    return 18 * d + 4 * k + 2 * np.asarray(rotary) * (d + k) + (4 + 2 * np.asarray(gated)) * f
+
+
+def full_width_elements(*, hidden_size: Numeric) -> Numeric:
+    """Elements per token and layer moved by norms and residuals, which see the whole width. [elements]
+
+    Two norms (read, write) and two residual additions (two reads, one write): ``10 d``.
+    """
+    return 10.0 * np.asarray(hidden_size)
+
+
+def split_width_elements(*, rotary_width: Numeric, intermediate_size: Numeric, gated: Numeric) -> Numeric:
+    """Elements per token and layer moved by kernels between the matmuls: rotary embedding, activation. [elements]
+
+    Rotary reads and writes queries and keys; the activation reads f (or 2f, gated) and writes f. Tensor parallelism
+    divides them.
+    """
+    return 2.0 * np.asarray(rotary_width) + (2.0 + np.asarray(gated)) * intermediate_size
+
+
+def logit_bytes(*, vocab_size: Numeric) -> Numeric:
+    """Device-memory bytes per token of the logits and the loss, forward and backward, outside the matmul. [B]
+
+    Logits written and read in 16 bits (2 + 2), cast to 32 (4 + 4), softmax read and written (4 + 4), gradient written
+    and read (2 + 2): ``24 V``.
+    """
+    return 24.0 * np.asarray(vocab_size)
+
+
+def score_bytes(*, num_attention_heads: Numeric, seq_length: Numeric, passes: Numeric) -> Numeric:
+    """Bytes per token and layer of plain attention's score matrix in a forward pass, 16 bits per score. [B]
+
+    ``passes`` counts reads and writes: scores out, mask and softmax in and out, dropout in and out, probabilities in.
+    Flash attention moves none.
+    """
+    return 2.0 * np.asarray(passes) * num_attention_heads * seq_length

@@ -1,0 +1,113 @@
+"""One accelerator in its node and network as SI numbers, and the physical constants of a calibration set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """An accelerator as the clock sees it (scalars, or arrays that broadcast)."""
+
+    peak_flops: Numeric
+    """Dense peak of the matmul precision. [FLOP/s]"""
+    memory_bandwidth: Numeric
+    """Peak device-memory bandwidth. [B/s]"""
+    memory_capacity: Numeric
+    """Device memory that a program can use. [B]"""
+    sm_count: Numeric
+    """Processors over which matmul tiles are spread (SMs, CUs, tensor cores of a TPU chip)."""
+    attention_peak_flops: Numeric
+    """Dense peak of the precision in which attention runs (16 bits even under FP8). [FLOP/s]"""
+    operand_bytes: Numeric = 2
+    """Bytes per matmul operand. [B]"""
+    link_bandwidth: Numeric = 0.0
+    """Scale-up link, per direction. [B/s]"""
+    link_domain: Numeric = 1
+    """Accelerators that one scale-up domain joins."""
+    network_bandwidth: Numeric = 0.0
+    """Scale-out network per accelerator, per direction. [B/s]"""
+    tdp_w: Numeric = 0.0
+    """Thermal design power. [W]"""
+
+    def with_(self, **changes: Numeric) -> Device:
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+    def take(self, index: Any) -> Device:
+        """Return the rows `index` of every array field (scalars stay)."""
+        return Device(**_take(self, index))
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Physical constants of one accelerator and one software stack (scalars, or arrays that broadcast).
+
+    The first block belongs to the hardware, the second to the software. The values live in
+    ``hardware_specs/calibrations``, each with the data and the command it was fitted by.
+    """
+
+    tile_efficiency: Numeric
+    """Share of the peak operand rate that a full wave of matmul tiles reaches. [-]"""
+    attention_efficiency: Numeric
+    """Share of the peak that a fused attention kernel reaches on the unmasked half. [-]"""
+    hbm_efficiency: Numeric
+    """Share of the peak memory bandwidth that streaming kernels reach. [-]"""
+    link_efficiency: Numeric
+    """Share of the link bandwidth that large collectives reach. [-]"""
+    link_latency_s: Numeric
+    """Latency of one ring step inside the scale-up domain. [s]"""
+    network_efficiency: Numeric
+    """Share of the network bandwidth that large collectives between two nodes reach. [-]"""
+    network_latency_s: Numeric
+    """Latency of one ring step of a collective that crosses domains. [s]"""
+    network_slowdown: Numeric
+    """Relative growth of network time with each doubling of nodes. [-]"""
+    launch_s: Numeric
+    """Time the host needs to issue one kernel. [s]"""
+
+    compiled_factor: Numeric = 1.0
+    """Small operations left by a graph compiler, relative to eager execution. [-]"""
+    kernels_per_layer: Numeric = 30.0
+    """Kernels of one layer's forward pass. [-]"""
+    elementwise_factor: Numeric = 1.0
+    """Bytes of unfused norms, activations, residuals relative to the textbook count. [-]"""
+    softmax_passes: Numeric = 6.0
+    """Times that plain (not flash) attention moves the score matrix in a forward pass. [-]"""
+    tp_overlap: Numeric = 0.0
+    """Share of tensor-parallel communication hidden behind matmuls. [-]"""
+    dp_overlap: Numeric = 0.0
+    """Share of the backward pass behind which gradient traffic may hide. [-]"""
+    gather_overlap: Numeric = 0.0
+    """Share of a pass behind which ZeRO-3 gathers may hide. [-]"""
+    ep_overlap: Numeric = 0.0
+    """Share of expert all-to-all hidden. [-]"""
+    send_latency_s: Numeric = 1e-4
+    """Start-up time of handing a micro-batch to the next stage. [s]"""
+    gradient_buckets: Numeric = 1.0
+    """Buckets into which the gradients are split before they are reduced. [-]"""
+    gradient_bytes: Numeric = 4.0
+    """Bytes per gradient element that data parallelism moves. [B]"""
+    optimizer_bytes: Numeric = 30.0
+    """Bytes that the optimizer step moves per parameter. [B]"""
+    step_overhead_s: Numeric = 0.0
+    """Fixed time per optimizer step: data, logging, clipping. [s]"""
+
+    def with_(self, **changes: Numeric) -> Constants:
+        """Return a copy with some constants changed."""
+        return replace(self, **changes)
+
+    def take(self, index: Any) -> Constants:
+        """Return the rows `index` of every array field (scalars stay)."""
+        return Constants(**_take(self, index))
+
+
+def _take(record: Any, index: Any) -> dict[str, Numeric]:
+    picked = {f.name: getattr(record, f.name) for f in fields(record)}
+    return {k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()}

@@ -1,0 +1,62 @@
+"""Pipeline schedules: how long a step takes when stages work on micro-batches in turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Numeric = Any
+"""A Python number or a numpy array of numbers."""
+
+
+def bubble_fraction(*, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1) -> Numeric:
+    r"""Idle share of 1F1B relative to the useful work. [-]
+
+    .. math:: \frac{p - 1}{v\,m}
+
+    Narayanan et al., arXiv:2104.04473, section 2.2. GPipe has the same bubble with v = 1.
+
+    Examples
+    --------
+    >>> print(bubble_fraction(pp=8, num_microbatches=64))
+    0.109375
+    """
+    return (np.asarray(pp) - 1.0) / (np.asarray(vp) * num_microbatches)
+
+
+def pipeline_time(
+    *, middle_s: Numeric, last_s: Numeric, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1, serial: Numeric = 0
+) -> Numeric:
+    r"""Time from the first forward to the last backward of one step.
+
+    Parameters
+    ----------
+    middle_s : numeric
+        Forward and backward of one micro-batch on a middle stage. [s]
+    last_s : numeric
+        The same on the last stage, which also computes the logits and the loss. [s]
+    pp, vp : numeric
+        Pipeline stages and virtual stages per device. [-]
+    num_microbatches : numeric
+        Micro-batches per step. [-]
+    serial : numeric, optional
+        1 where stages wait for each other, so that every micro-batch passes all stages alone. [-]
+
+    Notes
+    -----
+    .. math:: T = m \max(t, t_l) + \frac{(p - 1)\,t + t_l - \max(t, t_l)}{v}
+
+    The slowest stage sets the beat; the other stages are paid once, to fill and drain. With one stage it is ``m t_l``.
+
+    Examples
+    --------
+    >>> print(pipeline_time(middle_s=1.0, last_s=1.0, pp=8, num_microbatches=64))
+    71.0
+    >>> print(pipeline_time(middle_s=1.0, last_s=2.0, pp=1, num_microbatches=4))
+    8.0
+    """
+    slowest = np.where(np.asarray(pp) > 1, np.maximum(middle_s, last_s), last_s)
+    through = (np.asarray(pp) - 1.0) * middle_s + last_s
+    overlapped = num_microbatches * slowest + (through - slowest) / vp
+    return np.where(np.asarray(serial) > 0, num_microbatches * through, overlapped)
