@@ -321,7 +321,8 @@ def _wrong_unit(value: object, number: str, unit: str, target: Dimension) -> Qua
     for other in DIMENSIONS.values():
         if other.name != target.name and unit and unit in other.units and other.money == target.money:
             return QuantityError(
-                f"{_shown(value)} is in {other.name}, expected {target.name}", _write(target)
+                f"{_shown(value)} is {'a' if other.bare else 'in'} {other.name}, expected {target.name}",
+                _write(target),
             )
     for known in target.units:
         if known.lower() == unit.lower():

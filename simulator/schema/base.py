@@ -151,7 +151,7 @@ class Named:
 
         if isinstance(value, str):
             return self._guard(lambda: load.load_spec(self.kind, value, folder=_folder(info)))
-        if isinstance(value, dict) and "extends" in value:
+        if isinstance(value, dict) and value.get("extends") is not None:
             return self._guard(lambda: load.extended(self.kind, value, folder=_folder(info)))
         return value
 
@@ -163,6 +163,10 @@ class Named:
         except UnknownNameError as error:
             raise fail(error.reason, error.hint) from None
         except SpecError as error:
+            first = error.problems[0]
+            if len(error.problems) == 1 and first.line is None and first.file and not first.path:
+                # The file itself is at fault (missing, a folder, too large): show who names it.
+                raise fail(f"{first.file}: {first.reason}", first.hint) from None
             raise PydanticCustomError("nested", "nested", {"problems": error.problems}) from None
         except SimulatorError as error:
             raise fail(str(error)) from None

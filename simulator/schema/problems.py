@@ -17,22 +17,18 @@ _BLOCKS = ("training", "parallelism", "hardware", "model", "budget", "growth", "
 
 def translate(cls: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
     """Every mistake in a validation error, at its place in the document, in reading order."""
-    found: dict[tuple[Path_, str], Problem] = {}
-    taken: dict[Path_, int] = {}
+    found: dict[tuple[str | None, int | None, str, str], Problem] = {}
+    judged: set[Path_] = set()
     for item in error.errors(include_url=False):
         raw = tuple(item["loc"])
         path = data_path(document.data, raw)
+        # Members of a union complain one by one about one value: the first complaint is kept.
+        member = any(isinstance(part, str) and part not in path for part in raw)
+        if member and path in judged:
+            continue
+        judged.add(path)
         for problem in _problems(cls, item, raw, path, document):
-            key = (path, problem.reason)
-            # Members of a union complain one by one about one value: keep the first.
-            union = any(part not in path for part in raw) and item["type"] not in (
-                "missing",
-                "extra_forbidden",
-            )
-            if key in found or (union and path in taken):
-                continue
-            found[key] = problem
-            taken[path] = 1
+            found.setdefault((problem.file, problem.line, problem.path, problem.reason), problem)
     order = {name: index for index, name in enumerate(document.lines)}
     return sorted(found.values(), key=lambda p: (order.get(p.file or "", -1), p.line or 0, p.column or 0))
 

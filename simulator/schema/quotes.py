@@ -37,6 +37,16 @@ def books() -> list[PriceBook]:
     return [load_price_book(name) for name in library.names("prices")]
 
 
+def book_of(provider: str) -> PriceBook:
+    """The book of a provider by id, name or alias."""
+    wanted = library.normalise(provider)
+    known = books()
+    for book in known:
+        if wanted in map(library.normalise, (book.id or "", book.provider, *book.aliases)):
+            return book
+    raise UnknownNameError(provider, kind="provider", names=[book.provider for book in known])
+
+
 def quotes(accelerator: str, *, provider: str | None = None, terms: str | None = None) -> list[Quote]:
     """Prices of an accelerator by id, cheapest rent first.
 
@@ -49,7 +59,7 @@ def quotes(accelerator: str, *, provider: str | None = None, terms: str | None =
     terms : str, optional
         Kind of contract; all by default.
     """
-    chosen = books() if provider is None else [load_price_book(provider)]
+    chosen = books() if provider is None else [book_of(provider)]
     found = [
         _quote(book, entry)
         for book in chosen
