@@ -400,3 +400,43 @@ def test_the_common_accelerators_have_prices_from_several_providers() -> None:
     expected = {"h100-sxm-80gb": 8, "a100-sxm-80gb": 5, "h200-sxm-141gb": 5, "b200-sxm-180gb": 4}
     for accelerator, at_least in expected.items():
         assert len(sellers[accelerator]) >= at_least, f"{accelerator}: {sellers[accelerator]}"
+
+
+# The documentation
+
+
+def yaml_blocks() -> list[str]:
+    """YAML examples of the page on hardware."""
+    page = (ROOT.parent / "docs" / "hardware.md").read_text(encoding="utf-8")
+    return [part.split("```")[0] for part in page.split("```yaml\n")[1:]]
+
+
+def test_the_examples_of_the_documentation_load(tmp_path: Path) -> None:
+    loaded = []
+    for number, block in enumerate(yaml_blocks()):
+        path = tmp_path / f"example-{number}.yaml"
+        path.write_text(block, encoding="utf-8")
+        loaded.append(load_accelerator(str(path)))
+    datasheet, variant = loaded
+    assert datasheet.link is not None
+    assert datasheet.link.one_way == pytest.approx(400e9), "800 GB/s in both directions"
+    assert variant.tdp == pytest.approx(500)
+    assert variant.peak_flops.bf16 == load_accelerator("H100").peak_flops.bf16
+
+
+def test_the_example_fits_on_ten_lines() -> None:
+    lines = [line for line in yaml_blocks()[0].splitlines() if line.strip() and not line.startswith("#")]
+    assert len(lines) == 10
+
+
+def test_the_names_that_the_page_explains_resolve_as_it_says() -> None:
+    page = (ROOT.parent / "docs" / "hardware.md").read_text(encoding="utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `") and line.count("`") >= 4]
+    explained = {
+        name: cells[2].strip().strip("`")
+        for cells in rows
+        if cells[2].strip().strip("`") in ACCELERATORS
+        for name in cells[1].replace("`", "").strip().split(", ")
+    }
+    assert len(explained) >= 8
+    assert {name: load_accelerator(name).id for name in explained} == explained
