@@ -223,9 +223,9 @@ FLOP_PER_CLOCK = {
 NARROW = {
     "a40-pcie-48gb": 1024, "a6000-pcie-48gb": 1024, "a10-pcie-24gb": 1024, "a10g-24gb": 512, "l4-24gb": 1024,
     "l40s-48gb": 1024, "rtx-3080-10gb": 512, "rtx-3090-24gb": 512, "rtx-4070-ti-super-16gb": 512,
-    "rtx-4090-24gb": 512, "rtx-5090-32gb": 512, "rtx-pro-6000-blackwell-96gb": 1024,
+    "rtx-4090-24gb": 512, "l40-48gb": 512, "rtx-5090-32gb": 512, "rtx-pro-6000-blackwell-96gb": 1024,
 }  # fmt: skip
-CAPPED = {"h20-sxm-96gb"}  # tensor rate cut by the vendor for export
+CAPPED = {"h20-sxm-96gb", "h20-sxm-141gb", "l20-48gb"}  # tensor rate cut by the vendor for export
 
 
 def half_precision(spec: Accelerator) -> float | None:
