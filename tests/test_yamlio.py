@@ -16,10 +16,10 @@ from simulator.errors import SpecError, UnknownNameError
 @contextmanager
 def refused(words: str, line: int | None = None, column: int | None = None) -> Iterator[None]:
     """The block must raise a SpecError with these words at this place, in under a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpecError) as caught:
         yield
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert words in str(caught.value)
     problem = caught.value.problems[0]
     if line is not None:
