@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import batch, data
 from .evaluate import loss, methods, shape_correction
+from .fitting import Fit, fit
 from .frontier import (
     asymptote,
     compute_for_loss,
@@ -23,18 +24,23 @@ from .frontier import (
     tokens_for_loss,
 )
 from .law import Form, Law
-from .registry import DEFAULT, get, laws
+from .registry import DEFAULT, forms, get, laws
+from .moving import Transfer, transfer
 
 __all__ = [
     "DEFAULT",
+    "Fit",
     "Form",
     "Law",
+    "Transfer",
     "asymptote",
     "batch",
     "compute_for_loss",
     "compute_for_size",
     "compute_multiplier",
     "data",
+    "fit",
+    "forms",
     "frontiers",
     "get",
     "laws",
@@ -48,4 +54,5 @@ __all__ = [
     "time_exponent",
     "time_optimal_size",
     "tokens_for_loss",
+    "transfer",
 ]

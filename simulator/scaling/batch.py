@@ -28,7 +28,7 @@ def min_steps(*, steps: Numeric, batch_tokens: Numeric, critical_batch_tokens: N
     >>> float(min_steps(steps=1000, batch_tokens=1e6, critical_batch_tokens=1e6))
     500.0
     """
-    return steps / (1 + np.asarray(critical_batch_tokens, dtype=float) / batch_tokens)  # type: ignore[no-any-return]
+    return steps / (1 + np.asarray(critical_batch_tokens, dtype=float) / batch_tokens)
 
 
 def steps(*, min_steps: Numeric, batch_tokens: Numeric, critical_batch_tokens: Numeric) -> Numeric:
@@ -58,7 +58,7 @@ def steps(*, min_steps: Numeric, batch_tokens: Numeric, critical_batch_tokens: N
     >>> float(steps(min_steps=500, batch_tokens=1e6, critical_batch_tokens=1e6))
     1000.0
     """
-    return min_steps * (1 + np.asarray(critical_batch_tokens, dtype=float) / batch_tokens)  # type: ignore[no-any-return]
+    return min_steps * (1 + np.asarray(critical_batch_tokens, dtype=float) / batch_tokens)
 
 
 def tokens_needed(*, min_tokens: Numeric, batch_tokens: Numeric, critical_batch_tokens: Numeric) -> Numeric:
@@ -69,7 +69,7 @@ def tokens_needed(*, min_tokens: Numeric, batch_tokens: Numeric, critical_batch_
     >>> float(tokens_needed(min_tokens=1e9, batch_tokens=1e6, critical_batch_tokens=1e6))
     2000000000.0
     """
-    return min_tokens * (1 + np.asarray(batch_tokens, dtype=float) / critical_batch_tokens)  # type: ignore[no-any-return]
+    return min_tokens * (1 + np.asarray(batch_tokens, dtype=float) / critical_batch_tokens)
 
 
 def effective_tokens(
@@ -107,13 +107,15 @@ def effective_tokens(
     500000000.0
     """
     critical = np.asarray(critical_batch_tokens, dtype=float)
-    return (  # type: ignore[no-any-return]
-        tokens * (1 + reference_batch_tokens / critical) / (1 + np.asarray(batch_tokens, dtype=float) / critical)
+    return (
+        tokens
+        * (1 + reference_batch_tokens / critical)
+        / (1 + np.asarray(batch_tokens, dtype=float) / critical)
     )
 
 
 def _power(x: Numeric, coefficient: Numeric, exponent: Numeric) -> Numeric:
-    return coefficient * np.asarray(x, dtype=float) ** exponent  # type: ignore[no-any-return]
+    return coefficient * np.asarray(x, dtype=float) ** exponent
 
 
 def zhang(*, tokens: Numeric, c: Numeric = 93.20, p: Numeric = 0.47, seq_length: Numeric = 512.0) -> Numeric:
@@ -130,7 +132,9 @@ def zhang(*, tokens: Numeric, c: Numeric = 93.20, p: Numeric = 0.47, seq_length:
     return _power(np.asarray(tokens, dtype=float) / (TOKENS_PER_PARAM * 1e6), c, p) * seq_length
 
 
-def zhang_fixed_tokens(*, params: Numeric, c: Numeric = 621.341, p: Numeric = 0.087, seq_length: Numeric = 512.0) -> Numeric:
+def zhang_fixed_tokens(
+    *, params: Numeric, c: Numeric = 621.341, p: Numeric = 0.087, seq_length: Numeric = 512.0
+) -> Numeric:
     """Critical batch of Zhang et al. 2024 at 3.07B tokens against parameters [tokens].
 
     Examples
@@ -163,7 +167,9 @@ def deepseek(*, compute_flop: Numeric, c: Numeric = 0.2920, p: Numeric = 0.3271)
     return _power(compute_flop, c, p)
 
 
-def porian(*, params: Numeric, c: Numeric = 0.00037, p: Numeric = 0.703, seq_length: Numeric = 2048.0) -> Numeric:
+def porian(
+    *, params: Numeric, c: Numeric = 0.00037, p: Numeric = 0.703, seq_length: Numeric = 2048.0
+) -> Numeric:
     """Optimal batch of Porian et al. 2024 near 20 tokens per parameter, ``0.00037 N^0.703`` sequences of 2048 [tokens].
 
     Examples
@@ -365,7 +371,7 @@ def recommended_batch_tokens(
     missing = [name for name in found.inputs if known[name] is None]
     if missing:
         raise SimulatorError(f"the batch law {found.name} needs {', '.join(missing)}")
-    return found(**known)  # type: ignore[no-any-return]
+    return found(**known)
 
 
 critical_batch_tokens = recommended_batch_tokens

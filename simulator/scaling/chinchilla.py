@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .law import Form, Law, Numeric
+from .law import Form, Law, Numeric, Power
 
 BLOCK = 1 << 15
 """Points per block in `chinchilla`: what keeps the intermediates in cache."""
@@ -81,13 +81,19 @@ def chinchilla(
     constants = (E, A, B, alpha, beta)
     big = max(np.size(params), np.size(tokens)) > BLOCK
     if big and all(np.ndim(c) == 0 for c in constants) and float(np.min(A)) > 0 and float(np.min(B)) > 0:
-        return _two_powers(params, tokens, *(float(c) for c in constants))  # type: ignore[no-any-return]
+        return _two_powers(params, tokens, *(float(c) for c in constants))
     n, d = np.asarray(params, dtype=float), np.asarray(tokens, dtype=float)
-    return E + A * n**-alpha + B * d**-beta  # type: ignore[no-any-return]
+    return E + A * n**-alpha + B * d**-beta
 
 
 CHINCHILLA = Form(
-    "chinchilla", chinchilla, ("params", "tokens"), ("E", "A", "B", "alpha", "beta"), "L = E + A/N^alpha + B/D^beta"
+    "chinchilla",
+    chinchilla,
+    ("params", "tokens"),
+    ("E", "A", "B", "alpha", "beta"),
+    "L = E + A/N^alpha + B/D^beta",
+    powers=(Power("A", "params", "alpha"), Power("B", "tokens", "beta")),
+    floor="E",
 )
 
 

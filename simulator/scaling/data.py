@@ -27,7 +27,9 @@ def _saturated(amount: Any, constant: Any) -> Any:
     return constant * -np.expm1(-amount / constant)
 
 
-def effective_tokens(*, tokens: Numeric, unique_tokens: Numeric, repeat_constant: Numeric = REPEAT_CONSTANT) -> Numeric:
+def effective_tokens(
+    *, tokens: Numeric, unique_tokens: Numeric, repeat_constant: Numeric = REPEAT_CONSTANT
+) -> Numeric:
     r"""Fresh tokens worth the same as `tokens` drawn from `unique_tokens` by repetition.
 
     Parameters
@@ -64,7 +66,7 @@ def effective_tokens(*, tokens: Numeric, unique_tokens: Numeric, repeat_constant
     """
     d, u = np.asarray(tokens, dtype=float), np.asarray(unique_tokens, dtype=float)
     fresh = np.fmin(d, u)
-    return (fresh + fresh * _saturated(d / fresh - 1, repeat_constant))[()]  # type: ignore[no-any-return]
+    return (fresh + fresh * _saturated(d / fresh - 1, repeat_constant))[()]
 
 
 def effective_params(
@@ -107,7 +109,7 @@ def effective_params(
     """
     n, u = np.asarray(params, dtype=float), np.asarray(unique_tokens, dtype=float)
     fed = np.fmin(n, (u * G) ** (beta / alpha) * G)
-    return (fed + fed * _saturated(n / fed - 1, excess_constant))[()]  # type: ignore[no-any-return]
+    return (fed + fed * _saturated(n / fed - 1, excess_constant))[()]
 
 
 def muennighoff(
@@ -142,7 +144,9 @@ def muennighoff(
     return chinchilla(params=n_eff, tokens=d_eff, E=E, A=A, B=B, alpha=alpha, beta=beta)
 
 
-def repeated(*, params: Numeric, tokens: Numeric, unique_tokens: Numeric, terms: Any = None) -> tuple[Numeric, Numeric]:
+def repeated(
+    *, params: Numeric, tokens: Numeric, unique_tokens: Numeric, terms: Any = None
+) -> tuple[Numeric, Numeric]:
     r"""Effective parameters and tokens for a law fitted on fresh data.
 
     Parameters
@@ -206,7 +210,7 @@ def total_params(*, non_embedding_params: Numeric, coefficient: Numeric = PEARCE
     106
     """
     n = np.asarray(non_embedding_params, dtype=float)
-    return n + coefficient * np.cbrt(n)  # type: ignore[no-any-return]
+    return n + coefficient * np.cbrt(n)
 
 
 def non_embedding_params(*, params: Numeric, coefficient: Numeric = PEARCE_COEFFICIENT) -> Numeric:
@@ -225,7 +229,7 @@ def non_embedding_params(*, params: Numeric, coefficient: Numeric = PEARCE_COEFF
     root = big - third / big
     for _ in range(2):  # the closed form cancels for small N: polish by Newton
         root = root - (root**3 + coefficient * root - 2 * half) / (3 * root**2 + coefficient)
-    return root**3  # type: ignore[no-any-return]
+    return root**3
 
 
 _TERMS = {
@@ -245,6 +249,15 @@ LAWS = (
             ("params", "tokens", "unique_tokens"),
             ("E", "A", "B", "alpha", "beta", "RD", "RN"),
             "L = E + A/N'^alpha + B/D'^beta, D' = U + U RD (1 - exp(-(D/U - 1)/RD))",
+            starts={
+                "E": (1.0, 2.5),
+                "A": (1e2, 2e3),
+                "B": (1e2, 5e3),
+                "alpha": (0.25, 0.45),
+                "beta": (0.25, 0.45),
+                "RD": (1.0, 50.0),
+                "RN": (1.0, 50.0),
+            },
         ),
         constants={**_TERMS, "RD": REPEAT_CONSTANT, "RN": EXCESS_CONSTANT},
         corpus="C4",

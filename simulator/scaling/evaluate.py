@@ -66,7 +66,11 @@ def shape_correction(
         sees = [name for name, other in laws.items() if "hidden_size" in other.inputs]
         raise UnknownNameError(law.name, kind="law of shape", names=sees, suggestions=sees[:3])
     width, depth = np.asarray(hidden_size, dtype=float), np.asarray(num_hidden_layers, dtype=float)
-    inside = 12 * depth * width**2 if non_embedding_params is None else np.asarray(non_embedding_params, dtype=float)
+    inside = (
+        12 * depth * width**2
+        if non_embedding_params is None
+        else np.asarray(non_embedding_params, dtype=float)
+    )
     typical_width = np.cbrt(REFERENCE_ASPECT * inside / 12)
     ratio = REFERENCE_MLP_ATTENTION if mlp_attention_ratio is None else mlp_attention_ratio
     both: dict[str, Any] = {"params": params, "tokens": tokens, "non_embedding_params": inside}
@@ -77,7 +81,7 @@ def shape_correction(
         num_hidden_layers=typical_width / REFERENCE_ASPECT,
         mlp_attention_ratio=REFERENCE_MLP_ATTENTION,
     )
-    return here / typical  # type: ignore[no-any-return]
+    return here / typical
 
 
 def loss(
@@ -141,7 +145,9 @@ def loss(
         if unique_tokens is None:
             found = replace(found, form=chinchilla.CHINCHILLA, constants=found.terms)
     elif unique is not None:
-        n, d = data.repeated(params=n, tokens=d, unique_tokens=unique, terms=found.terms)
+        n, d = data.repeated(
+            params=n, tokens=d, unique_tokens=unique, terms=found.terms if found.discount_params else None
+        )
     inside = non_embedding_params
     if inside is None and "non_embedding_params" in found.inputs:
         inside = data.non_embedding_params(params=n)
@@ -157,7 +163,7 @@ def loss(
     }
     value = found(**numbers)
     if shape_law is None:
-        return value  # type: ignore[no-any-return]
+        return value
     if hidden_size is None or num_hidden_layers is None:
         raise SimulatorError("a law of shape needs hidden_size and num_hidden_layers")
     factor = shape_correction(
@@ -169,7 +175,7 @@ def loss(
         non_embedding_params=non_embedding_params,
         mlp_attention_ratio=mlp_attention_ratio,
     )
-    return value * factor  # type: ignore[no-any-return]
+    return value * factor
 
 
 def methods(

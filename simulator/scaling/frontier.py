@@ -97,7 +97,7 @@ def compute_for_size(law: str | Law | Mapping[str, float], params: Numeric) -> N
     """
     terms = terms_of(law)
     exponent = (terms["alpha"] + terms["beta"]) / terms["beta"]
-    return FLOP_PER_PARAM_TOKEN * (np.asarray(params, dtype=float) / _scale(terms)) ** exponent  # type: ignore[no-any-return]
+    return FLOP_PER_PARAM_TOKEN * (np.asarray(params, dtype=float) / _scale(terms)) ** exponent
 
 
 def optimal_tokens_for_size(law: str | Law | Mapping[str, float], params: Numeric) -> Numeric:
@@ -108,7 +108,7 @@ def optimal_tokens_for_size(law: str | Law | Mapping[str, float], params: Numeri
     >>> round(float(optimal_tokens_for_size("Besiroglu2024", 7e9)) / 1e9)
     144
     """
-    return compute_for_size(law, params) / (FLOP_PER_PARAM_TOKEN * np.asarray(params, dtype=float))  # type: ignore[no-any-return]
+    return compute_for_size(law, params) / (FLOP_PER_PARAM_TOKEN * np.asarray(params, dtype=float))
 
 
 def asymptote(law: str | Law | Mapping[str, float], params: Numeric) -> Numeric:
@@ -120,7 +120,7 @@ def asymptote(law: str | Law | Mapping[str, float], params: Numeric) -> Numeric:
     2.174
     """
     terms = terms_of(law)
-    return terms["E"] + terms["A"] * np.asarray(params, dtype=float) ** -terms["alpha"]  # type: ignore[no-any-return]
+    return terms["E"] + terms["A"] * np.asarray(params, dtype=float) ** -terms["alpha"]
 
 
 def tokens_for_loss(law: str | Law | Mapping[str, float], params: Numeric, loss: Numeric) -> Numeric:
@@ -155,7 +155,7 @@ def tokens_for_loss(law: str | Law | Mapping[str, float], params: Numeric, loss:
     gap = np.asarray(loss, dtype=float) - asymptote(terms, params)
     with np.errstate(divide="ignore", over="ignore"):
         tokens = (terms["B"] / np.where(gap > 0, gap, 0.0)) ** (1 / terms["beta"])
-    return tokens[()]  # type: ignore[no-any-return]
+    return tokens[()]
 
 
 def params_for_loss(law: str | Law | Mapping[str, float], tokens: Numeric, loss: Numeric) -> Numeric:
@@ -171,7 +171,7 @@ def params_for_loss(law: str | Law | Mapping[str, float], tokens: Numeric, loss:
     gap = np.asarray(loss, dtype=float) - terms["E"] - data
     with np.errstate(divide="ignore", over="ignore"):
         params = (terms["A"] / np.where(gap > 0, gap, 0.0)) ** (1 / terms["alpha"])
-    return params[()]  # type: ignore[no-any-return]
+    return params[()]
 
 
 def compute_for_loss(law: str | Law | Mapping[str, float], loss: Numeric) -> Numeric:
@@ -197,8 +197,10 @@ def compute_for_loss(law: str | Law | Mapping[str, float], loss: Numeric) -> Num
     amplitude = terms["A"] * scale**-alpha + terms["B"] * scale**beta
     gap = np.asarray(loss, dtype=float) - terms["E"]
     with np.errstate(divide="ignore", over="ignore"):
-        compute = FLOP_PER_PARAM_TOKEN * (amplitude / np.where(gap > 0, gap, 0.0)) ** ((alpha + beta) / (alpha * beta))
-    return compute[()]  # type: ignore[no-any-return]
+        compute = FLOP_PER_PARAM_TOKEN * (amplitude / np.where(gap > 0, gap, 0.0)) ** (
+            (alpha + beta) / (alpha * beta)
+        )
+    return compute[()]
 
 
 def compute_multiplier(
@@ -252,7 +254,7 @@ def time_exponent(law: str | Law | Mapping[str, float], gamma: Numeric) -> Numer
     [0.513, 0.544, 0.563]
     """
     terms = terms_of(law)
-    return terms["beta"] / (terms["alpha"] + np.asarray(gamma, dtype=float) * terms["beta"])  # type: ignore[no-any-return]
+    return terms["beta"] / (terms["alpha"] + np.asarray(gamma, dtype=float) * terms["beta"])
 
 
 def time_optimal_size(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .law import Form, Law, Numeric
+from .law import Form, Law, Numeric, Power
 
 PF_DAY = 8.64e19
 """Floating-point operations of one petaFLOP/s-day. [FLOP]"""
@@ -43,7 +43,7 @@ def power_law(*, x: Numeric, scale: Numeric, exponent: Numeric) -> Numeric:
     >>> round(float(power_law(x=1e9, scale=8.8e13, exponent=0.076)), 2)
     2.38
     """
-    return (scale / np.asarray(x, dtype=float)) ** exponent  # type: ignore[no-any-return]
+    return (scale / np.asarray(x, dtype=float)) ** exponent
 
 
 def loss_of_params(*, non_embedding_params: Numeric, Nc: Numeric, aN: Numeric) -> Numeric:
@@ -111,7 +111,7 @@ def loss_of_params_and_tokens(
     2.37
     """
     n, d = np.asarray(non_embedding_params, dtype=float), np.asarray(tokens, dtype=float)
-    return ((Nc / n) ** (aN / aD) + Dc / d) ** aD  # type: ignore[no-any-return]
+    return ((Nc / n) ** (aN / aD) + Dc / d) ** aD
 
 
 def loss_of_params_and_steps(
@@ -138,7 +138,7 @@ def loss_of_params_and_steps(
     2.4
     """
     n, s = np.asarray(non_embedding_params, dtype=float), np.asarray(min_steps, dtype=float)
-    return (Nc / n) ** aN + (Sc / s) ** aS  # type: ignore[no-any-return]
+    return (Nc / n) ** aN + (Sc / s) ** aS
 
 
 def critical_batch(*, loss: Numeric, B_star: Numeric = 2.1e8, aB: Numeric = 0.21) -> Numeric:
@@ -149,7 +149,7 @@ def critical_batch(*, loss: Numeric, B_star: Numeric = 2.1e8, aB: Numeric = 0.21
     >>> round(float(critical_batch(loss=3.0)) / 1e6, 2)
     1.12
     """
-    return B_star / np.asarray(loss, dtype=float) ** (1 / aB)  # type: ignore[no-any-return]
+    return B_star / np.asarray(loss, dtype=float) ** (1 / aB)
 
 
 def overfit_threshold_tokens(*, non_embedding_params: Numeric) -> Numeric:
@@ -160,10 +160,12 @@ def overfit_threshold_tokens(*, non_embedding_params: Numeric) -> Numeric:
     >>> round(float(overfit_threshold_tokens(non_embedding_params=1e9)) / 1e9, 1)
     22.9
     """
-    return 5e3 * np.asarray(non_embedding_params, dtype=float) ** 0.74  # type: ignore[no-any-return]
+    return 5e3 * np.asarray(non_embedding_params, dtype=float) ** 0.74
 
 
-def early_stop_step(*, loss: Numeric, loss_infinite_data: Numeric, Sc: Numeric = 2.1e3, aS: Numeric = 0.76) -> Numeric:
+def early_stop_step(
+    *, loss: Numeric, loss_infinite_data: Numeric, Sc: Numeric = 2.1e3, aS: Numeric = 0.76
+) -> Numeric:
     """Lower bound on the step at which a data-limited run should stop, ``Sc / (L(N,D) - L(N,inf))^(1/aS)`` [-].
 
     Examples
@@ -171,7 +173,7 @@ def early_stop_step(*, loss: Numeric, loss_infinite_data: Numeric, Sc: Numeric =
     >>> round(float(early_stop_step(loss=2.6, loss_infinite_data=2.4)))
     17455
     """
-    return Sc / (np.asarray(loss, dtype=float) - loss_infinite_data) ** (1 / aS)  # type: ignore[no-any-return]
+    return Sc / (np.asarray(loss, dtype=float) - loss_infinite_data) ** (1 / aS)
 
 
 def frontier(*, compute_flop: Numeric, at_critical_batch: bool = True) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def compute_for_loss(
     gap = loss_ - (Nc / n) ** aN
     with np.errstate(divide="ignore", invalid="ignore"):
         compute = 6 * B_star * Sc * n / loss_ ** (1 / aB) * np.where(gap > 0, gap, np.nan) ** (-1 / aS)
-    return np.where(gap > 0, compute, np.inf)[()]  # type: ignore[no-any-return]
+    return np.where(gap > 0, compute, np.inf)[()]
 
 
 def compute_exponent(*, aN: Numeric = 0.077, aS: Numeric = 0.76, aB: Numeric = 0.21) -> Numeric:
@@ -258,7 +260,9 @@ def stop_fraction(*, aN: Numeric = 0.077, aS: Numeric = 0.76) -> Numeric:
     return aN / aS
 
 
-def stop_fraction_ratios(*, f: Numeric, reference: Numeric, aN: Numeric = 0.077, aS: Numeric = 0.76) -> dict[str, Any]:
+def stop_fraction_ratios(
+    *, f: Numeric, reference: Numeric, aN: Numeric = 0.077, aS: Numeric = 0.76
+) -> dict[str, Any]:
     """Size, steps and compute of stopping at a fraction `f` above convergence, relative to stopping at `reference`.
 
     The two runs reach the same loss (equations B.12 to B.14).
@@ -311,6 +315,15 @@ _ABOUT: dict[str, Any] = {
 }
 _N, _D = (768.0, 1.5e9), (22e6, 23e9)
 
+COMPUTE = Form(
+    "kaplan_compute",
+    loss_of_compute,
+    ("compute_flop",),
+    ("Cc", "aC"),
+    "L = (Cc/C)^aC, C in PF-days",
+    starts={"Cc": (1e5, 1e10), "aC": (0.02, 0.15)},
+)
+
 LAWS = (
     Law(
         name="Kaplan2020",
@@ -320,6 +333,7 @@ LAWS = (
             ("non_embedding_params", "tokens"),
             ("Nc", "Dc", "aN", "aD"),
             "L = ((Nc/N)^(aN/aD) + Dc/D)^aD",
+            starts={"Nc": (1e12, 1e15), "Dc": (1e12, 1e15), "aN": (0.04, 0.15), "aD": (0.04, 0.2)},
         ),
         constants={"Nc": 6.4e13, "Dc": 1.8e13, "aN": 0.076, "aD": 0.103},
         range={"non_embedding_params": _N, "tokens": _D},
@@ -328,7 +342,14 @@ LAWS = (
     ),
     Law(
         name="Kaplan2020Params",
-        form=Form("kaplan_params", loss_of_params, ("non_embedding_params",), ("Nc", "aN"), "L = (Nc/N)^aN"),
+        form=Form(
+            "kaplan_params",
+            loss_of_params,
+            ("non_embedding_params",),
+            ("Nc", "aN"),
+            "L = (Nc/N)^aN",
+            powers=(Power("Nc", "non_embedding_params", "aN", point=True),),
+        ),
         constants={"Nc": 8.8e13, "aN": 0.076},
         range={"non_embedding_params": _N},
         notes="Trained to convergence on unlimited data.",
@@ -336,7 +357,14 @@ LAWS = (
     ),
     Law(
         name="Kaplan2020Tokens",
-        form=Form("kaplan_tokens", loss_of_tokens, ("tokens",), ("Dc", "aD"), "L = (Dc/D)^aD"),
+        form=Form(
+            "kaplan_tokens",
+            loss_of_tokens,
+            ("tokens",),
+            ("Dc", "aD"),
+            "L = (Dc/D)^aD",
+            powers=(Power("Dc", "tokens", "aD", point=True),),
+        ),
         constants={"Dc": 5.4e13, "aD": 0.095},
         range={"tokens": _D},
         notes="Large models, stopped early.",
@@ -344,14 +372,14 @@ LAWS = (
     ),
     Law(
         name="Kaplan2020Compute",
-        form=Form("kaplan_compute", loss_of_compute, ("compute_flop",), ("Cc", "aC"), "L = (Cc/C)^aC, C in PF-days"),
+        form=COMPUTE,
         constants={"Cc": 1.6e7, "aC": 0.057},
         notes="Naive frontier, at a fixed batch.",
         **_ABOUT,
     ),
     Law(
         name="Kaplan2020ComputeMin",
-        form=Form("kaplan_compute", loss_of_compute, ("compute_flop",), ("Cc", "aC"), "L = (Cc/C)^aC, C in PF-days"),
+        form=COMPUTE,
         constants={"Cc": 3.1e8, "aC": 0.050},
         notes="Frontier at a batch far below critical. The paper also prints 2.3e8 and 2.0e7 for Cc; Table 5 is used.",
         **_ABOUT,
@@ -364,6 +392,10 @@ LAWS = (
             ("non_embedding_params", "min_steps"),
             ("Nc", "Sc", "aN", "aS"),
             "L = (Nc/N)^aN + (Sc/S_min)^aS",
+            powers=(
+                Power("Nc", "non_embedding_params", "aN", point=True),
+                Power("Sc", "min_steps", "aS", point=True),
+            ),
         ),
         constants={"Nc": 6.5e13, "Sc": 2.1e3, "aN": 0.077, "aS": 0.76},
         range={"non_embedding_params": _N},

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from simulator.errors import SimulatorError
 
-Numeric: TypeAlias = "float | NDArray[np.float64]"
+Numeric: TypeAlias = Any
 """A scalar or an array of floats; every formula of this package takes either."""
 
 Array: TypeAlias = "NDArray[np.float64]"
@@ -28,6 +28,31 @@ Spread: TypeAlias = "float | tuple[float, float]"
 PRINTED = "printed"
 REFIT = "refit"
 FORM = "form"
+
+
+def _no_numbers() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Power:
+    """One term of a sum of powers: ``scale * input^-exponent``, or ``(scale / input)^exponent``.
+
+    Parameters
+    ----------
+    scale, input, exponent : str
+        Names of the factor, of the input and of the exponent.
+    point : bool, optional
+        Whether the scale is a value of the input, as in ``(scale / input)^exponent``.
+    sign : int, optional
+        Minus one where the exponent is printed with its sign, as in ``a N^b`` with negative b.
+    """
+
+    scale: str
+    input: str
+    exponent: str
+    point: bool = False
+    sign: int = 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +71,14 @@ class Form:
         Names of the constants, each an argument of `function`.
     equation : str
         The equation as one line of text.
+    powers : tuple of Power, optional
+        The terms, where the form is a floor plus a sum of powers; such forms are fitted with exact gradients.
+    floor : str, optional
+        Name of the floor of such a form.
+    starts : mapping, optional
+        Lowest and highest value from which a fit starts, for every other form.
+    linear : bool, optional
+        Whether residuals are differences rather than differences of logarithms, as for accuracies.
     """
 
     name: str
@@ -53,10 +86,10 @@ class Form:
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
     equation: str
-
-
-def _no_numbers() -> Mapping[str, Any]:
-    return MappingProxyType({})
+    powers: tuple[Power, ...] = ()
+    floor: str = ""
+    starts: Mapping[str, tuple[float, float]] = field(default_factory=_no_numbers)
+    linear: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +124,8 @@ class Law:
         What is returned: ``loss``, ``correction``, ``batch``, ``accuracy`` and so on.
     terms : mapping
         ``E A B alpha beta`` where the law is, at fixed shape, of the Chinchilla form; empty otherwise.
+    discount_params : bool
+        Whether repeated data discount parameters in excess as well as tokens (see `simulator.scaling.data`).
     """
 
     name: str
@@ -107,6 +142,7 @@ class Law:
     notes: str = ""
     quantity: str = "loss"
     terms: Mapping[str, float] = field(default_factory=_no_numbers)
+    discount_params: bool = True
 
     def __post_init__(self) -> None:
         for name in ("constants", "range", "uncertainty", "terms"):

@@ -44,7 +44,7 @@ def gadre(*, params: Numeric, tokens: Numeric, E: Numeric, a: Numeric, b: Numeri
     """
     n, d = np.asarray(params, dtype=float), np.asarray(tokens, dtype=float)
     ratio, compute = d / n, 6 * n * d
-    return E + (a * ratio**eta + b * ratio**-eta) * compute**-eta  # type: ignore[no-any-return]
+    return E + (a * ratio**eta + b * ratio**-eta) * compute**-eta
 
 
 def chinchilla_terms(*, E: float, a: float, b: float, eta: float) -> dict[str, float]:
@@ -59,7 +59,12 @@ def chinchilla_terms(*, E: float, a: float, b: float, eta: float) -> dict[str, f
 
 
 GADRE = Form(
-    "gadre", gadre, ("params", "tokens"), ("E", "a", "b", "eta"), "L = E + (a M^eta + b M^-eta) C^-eta, C = 6ND, M = D/N"
+    "gadre",
+    gadre,
+    ("params", "tokens"),
+    ("E", "a", "b", "eta"),
+    "L = E + (a M^eta + b M^-eta) C^-eta, C = 6ND, M = D/N",
+    starts={"E": (0.5, 2.5), "a": (20.0, 500.0), "b": (20.0, 500.0), "eta": (0.08, 0.2)},
 )
 
 

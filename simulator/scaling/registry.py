@@ -8,7 +8,7 @@ from itertools import chain
 from simulator.errors import UnknownNameError
 
 from . import chinchilla, data, kaplan, overtraining, shape
-from .law import Law
+from .law import Form, Law
 
 DEFAULT = "Besiroglu2024"
 """Law used when none is named."""
@@ -20,6 +20,9 @@ def _by_name(groups: Iterable[Iterable[Law]]) -> dict[str, Law]:
 
 laws: dict[str, Law] = _by_name((chinchilla.LAWS, data.LAWS, overtraining.LAWS, kaplan.LAWS, shape.LAWS))
 """Every law under its name."""
+
+forms: dict[str, Form] = {law.form.name: law.form for law in laws.values()}
+"""Every form that can be fitted, under its name."""
 
 
 def get(name: str | Law) -> Law:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .chinchilla import CHINCHILLA
-from .law import Form, Law, Numeric
+from .law import Form, Law, Numeric, Power
 
 
 def gemstones(
@@ -59,7 +59,7 @@ def gemstones(
     """
     w, d = np.asarray(hidden_size, dtype=float), np.asarray(num_hidden_layers, dtype=float)
     n, t = np.asarray(params, dtype=float), np.asarray(tokens, dtype=float)
-    return E + cw * w**-aw + cd * d**-ad + cp * n**-ap + ct * t**-at  # type: ignore[no-any-return]
+    return E + cw * w**-aw + cd * d**-ad + cp * n**-ap + ct * t**-at
 
 
 def bian_aspect(
@@ -106,7 +106,7 @@ def bian_aspect(
     """
     n, t = np.asarray(params, dtype=float), np.asarray(tokens, dtype=float)
     aspect = np.asarray(hidden_size, dtype=float) / num_hidden_layers
-    return (E + A * n**-alpha + B * t**-alpha) * (1 + eps * aspect**alpha)  # type: ignore[no-any-return]
+    return (E + A * n**-alpha + B * t**-alpha) * (1 + eps * aspect**alpha)
 
 
 def bian_conditional(
@@ -155,7 +155,7 @@ def bian_conditional(
     """
     x = np.asarray(hidden_size, dtype=float) / np.sqrt(non_embedding_params)
     r = np.asarray(mlp_attention_ratio, dtype=float)
-    return (a0 + a1 * np.log(x) + a2 / x) * (b0 + b1 * np.log(r) + b2 / r)  # type: ignore[no-any-return]
+    return (a0 + a1 * np.log(x) + a2 / x) * (b0 + b1 * np.log(r) + b2 / r)
 
 
 GEMSTONES = Form(
@@ -164,6 +164,13 @@ GEMSTONES = Form(
     ("params", "tokens", "hidden_size", "num_hidden_layers"),
     ("E", "cw", "aw", "cd", "ad", "cp", "ap", "ct", "at"),
     "L = E + cw/w^aw + cd/d^ad + cp/N^ap + ct/D^at",
+    powers=(
+        Power("cw", "hidden_size", "aw"),
+        Power("cd", "num_hidden_layers", "ad"),
+        Power("cp", "params", "ap"),
+        Power("ct", "tokens", "at"),
+    ),
+    floor="E",
 )
 BIAN_ASPECT = Form(
     "bian_aspect",
@@ -171,6 +178,7 @@ BIAN_ASPECT = Form(
     ("params", "tokens", "hidden_size", "num_hidden_layers"),
     ("E", "A", "B", "alpha", "eps"),
     "L = (E + A/N^alpha + B/D^alpha)(1 + eps (w/d)^alpha)",
+    starts={"E": (1.0, 3.0), "A": (1e2, 1e6), "B": (1e2, 1e7), "alpha": (0.2, 0.8), "eps": (1e-4, 1e-2)},
 )
 BIAN_CONDITIONAL = Form(
     "bian_conditional",
@@ -178,10 +186,20 @@ BIAN_CONDITIONAL = Form(
     ("non_embedding_params", "hidden_size", "mlp_attention_ratio"),
     ("a0", "a1", "a2", "b0", "b1", "b2"),
     "factor = (a0 + a1 ln x + a2/x)(b0 + b1 ln r + b2/r), x = w/sqrt(N)",
+    starts={
+        "a0": (0.5, 3.0),
+        "a1": (0.01, 0.3),
+        "a2": (1e-3, 3e-2),
+        "b0": (0.3, 1.0),
+        "b1": (1e-3, 2e-2),
+        "b2": (1e-3, 2e-2),
+    },
 )
 
 
-def _gemstones(name: str, exponents: list[float], log_scales: list[float], log_floor: float, notes: str) -> Law:
+def _gemstones(
+    name: str, exponents: list[float], log_scales: list[float], log_floor: float, notes: str
+) -> Law:
     letters = ("w", "d", "p", "t")
     constants = {"E": float(np.exp(log_floor))}
     constants |= {f"c{x}": float(np.exp(v)) for x, v in zip(letters, log_scales, strict=True)}
