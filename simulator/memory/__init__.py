@@ -5,6 +5,7 @@ from __future__ import annotations
 from simulator.memory.activations import inflight_microbatches, layer_bytes
 from simulator.memory.advice import Advice, fewest_gpus, largest_micro_batch, smallest_change, verdict
 from simulator.memory.constants import KORTHIKANTI, MEMORY_PROFILES, MemoryConstants
+from simulator.memory.held import STAGES
 from simulator.memory.peak import CATEGORIES, peak
 from simulator.memory.states import OPTIMIZERS, PRECISIONS
 
@@ -14,6 +15,7 @@ __all__ = [
     "MEMORY_PROFILES",
     "OPTIMIZERS",
     "PRECISIONS",
+    "STAGES",
     "Advice",
     "MemoryConstants",
     "fewest_gpus",

@@ -52,7 +52,9 @@ def attention_bytes(s: Shape, layout: Layout, *, constants: MemoryConstants, ele
     """Queries, keys, values and attention output of one layer, per token, without the scores. [B/token]"""
     widths = transformer.query_width(s) + transformer.key_value_width(s)
     parallel = widths * (1 + constants.attention_copies) + transformer.value_width(s)
-    low_rank = np.where(transformer.is_latent(s), np.asarray(s.q_lora_rank) + s.kv_lora_rank + s.qk_rope_head_dim, 0)
+    low_rank = np.where(
+        transformer.is_latent(s), np.asarray(s.q_lora_rank) + s.kv_lora_rank + s.qk_rope_head_dim, 0
+    )
     return element * (parallel / layout.tp + 2 * low_rank / sequence_split(layout))
 
 
@@ -66,7 +68,9 @@ def dense_ffn_bytes(s: Shape, layout: Layout, *, constants: MemoryConstants, ele
     return element * ffn_tensors(s, constants=constants) * np.asarray(s.intermediate_size) / layout.tp
 
 
-def expert_ffn_bytes(s: Shape, layout: Layout, *, constants: MemoryConstants, element: float = 2.0) -> Numeric:
+def expert_ffn_bytes(
+    s: Shape, layout: Layout, *, constants: MemoryConstants, element: float = 2.0
+) -> Numeric:
     """Router, routed and shared experts of one layer, per token, with balanced routing. [B/token]
 
     Each of the ``k`` copies of a token is kept as expert input and output (h) and inside the expert. Tokens leave for
@@ -75,7 +79,8 @@ def expert_ffn_bytes(s: Shape, layout: Layout, *, constants: MemoryConstants, el
     inner = ffn_tensors(s, constants=constants)
     etp = expert_tp(layout)
     routed = np.asarray(s.num_experts_per_tok) * (
-        2 * np.asarray(s.hidden_size) * etp / layout.tp + inner * np.asarray(s.moe_intermediate_size) / layout.tp
+        2 * np.asarray(s.hidden_size) * etp / layout.tp
+        + inner * np.asarray(s.moe_intermediate_size) / layout.tp
     )
     shared = inner * np.asarray(s.shared_expert_intermediate_size) / layout.tp
     router = 2 * 4.0 * np.asarray(s.num_experts) / sequence_split(layout)

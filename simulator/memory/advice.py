@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from simulator.layout import Layout, n_gpus
+from simulator.memory.constants import GIB
 from simulator.memory.peak import peak
 from simulator.transformer import Shape, decoder  # noqa: F401 (decoder is used by the doctests)
 
 Numeric = Any
-GIB = float(2**30)
-
-TIGHT_SHARE = 0.08
-"""Margin below which a fit is called tight: the median error of the predicted peak (docs/memory.md). [-]"""
 
 FITS, TIGHT, DOES_NOT_FIT = "FITS", "TIGHT", "DOES NOT FIT"
+
+TIGHT_SHARE = 0.08
+"""Margin, as a share of capacity, below which a fit is called tight: the mean error of the predicted peak on models that
+were left out of the fit (docs/memory.md). [-]"""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """One change of a layout, what it does to memory, and why."""
+    """One layout, how it was reached, what it needs, and why it was chosen."""
 
     change: str
     layout: Layout
     total: float
-    """Peak after the change. [B]"""
+    """Peak. [B]"""
     reason: str
 
 
@@ -48,137 +49,150 @@ def verdict(total: Numeric, capacity: Numeric) -> tuple[Any, Any]:
 
     Examples
     --------
-    >>> [str(verdict(x, 80e9)[0]) for x in (60e9, 78e9, 81e9)]
+    >>> [verdict(x, 80e9)[0] for x in (60e9, 78e9, 81e9)]
     ['FITS', 'TIGHT', 'DOES NOT FIT']
     """
-    margin = np.asarray(capacity) - total
-    name = np.where(margin < 0, DOES_NOT_FIT, np.where(margin < TIGHT_SHARE * np.asarray(capacity), TIGHT, FITS))
-    return (name if name.ndim else str(name)), (margin if margin.ndim else float(margin))
+    margin = np.asarray(capacity - np.asarray(total, dtype=float))
+    name = np.where(
+        margin < 0, DOES_NOT_FIT, np.where(margin < TIGHT_SHARE * np.asarray(capacity), TIGHT, FITS)
+    )
+    return (name, margin) if name.ndim else (str(name), float(margin))
 
 
-def largest_micro_batch(s: Shape, layout: Layout, *, capacity: float, largest: int = 1024, **how: Any) -> Advice:
-    """Largest micro-batch that fits, at an unchanged number of micro-batches.
+def largest_micro_batch(
+    s: Shape, layout: Layout, *, capacity: float, largest: int = 1024, **how: Any
+) -> Advice | None:
+    """Largest micro-batch that fits, at an unchanged number of micro-batches; ``None`` if not one sequence fits.
+
+    Parameters
+    ----------
+    s, layout : Shape, Layout
+        One model and one layout (scalars).
+    capacity : float
+        Memory of the accelerator. [B]
+    largest : int, optional
+        Largest micro-batch to try. [sequences]
+    **how
+        Passed on to `peak`: optimizer, precision, constants.
 
     Examples
     --------
-    >>> llama = decoder(num_hidden_layers=32, hidden_size=4096, intermediate_size=11008,
-    ...                             num_attention_heads=32, vocab_size=32000)
-    >>> largest_micro_batch(llama, Layout(tp=2, dp=4, zero_stage=1, sequence_parallel=1), capacity=80e9).change
-    'micro_batch_size 1 -> 4'
+    >>> llama = decoder(num_hidden_layers=32, hidden_size=4096, intermediate_size=11008, num_attention_heads=32,
+    ...                 vocab_size=32000)
+    >>> found = largest_micro_batch(llama, Layout(tp=2, dp=4, zero_stage=1, sequence_parallel=1), capacity=80e9)
+    >>> print(found.change, "|", found.reason)
+    micro_batch_size 4 | 5 would need 80.8 of 74.5 GiB
     """
     sizes = np.arange(1, largest + 1, dtype=float)
     totals = peak(s, layout.with_(micro_batch_size=sizes), **how)["total"]
-    fitting = sizes[totals <= capacity]
-    best = int(fitting[-1]) if fitting.size else 0
-    changed = layout.with_(micro_batch_size=max(best, 1))
-    total = float(totals[max(best, 1) - 1])
-    reason = (
-        f"{best + 1} would need {float(totals[best]) / GIB:.1f} GiB of {capacity / GIB:.1f} GiB"
-        if best < largest
-        else f"all sizes up to {largest} fit"
-    )
-    if not best:
-        reason = f"one sequence needs {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB"
-    return Advice(f"micro_batch_size {layout.micro_batch_size} -> {best}", changed, total, reason)
+    best = int(np.count_nonzero(totals <= capacity))
+    if best == 0:
+        return None
+    reason = f"all sizes up to {largest} fit"
+    if best < largest:
+        reason = f"{best + 1} would need {totals[best] / GIB:.1f} of {capacity / GIB:.1f} GiB"
+    changed = layout.with_(micro_batch_size=best)
+    return Advice(f"micro_batch_size {best}", changed, float(totals[best - 1]), reason)
 
 
-def _splits(s: Shape, *, gpus: int, gpus_per_node: int) -> list[Layout]:
-    """All (tp, pp) that divide heads and layers, for one number of accelerators."""
-    out = []
-    for tp in (1, 2, 4, 8):
-        if tp > min(gpus, gpus_per_node) or s.num_attention_heads % tp:
-            continue
-        for pp in range(1, int(min(gpus // tp, s.num_hidden_layers)) + 1):
-            if s.num_hidden_layers % pp == 0 and gpus % (tp * pp) == 0:
-                out.append(Layout(tp=tp, pp=pp, dp=gpus // (tp * pp)))
-    return out
+def splits(s: Shape, *, gpus: int, gpus_per_node: int) -> list[tuple[int, int, int]]:
+    """All (tp, pp, dp) over `gpus` accelerators that divide heads and layers, tensor parallelism within a node."""
+    tps = [t for t in (1, 2, 4, 8, 16) if t <= gpus_per_node and s.num_attention_heads % t == 0]
+    pps = [p for p in range(1, int(s.num_hidden_layers) + 1) if s.num_hidden_layers % p == 0]
+    return [(t, p, gpus // (t * p)) for t in tps for p in pps if gpus % (t * p) == 0]
 
 
 def fewest_gpus(
     s: Shape, layout: Layout, *, capacity: float, gpus_per_node: int = 8, largest: int = 65536, **how: Any
 ) -> Advice | None:
-    """Fewest accelerators on which the model trains, over tensor, pipeline and data parallelism.
+    """Fewest accelerators (a power of two) on which the model trains, over tensor, pipeline and data parallelism.
 
-    Micro-batch, sequence length, ZeRO stage and recomputation are those of `layout`. ``None`` if even `largest` are too few.
+    Micro-batch, sequence length, ZeRO stage and recomputation are those of `layout`; the pipeline is kept full. Among
+    splits that fit, the one that communicates least is taken: smallest tp times pp. ``None`` if `largest` are too few.
+
+    Examples
+    --------
+    >>> llama = decoder(num_hidden_layers=32, hidden_size=4096, intermediate_size=11008, num_attention_heads=32,
+    ...                 vocab_size=32000)
+    >>> fewest_gpus(llama, Layout(zero_stage=1), capacity=80e9).change
+    '2 accelerators: tp 2, pp 1, dp 1'
     """
     gpus = 1
     while gpus <= largest:
-        trials = _splits(s, gpus=gpus, gpus_per_node=gpus_per_node)
+        trials = sorted(splits(s, gpus=gpus, gpus_per_node=gpus_per_node), key=lambda t: (t[0] * t[1], t[1]))
         if trials:
-            column = {n: np.array([float(getattr(t, n)) for t in trials]) for n in ("tp", "pp", "dp")}
-            keep = np.maximum(column["pp"], np.asarray(layout.num_microbatches, dtype=float))
-            batch = layout.with_(**column, num_microbatches=keep, sequence_parallel=(column["tp"] > 1) * 1)
-            totals = peak(s, batch, **how)["total"]
-            best = int(np.argmin(totals))
-            if totals[best] <= capacity:
-                t = trials[best]
-                chosen = layout.with_(tp=t.tp, pp=t.pp, dp=t.dp, num_microbatches=float(keep[best]))
-                return Advice(
-                    f"{gpus} accelerators: tp {t.tp}, pp {t.pp}, dp {t.dp}",
-                    chosen,
-                    float(totals[best]),
-                    f"needs {float(totals[best]) / GIB:.1f} of {capacity / GIB:.1f} GiB; half as many do not fit",
+            tp, pp, dp = (np.array(column, dtype=float) for column in zip(*trials, strict=True))
+            filled = np.maximum(pp, np.asarray(layout.num_microbatches, dtype=float))
+            tried = layout.with_(tp=tp, pp=pp, dp=dp, num_microbatches=filled, sequence_parallel=(tp > 1) * 1)
+            totals = peak(s, tried, **how)["total"]
+            if np.any(totals <= capacity):
+                i = int(np.argmax(totals <= capacity))
+                t, p, d = trials[i]
+                chosen = layout.with_(
+                    tp=t, pp=p, dp=d, num_microbatches=filled[i], sequence_parallel=int(t > 1)
                 )
-        gpus = gpus * 2
+                reason = f"{totals[i] / GIB:.1f} of {capacity / GIB:.1f} GiB; half as many do not fit"
+                return Advice(
+                    f"{gpus} accelerators: tp {t}, pp {p}, dp {d}", chosen, float(totals[i]), reason
+                )
+        gpus *= 2
     return None
 
 
-def _doubled(name: str, *, take: str = "") -> Callable[[Shape, Layout], Layout | None]:
-    """Return the change that doubles degree `name`, taken from degree `take` if it is even, else with more devices."""
+def changes(s: Shape, layout: Layout) -> Iterator[tuple[str, Layout]]:
+    """All single changes of a layout, the cheapest in time first.
 
-    def change(s: Shape, layout: Layout) -> Layout | None:
-        new = int(getattr(layout, name)) * 2
-        limit = {"tp": s.num_attention_heads, "pp": s.num_hidden_layers}.get(name, np.inf)
-        if new > limit or limit % new:
-            return None
-        other = int(getattr(layout, take)) if take else 1
-        split: dict[str, Any] = {name: new}
-        if take:
-            if other % 2:
-                return None
-            split[take] = other // 2
-            split["num_microbatches"] = int(layout.num_microbatches) * 2
+    First what costs no time, then smaller micro-batches, communication (ZeRO, tensor and pipeline parallelism taken from
+    data parallelism), recomputation of everything, and last more accelerators. The global batch stays.
+    """
+    x, micro, steps = layout, int(layout.micro_batch_size), int(layout.num_microbatches)
+    ranks, whole = int(x.dp * x.cp), int(x.pp) == 1
+    if not x.flash_attention:
+        yield "flash_attention off -> on", x.with_(flash_attention=1)
+    if x.tp > 1 and not x.sequence_parallel:
+        yield "sequence_parallel off -> on", x.with_(sequence_parallel=1)
+    if x.zero_stage < 1 and ranks > 1:
+        yield "zero_stage 0 -> 1", x.with_(zero_stage=1)
+    if x.recompute < 1:
+        yield "recompute none -> selective", x.with_(recompute=1)
+    smaller = micro // 2
+    while smaller >= 1:
+        if micro % smaller == 0:
+            bigger = steps * micro // smaller
+            yield (
+                f"micro_batch_size {micro} -> {smaller}",
+                x.with_(micro_batch_size=smaller, num_microbatches=bigger),
+            )
+        smaller //= 2
+    for stage in (2, 3):
+        if x.zero_stage < stage and ranks > 1 and whole:
+            yield f"zero_stage {x.zero_stage} -> {stage}", x.with_(zero_stage=stage)
+    for name, limit in (("tp", s.num_attention_heads), ("pp", s.num_hidden_layers)):
+        yield from more_parallel(x, name=name, limit=int(limit), from_dp=True)
+    if x.recompute < 2:
+        yield f"recompute {('none', 'selective')[int(x.recompute)]} -> full", x.with_(recompute=2)
+    for name, limit in (("tp", s.num_attention_heads), ("pp", s.num_hidden_layers), ("dp", 2**40)):
+        yield from more_parallel(x, name=name, limit=int(limit), from_dp=False)
+
+
+def more_parallel(x: Layout, *, name: str, limit: int, from_dp: bool) -> Iterator[tuple[str, Layout]]:
+    """Doublings of one degree that divide `limit`, taken from data parallelism or with more accelerators."""
+    old = int(getattr(x, name))
+    new = 2 * old
+    while new <= min(limit, 64 * old):
+        factor = new // old
+        edit: dict[str, Any] = {name: new}
         if name == "tp":
-            split["sequence_parallel"] = 1
-        return layout.with_(**split)
-
-    return change
-
-
-CHANGES: dict[str, tuple[float, Callable[[Shape, Layout], Layout | None]]] = {
-    "zero_stage 0 -> 1": (1, lambda s, x: x.with_(zero_stage=1) if x.zero_stage < 1 and x.dp * x.cp > 1 else None),
-    "sequence_parallel on": (
-        1,
-        lambda s, x: x.with_(sequence_parallel=1) if not x.sequence_parallel and x.tp > 1 else None,
-    ),
-    "flash_attention on": (1, lambda s, x: x.with_(flash_attention=1) if not x.flash_attention else None),
-    "recompute selective": (2, lambda s, x: x.with_(recompute=1) if x.recompute < 1 else None),
-    "micro_batch_size halved": (
-        2,
-        lambda s, x: (
-            x.with_(micro_batch_size=x.micro_batch_size // 2, num_microbatches=x.num_microbatches * 2)
-            if x.micro_batch_size >= 2
-            else None
-        ),
-    ),
-    "micro_batch_size 1": (
-        2.5,
-        lambda s, x: (
-            x.with_(micro_batch_size=1, num_microbatches=x.num_microbatches * x.micro_batch_size)
-            if x.micro_batch_size > 2
-            else None
-        ),
-    ),
-    "zero_stage 2": (3, lambda s, x: x.with_(zero_stage=2) if x.zero_stage < 2 and x.pp == 1 and x.dp > 1 else None),
-    "tp doubled from dp": (4, _doubled("tp", take="dp")),
-    "zero_stage 3": (5, lambda s, x: x.with_(zero_stage=3) if x.zero_stage < 3 and x.pp == 1 and x.dp > 1 else None),
-    "pp doubled from dp": (6, _doubled("pp", take="dp")),
-    "recompute full": (7, lambda s, x: x.with_(recompute=2) if x.recompute < 2 else None),
-    "tp doubled": (8, _doubled("tp")),
-    "pp doubled": (9, _doubled("pp")),
-    "dp doubled": (10, _doubled("dp")),
-}
-"""Single changes by name with their rank: those that cost no time first, then communication, recompute, more devices."""
+            edit["sequence_parallel"] = 1
+        fits_dp = int(x.dp) % factor == 0
+        if from_dp:
+            edit |= {"dp": int(x.dp) // factor, "num_microbatches": int(x.num_microbatches) * factor}
+        if name == "dp":
+            edit["num_microbatches"] = max(1, int(x.num_microbatches) // factor)
+        if limit % new == 0 and (fits_dp or not from_dp):
+            more = "" if from_dp else f", {factor} times the accelerators"
+            yield f"{name} {old} -> {new}{more}", x.with_(**edit)
+        new *= 2
 
 
 def smallest_change(s: Shape, layout: Layout, *, capacity: float, **how: Any) -> Advice | None:
@@ -195,20 +209,18 @@ def smallest_change(s: Shape, layout: Layout, *, capacity: float, **how: Any) ->
 
     Examples
     --------
-    >>> llama = decoder(num_hidden_layers=32, hidden_size=4096, intermediate_size=11008,
-    ...                             num_attention_heads=32, vocab_size=32000)
-    >>> smallest_change(llama, Layout(dp=8), capacity=80e9).change
-    'zero_stage 0 -> 1'
+    >>> llama = decoder(num_hidden_layers=32, hidden_size=4096, intermediate_size=11008, num_attention_heads=32,
+    ...                 vocab_size=32000)
+    >>> found = smallest_change(llama, Layout(dp=8), capacity=80e9)
+    >>> print(found.change, "|", found.reason)
+    zero_stage 0 -> 1 | from 134.4 to 68.5 of 74.5 GiB
     """
     before = float(peak(s, layout, **how)["total"])
-    for name, (_, change) in sorted(CHANGES.items(), key=lambda item: item[1][0]):
-        changed = change(s, layout)
-        if changed is None:
-            continue
+    for name, changed in changes(s, layout):
         total = float(peak(s, changed, **how)["total"])
         if total <= capacity:
-            extra = float(n_gpus(changed) / n_gpus(layout))
-            more = "" if extra == 1 else f" on {extra:g} times the accelerators"
+            factor = float(n_gpus(changed) / n_gpus(layout))
+            more = "" if factor == 1 else f" on {factor:g} times the accelerators"
             reason = f"from {before / GIB:.1f} to {total / GIB:.1f} of {capacity / GIB:.1f} GiB{more}"
             return Advice(name, changed, total, reason)
     return None

@@ -31,7 +31,12 @@ class MemoryConstants:
     hidden_tensors: float = 4.0
     """Tensors of width h kept per layer outside the tensor-parallel region: inputs and outputs of both norms. [-]"""
     gathered_tensors: float = 0.0
-    """Whole-width tensors alive at the worst moment because sequence parallelism gathers them. [-]"""
+    """Whole-width tensors at work at the worst moment because sequence parallelism gathers and scatters them. [-]"""
+    kept_gathers: float = 0.0
+    """Whole-width gathered inputs kept for the backward pass per layer, instead of gathered again. [-]"""
+    late_tensors: float = 0.0
+    """Whole-width tensors per layer that are freed but not reusable, because the host has enqueued the next forward pass
+    while the device still communicates them (PyTorch's ``record_stream``). [-]"""
     gated_tensors: float = 3.0
     """Tensors of FFN width kept by a gated block: gate, up, product (3) and silu(gate) if not fused (4). [-]"""
     plain_tensors: float = 2.0
@@ -40,13 +45,16 @@ class MemoryConstants:
     """Further copies of queries, keys and values that autograd keeps (casts, transposes, rotary). [-]"""
     dropout: int = 0
     """1 where dropout masks are kept (1 B per element), as in models of 2019-2022."""
-    logit_bytes: float = 10.0
+    logit_bytes: float = 8.0
     """Bytes per logit at the worst moment: half-precision logits, their fp32 copy, softmax or its gradient. [B]"""
+    late_logit_bytes: float = 0.0
+    """Bytes per logit of the previous micro-batch that are not reusable yet, where there is one. [B]"""
     stage_balance: int = 0
-    """1 where layers are dealt to pipeline stages by cost with the output head counted (nanotron), 0 evenly."""
-    fragmentation: float = 0.05
-    """Allocator's unusable share of the memory that comes and goes: activations, logits, gathered weights. [-]"""
-    reserve_bytes: float = 0.3 * GIB
+    """0 deals layers evenly to pipeline stages; 1 and 2 by cost with the output head counted, a stage closing when it
+    reaches its share (1) or passes it (2)."""
+    fragmentation: float = 0.197
+    """Allocator's unusable share of what comes and goes: activations, logits, gathered weights. [-]"""
+    reserve_bytes: float = 0.183 * GIB
     """Allocator's rounding and small tensors: position tables, masks, workspaces of GEMM libraries. [B]"""
     context_bytes: float = 0.6 * GIB
     """CUDA context and loaded kernels, outside the allocator. [B]"""
@@ -62,37 +70,55 @@ MEMORY_PROFILES: dict[str, MemoryConstants] = {
     "megatron": MemoryConstants(
         name="megatron",
         source="NVIDIA/Megatron-LM megatron/training/theoretical_memory_usage.py: 18 B per parameter, 6 + 12 / dp with "
-        "the distributed optimizer; fused SwiGLU; vocabulary-parallel cross-entropy in fp32; arXiv:2205.05198",
-        gathered_tensors=1.0,
+        "the distributed optimizer; fused SwiGLU; core/tensor_parallel: fp32 cross-entropy, one gathered input and one "
+        "output before its scatter; allocator's share transferred from the fit on nanotron",
+        gathered_tensors=2.0,
     ),
     "nanotron": MemoryConstants(
         name="nanotron",
         source="huggingface/nanotron src/nanotron: optim/gradient_accumulator.py (fp32 gradients beside DDP's bf16 "
         "buckets), optim/zero.py (all-gather of updated weights into a copy), models/llama.py (SwiGLU not fused), "
-        "parallel/tensor_parallel/functional.py (fp32 cross-entropy)",
+        "parallel/tensor_parallel/functional.py (gathers, fp32 cross-entropy); fitted by simulator.memory_fit",
         bucket_bytes=2.0,
         optimizer_gather_bytes=2.0,
         gated_tensors=4.0,
-        gathered_tensors=4.0,
-        attention_copies=0.0,
+        gathered_tensors=2.228,
+        late_tensors=1.871,
+        logit_bytes=6.335,
+        late_logit_bytes=3.835,
         stage_balance=1,
+    ),
+    "nanotron_unrepaired": MemoryConstants(
+        name="nanotron_unrepaired",
+        source="the same before the repair of its pipeline engine: each transfer between stages was waited for, a stage "
+        "closed when it passed its share of layers, and runs of one stage kept the gathered inputs",
+        bucket_bytes=2.0,
+        optimizer_gather_bytes=2.0,
+        gated_tensors=4.0,
+        gathered_tensors=2.228,
+        kept_gathers=1.357,
+        logit_bytes=6.335,
+        late_logit_bytes=3.835,
+        stage_balance=2,
     ),
     "fsdp": MemoryConstants(
         name="fsdp",
         source="PyTorch FSDP2 MixedPrecisionPolicy(param_dtype=bfloat16, reduce_dtype=float32), pytorch/torchtitan: "
-        "sharded parameters, gradients and Adam moments in fp32, bf16 weights gathered layer by layer",
+        "sharded parameters, gradients and Adam moments in fp32, bf16 weights gathered layer by layer; SwiGLU not "
+        "fused; logits in bf16, fp32, log-softmax and gradient; allocator's share as megatron",
         sharded_master=1,
         gated_tensors=4.0,
         logit_bytes=14.0,
-        gathered_tensors=1.0,
+        gathered_tensors=2.0,
     ),
     "deepspeed": MemoryConstants(
         name="deepspeed",
-        source="Rajbhandari et al., arXiv:1910.02054: 2 + 2 + 12 B per parameter, gradients in half precision",
+        source="Rajbhandari et al., arXiv:1910.02054, section 3: 2 + 2 + 12 B per parameter, gradients in half "
+        "precision; logits and SwiGLU as Hugging Face transformers; allocator's share as megatron",
         gradient_bytes=2.0,
         gated_tensors=4.0,
         logit_bytes=14.0,
-        gathered_tensors=1.0,
+        gathered_tensors=2.0,
     ),
 }
 """Named sets; ``megatron`` is the one plans are made with."""

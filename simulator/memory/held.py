@@ -1,0 +1,114 @@
+"""What one pipeline stage holds on one accelerator: layers, parameters, micro-batches in flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from simulator import transformer
+from simulator.layout import Layout
+from simulator.memory import activations, states
+from simulator.transformer import Shape
+
+Numeric = Any
+
+STAGES = ("first", "middle", "last")
+"""Pipeline stages that can be the fullest: the first has most micro-batches in flight, the last has the logits."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Layers and parameters of one accelerator of one pipeline stage."""
+
+    dense_layers: Numeric
+    sparse_layers: Numeric
+    matrix: Numeric
+    """Parameters of layers, apart from routed experts."""
+    other: Numeric
+    """Parameters of embeddings and head."""
+    experts: Numeric
+    """Parameters of routed experts."""
+    inflight: Numeric
+    """Micro-batches whose activations are kept at once."""
+    has_logits: Numeric
+    """1 where the stage computes logits."""
+
+    @property
+    def layers(self) -> Numeric:
+        """Layers of both kinds."""
+        return self.dense_layers + self.sparse_layers
+
+    @property
+    def parameters(self) -> Numeric:
+        """Parameters of all kinds."""
+        return self.matrix + self.other + self.experts
+
+
+def head_cost(s: Shape) -> Numeric:
+    """Compute of the output head in units of one layer, as nanotron's `get_block_compute_costs` counts it. [layers]"""
+    h = np.asarray(s.hidden_size)
+    return (
+        h
+        * s.vocab_size
+        / (4 * h * s.num_attention_heads * s.head_dim + 3 * h * np.asarray(s.intermediate_size))
+    )
+
+
+def layers_on_stage(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Numeric:
+    """Layers that one pipeline stage holds. [layers]
+
+    ``balance`` 0 deals them evenly, ``ceil(L / pp)``. Otherwise the output head counts by its cost c and a stage takes
+    layers until it reaches its share ``(L + c) / pp`` (1) or passes it (2), as nanotron's `build_model` does.
+    """
+    pp, n = np.asarray(layout.pp), np.asarray(s.num_hidden_layers)
+    if not balance:
+        return np.ceil(n / pp)
+    share = (n + head_cost(s)) / pp
+
+    def closed(x: Numeric) -> Numeric:
+        return np.ceil(x - 1e-9) if balance == 1 else np.floor(x) + 1
+
+    if stage == "last":
+        return np.where(pp > 1, np.maximum(0, n - closed(share * (pp - 1))), n)
+    return np.where(pp > 1, np.minimum(closed(share), n), n)
+
+
+def sparse_on_stage(s: Shape, layout: Layout, layers: Numeric, *, stage: str) -> Numeric:
+    """Mixture-of-experts layers among the layers of one stage; dense first layers are on the first stage. [layers]"""
+    dense_first = np.minimum(s.first_k_dense_replace, layers) if stage == "first" else np.asarray(0)
+    sparse = np.where(np.asarray(s.num_experts) > 0, np.ceil((layers - dense_first) / s.moe_layer_freq), 0)
+    return np.where(np.asarray(layout.pp) == 1, transformer.moe_layers(s), sparse)
+
+
+def hold(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Held:
+    """Return what pipeline stage `stage` holds (tied embeddings have a copy on the first and on the last stage)."""
+    pp, tp = np.asarray(layout.pp), np.asarray(layout.tp)
+    layers = layers_on_stage(s, layout, stage=stage, balance=balance)
+    sparse = sparse_on_stage(s, layout, layers, stage=stage)
+    dense = layers - sparse
+    is_first, is_last = np.where(pp == 1, 1, stage == "first"), np.where(pp == 1, 1, stage == "last")
+    positions = np.asarray(s.learned_positions) * s.hidden_size
+    table = (transformer.embedding_parameters(s) - positions) / tp + positions
+    own_head = (
+        np.where(pp == 1, 1 - np.asarray(s.tie_word_embeddings), 1)
+        * np.asarray(s.vocab_size)
+        * s.hidden_size
+        / tp
+    )
+    rank: Numeric = {"first": 0, "middle": np.minimum(1, pp - 1), "last": pp - 1}[stage]
+    matrix = dense * states.dense_layer_weights(s, tp=tp)
+    experts: Numeric = 0.0
+    if np.any(np.asarray(s.num_experts) > 0):
+        matrix = matrix + sparse * states.sparse_layer_weights(s, tp=tp)
+        experts = sparse * states.expert_weights(s, layout)
+    return Held(
+        dense_layers=dense,
+        sparse_layers=sparse,
+        matrix=matrix,
+        other=is_first * table + is_last * own_head,
+        experts=experts,
+        inflight=activations.inflight_microbatches(layout, stage=rank),
+        has_logits=is_last,
+    )
