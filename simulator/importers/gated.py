@@ -272,8 +272,8 @@ def llama4(c: Reader) -> Fields:
 
 def grok1(c: Reader) -> Fields:
     """Grok-1: norms before and after each block."""
-    fields = llama_like(c, kv_heads=8, norms_per_layer=4)
-    return experts(c, fields, ("num_experts",), width=fields["intermediate_size"], default=8, top_k=2)
+    fields = llama_like(c, kv_heads=8, tied=True, norms_per_layer=4)
+    return experts(c, fields, ("num_experts", "num_local_experts"), width=fields["intermediate_size"], default=8, top_k=2)
 
 
 # --- DeepSeek and its descendants -----------------------------------------------------------------------------------

@@ -31,6 +31,9 @@ def base(c: Reader, *, head_dim: int | None = None, tied: int = 0, **flags: int)
         "head_dim": head_dim,
         "vocab_size": c.size("vocab_size"),
         "tie_word_embeddings": c.flag("tie_word_embeddings", bool(tied)),
+        "attention_bias": 0,
+        "attention_output_bias": 0,
+        "mlp_bias": 0,
     }
     return fields | flags
 

@@ -174,7 +174,8 @@ class Model(Spec):
         own["mlp_type"] = "swiglu" if sizes.get("gated", 1) else "gelu"
         own["norm"] = "layernorm" if sizes.get("norm_parameters", 1) == 2 else "rmsnorm"
         plain = cls.model_validate({**own, **names})
-        rest = {key: value for key, value in sizes.items() if plain.sizes().get(key, 0) != value}
+        filled = plain.sizes()
+        rest = {key: value for key, value in sizes.items() if filled.get(key) != value}
         return plain.with_(exact=rest) if rest else plain
 
     @property
