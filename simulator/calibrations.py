@@ -31,12 +31,19 @@ GENERIC = "generic"
 FABRIC = "fabric"
 """Set of a healthy link and network."""
 
+SIMPLE_CLOCKS = "simple-clocks"
+"""Set of the constants of the simple clocks."""
+
 SOFTWARE_ALIASES = {"generic": "megatron"}
 """Software names without a set of their own, to the set they use."""
 
 NO_LINK = 12e9
 """Bandwidth between accelerators of a machine whose spec names neither a link nor a host link: half a PCIe 4.0 x16
 port, which peers share with the host. [B/s]"""
+
+
+LARGEST_NODE = 16
+"""Link domains up to this size end at the node; larger ones (a rack, a pod) join several nodes. [-]"""
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,25 @@ def keys_of(accelerator_key: str, software_key: str, precision: str, fabric: str
     places |= {name: (accelerator_key, name) for name in ACCELERATOR_CONSTANTS}
     places |= {name: (fabric, name) for name in FABRIC_CONSTANTS}
     places |= {name: (software_key, name) for name in SOFTWARE_CONSTANTS}
+    places |= {name: (SIMPLE_CLOCKS, name) for name in CLOCK_CONSTANTS}
     return places
 
 
 ACCELERATOR_CONSTANTS = ("attention_efficiency", "hbm_efficiency")
 FABRIC_CONSTANTS = ("link_efficiency", "link_latency_s", "network_efficiency", "network_latency_s", "network_slowdown")
+CLOCK_CONSTANTS = (
+    "hbm_copies_efficiency",
+    "flops_mfu",
+    "roofline_efficiency",
+    "linear_tile_slope",
+    "linear_memory_slope",
+    "linear_intercept_s",
+)
 SOFTWARE_CONSTANTS = (
     "launch_s",
+    "attention_factor",
     "compiled_factor",
+    "moe_kernel_factor",
     "elementwise_factor",
     "softmax_passes",
     "tp_overlap",
@@ -201,6 +219,8 @@ def device_of(
     host = accelerator.host_link.one_way / 2 if accelerator.host_link else NO_LINK
     bandwidth = link.one_way if link else host
     domain = (link.domain_size if link and link.domain_size else accelerators_per_node) or 8
+    if accelerators_per_node and domain <= LARGEST_NODE:
+        domain = min(domain, accelerators_per_node)
     usual = accelerator.network.one_way if accelerator.network else NO_LINK
     used, peak = peak_of(accelerator, precision)
     return Device(

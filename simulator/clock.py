@@ -45,7 +45,10 @@ def tokens_per_microbatch(layout: Layout) -> Numeric:
 
 
 def matmul_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> tuple[Numeric, Numeric]:
-    """Forward and backward time of one layer's matmuls, without attention's core. [s]"""
+    """Forward and backward time of one layer's matmuls, without attention's core. [s]
+
+    Frozen weights (adapters) need input gradients but no weight gradients.
+    """
     m, tp, h = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float), np.asarray(shape.hidden_size)
     triples = [
         _matmul_s(m, (tf.query_width(shape) + tf.key_value_width(shape)) / tp, h, device, c),
@@ -67,8 +70,9 @@ def matmul_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, s
         f = np.asarray(shape.intermediate_size) / tp
         triples += [_matmul_s(m, up * f, h, device, c), _matmul_s(m, h, f, device, c)]
         scale += [1.0, 1.0]
+    learns = 1.0 - np.asarray(layout.frozen)
     forward = sum(s * t[0] for s, t in zip(scale, triples, strict=True))
-    backward = sum(s * (t[1] + t[2]) for s, t in zip(scale, triples, strict=True))
+    backward = sum(s * (t[1] + learns * t[2]) for s, t in zip(scale, triples, strict=True))
     return forward, backward
 
 
@@ -81,7 +85,7 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     flop = 2.0 * m * layout.seq_length * (tf.query_width(shape) + tf.value_width(shape)) / tp
     peak = np.asarray(device.attention_peak_flops)
-    flash = 0.5 * flop / (peak * c.attention_efficiency)
+    flash = 0.5 * flop / (peak * c.attention_efficiency * c.attention_factor)
     scores = copies.score_bytes(
         num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=c.softmax_passes
     )
@@ -105,7 +109,7 @@ def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants,
     full = full / np.where(np.asarray(layout.sequence_parallel) > 0, tp, 1.0)
     split = copies.split_width_elements(rotary_width=rotary, intermediate_size=f, gated=shape.gated) + routed
     elements = full + split / tp
-    return 2.0 * m * elements * c.elementwise_factor / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    return 2.0 * m * elements * c.elementwise_factor * c.compiled_factor / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
 
 
 def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Numeric]:
@@ -113,7 +117,7 @@ def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Nu
 
 
 def _collective(
-    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, messages: Numeric = 1
+    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, steps: Numeric | None = None
 ) -> Numeric:
     local, nodes = _group(ranks, stride, device)
     time = collectives.collective_time(
@@ -125,7 +129,7 @@ def _collective(
         link_latency_s=c.link_latency_s,
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,
-        messages=messages,
+        steps=steps,
     )
     return np.where(np.asarray(ranks) > 1, time, 0.0)
 
@@ -137,7 +141,7 @@ def tensor_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
-    return _collective(wire, layout.tp, 1, device, c, 2) * (1.0 - np.asarray(c.tp_overlap))
+    return _collective(wire, layout.tp, 1, device, c, 2.0 * (np.asarray(layout.tp) - 1.0)) * (1.0 - np.asarray(c.tp_overlap))
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -152,7 +156,8 @@ def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
     ep, tp = np.maximum(layout.ep, 1), np.asarray(layout.tp, dtype=float)
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.num_experts_per_tok * shape.hidden_size / tp
     wire = 2.0 * collectives.gather_bytes(nbytes=nbytes, ranks=ep)
-    return _collective(wire, ep, expert_tp(layout), device, c) * (1.0 - np.asarray(c.ep_overlap))
+    steps = 2.0 * np.log2(np.maximum(ep, 2.0))
+    return _collective(wire, ep, expert_tp(layout), device, c, steps) * (1.0 - np.asarray(c.ep_overlap))
 
 
 def _exposed(communication: Numeric, cover: Numeric) -> Numeric:
@@ -172,7 +177,7 @@ def layer_time(
     tensor = tensor_parallel_time(shape, layout, device, c)
     context = context_parallel_time(shape, layout, device, c)
     expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
-    kernels = np.asarray(c.kernels_per_layer) * (3.0 + full)
+    kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     context_cover = att_fwd
     return {
         "tiles": fwd * (1.0 + full) + bwd,
@@ -194,7 +199,7 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = _matmul_s(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
     moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
-    return fwd + dgrad + wgrad + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    return fwd + dgrad + wgrad * (1.0 - np.asarray(layout.frozen)) + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
 
 
 def device_parameters(shape: Shape, layout: Layout) -> tuple[Numeric, Numeric]:
@@ -220,14 +225,14 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
     stride = np.asarray(layout.tp)
     zero = np.asarray(layout.zero_stage)
     per_parameter = np.where(zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes))
-    messages = 2.0 * np.asarray(c.gradient_buckets)
+    steps = 2.0 * np.asarray(c.gradient_buckets) * (ranks - 1.0)
     wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
-    time = _collective(wire, ranks, stride, device, c, messages)
+    time = _collective(wire, ranks, stride, device, c, steps)
     if np.any(np.asarray(shape.num_experts) > 0):
         copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
         wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
         time = time + _collective(wire, copies_of_expert, stride * np.maximum(layout.ep, 1), device, c)
-    return np.where(zero < 3, time, 0.0)
+    return np.where(zero < 3, time * (1.0 - np.asarray(layout.frozen)), 0.0)
 
 
 def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
@@ -244,8 +249,8 @@ def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> t
         device,
         c,
     )
-    on = np.asarray(layout.zero_stage) >= 3
-    return np.where(on, gather, 0.0), np.where(on, gather + scatter, 0.0)
+    on, learns = np.asarray(layout.zero_stage) >= 3, 1.0 - np.asarray(layout.frozen)
+    return np.where(on, gather, 0.0), np.where(on, gather + learns * scatter, 0.0)
 
 
 def optimizer_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -254,7 +259,8 @@ def optimizer_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     shards = np.where(np.asarray(layout.zero_stage) >= 1, shard_degree(layout), 1.0)
     expert_shards = np.maximum(shards / np.maximum(layout.ep, 1), 1.0)
     moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes
-    return moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    learns = 1.0 - np.asarray(layout.frozen)
+    return learns * moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
 
 
 def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Constants) -> dict[str, Numeric]:
@@ -307,7 +313,7 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     step["logits"] = on_last
     step["pipeline_send"] = send * m
     step["pipeline_bubble"] = total - m * (middle + logits)
-    exposed = _exposed(data_parallel_time(shape, layout, device, c), busy * (2.0 / 3.0) * np.asarray(c.dp_overlap))
+    exposed = _exposed(data_parallel_time(shape, layout, device, c), busy * np.asarray(c.dp_overlap))
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)
     step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m

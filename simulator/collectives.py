@@ -74,7 +74,7 @@ def collective_time(
     link_latency_s: Numeric,
     network_latency_s: Numeric,
     network_slowdown: Numeric = 0.0,
-    messages: Numeric = 1,
+    steps: Numeric | None = None,
 ) -> Numeric:
     r"""Time of one collective over a two-level machine.
 
@@ -90,8 +90,9 @@ def collective_time(
         Latency of one step of a ring inside a domain, and of one that crosses domains. [s]
     network_slowdown : numeric, optional
         Relative growth of network time per doubling of domains: contention, stragglers. [-]
-    messages : numeric, optional
-        Rings run one after another: 2 for an all-reduce, times the number of buckets. [-]
+    steps : numeric, optional
+        Messages that follow each other; one ring if absent (a rank less than the group). An all-reduce has two rings
+        per bucket, an all-to-all about ``log2`` of the ranks. [-]
 
     Returns
     -------
@@ -100,9 +101,9 @@ def collective_time(
 
     Notes
     -----
-    .. math:: t = k\,\alpha\,(g m - 1) + \max\left(\frac{b}{B_l}, \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)
+    .. math:: t = k\,\alpha + \max\left(\frac{b}{B_l}, \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)
 
-    with g local ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level,
+    with k steps, g local ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level,
     and the network only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as
     its slowest hop. Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
 
@@ -116,7 +117,8 @@ def collective_time(
     inside = np.where(np.asarray(local) > 1, wire_bytes / np.maximum(link_bandwidth, 1.0), 0.0)
     across = wire_bytes / (local * np.maximum(network_bandwidth, 1.0)) * (1.0 + network_slowdown * doublings)
     across = np.where(np.asarray(nodes) > 1, across, 0.0)
-    latency = np.where(np.asarray(nodes) > 1, network_latency_s, link_latency_s) * (local * nodes - 1.0) * messages
+    steps = local * nodes - 1.0 if steps is None else steps
+    latency = np.where(np.asarray(nodes) > 1, network_latency_s, link_latency_s) * steps
     return latency + np.maximum(inside, across)
 
 

@@ -76,6 +76,10 @@ class Constants:
     """Small operations left by a graph compiler, relative to eager execution. [-]"""
     kernels_per_layer: Numeric = 30.0
     """Kernels of one layer's forward pass. [-]"""
+    attention_factor: Numeric = 1.0
+    """Rate of the software's fused attention kernel relative to the accelerator's usual one. [-]"""
+    moe_kernel_factor: Numeric = 3.0
+    """Kernels of a mixture-of-experts layer relative to a dense one: routing, permutation, exchange. [-]"""
     elementwise_factor: Numeric = 1.0
     """Bytes of unfused norms, activations, residuals relative to the textbook count. [-]"""
     softmax_passes: Numeric = 6.0
@@ -83,7 +87,7 @@ class Constants:
     tp_overlap: Numeric = 0.0
     """Share of tensor-parallel communication hidden behind matmuls. [-]"""
     dp_overlap: Numeric = 0.0
-    """Share of the backward pass behind which gradient traffic may hide. [-]"""
+    """Share of one micro-batch behind which gradient and parameter traffic may hide. [-]"""
     gather_overlap: Numeric = 0.0
     """Share of a pass behind which ZeRO-3 gathers may hide. [-]"""
     ep_overlap: Numeric = 0.0
@@ -98,6 +102,19 @@ class Constants:
     """Bytes that the optimizer step moves per parameter. [B]"""
     step_overhead_s: Numeric = 0.0
     """Fixed time per optimizer step: data, logging, clipping. [s]"""
+    # of the simple clocks
+    hbm_copies_efficiency: Numeric = 0.2
+    """Share of the memory bandwidth in `hbm_copies`. [-]"""
+    flops_mfu: Numeric = 0.4
+    """Utilisation in `flops`. [-]"""
+    roofline_efficiency: Numeric = 0.5
+    """Share of both roofs in `roofline`. [-]"""
+    linear_tile_slope: Numeric = 1.5
+    """Seconds per second of peak matrix work in `linear_copies`. [-]"""
+    linear_memory_slope: Numeric = 1.5
+    """Seconds per second of peak memory traffic in `linear_copies`. [-]"""
+    linear_intercept_s: Numeric = 0.0
+    """Seconds per step in `linear_copies`. [s]"""
 
     def with_(self, **changes: Numeric) -> Constants:
         """Return a copy with some constants changed."""

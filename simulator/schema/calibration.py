@@ -43,11 +43,11 @@ class Provenance(Spec):
 
 
 class Calibration(Spec):
-    """A named set of constants. Sets of the three kinds combine: accelerator, fabric, software."""
+    """A named set of constants. One set of each kind makes the constants of a run."""
 
     id: Identifier | None = None
     """Name of the file."""
-    kind: Literal["accelerator", "fabric", "software"]
+    kind: Literal["accelerator", "fabric", "software", "clocks"]
     """What the constants belong to."""
     applies_to: tuple[Text, ...]
     """Architectures or accelerator ids, fabrics, or software names."""

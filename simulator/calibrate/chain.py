@@ -1,0 +1,68 @@
+"""The calibration command: read, fit, cross-validate, write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulator import calibrations
+from simulator.calibrate import crossval, simple, write
+from simulator.calibrate.fit import Fit, fit, predict, shipped_values
+from simulator.validate import cases as tables
+from simulator.validate.metrics import summary
+from simulator.validate.regimes import regimes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def run(cases: Path, out: Path, *, shipped: bool, intervals: Path | None, tell: Callable[[str], None]) -> Fit:
+    """Fit the sets to a table and write them into a folder.
+
+    Parameters
+    ----------
+    cases : Path
+        Table of measured runs.
+    out : Path
+        Folder of the sets.
+    shipped : bool
+        Take the shipped sets, not the priors, as the centre.
+    intervals : Path or None
+        File for the percentiles of the cross-validated error.
+    tell : callable
+        Receives progress.
+    """
+    known = calibrations.sets() if shipped else write.planned_sets()
+    rows = tables.read(cases, known)
+    tell(f"{len(rows)} rows, {sum(rows.skipped.values())} skipped")
+    result = fit(rows, start=shipped_values() if shipped else None)
+    values = crossval.with_generic(result.values, result)
+    if not shipped:
+        found = simple.fit_simple(rows, tables.constants(rows, values))
+        values |= {(calibrations.SIMPLE_CLOCKS, name): value for name, value in found.items()}
+        result.identified.update({(calibrations.SIMPLE_CLOCKS, name): True for name in found})
+    final = Fit(values, result.spread, result.rows, result.groups, result.identified)
+    command = f"trainsim calibrate --cases {cases} --out {out}" + (" --start shipped" if shipped else "")
+    write.write_sets(final, out, command=command, data=str(cases))
+    tell(f"in sample: {summary(predict(rows, values), rows.measured_s)}")
+    if intervals is not None:
+        _intervals(rows, final, intervals, command, tell)
+    return final
+
+
+def _intervals(rows: tables.Cases, final: Fit, path: Path, command: str, tell: Callable[[str], None]) -> None:
+    """Cross-validate by model, stand in for unknown accelerators, and write the percentiles."""
+    models = crossval.held_out(rows, crossval.model_folds(rows), tell)
+    tell(f"held out by model: {summary(models, rows.measured_s)}")
+    chips = crossval.held_out(rows, crossval.accelerator_groups(rows), tell)
+    tell(f"held out by accelerator: {summary(chips, rows.measured_s)}")
+    unknown = crossval.as_unknown(rows, final)
+    tell(f"architecture unknown: {summary(unknown, rows.measured_s)}")
+    table = crossval.percentiles(
+        [
+            (rows, regimes(rows, "measured"), models),
+            (rows, regimes(rows, "transferred"), chips),
+            (rows, regimes(rows, "datasheet"), unknown),
+        ]
+    )
+    write.write_yaml(path, crossval.document(table, command=f"{command} --intervals {path}", data=f"{len(rows)} rows"))

@@ -1,0 +1,77 @@
+"""Calibration sets as YAML: from a fit to files that the rest of the program reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulator.calibrate.fit import Fit
+from simulator.calibrate.priors import CONSTANTS_OF, SETS, prior_of, prior_values
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simulator.schema.calibration import Calibration
+
+
+def planned_sets() -> dict[str, Calibration]:
+    """Every set with its priors, before any row is read: what `cases.read` needs to name the constants of a row."""
+    from simulator.schema.calibration import Calibration
+
+    nothing = Fit(prior_values(), {}, {}, {})
+    made = {name: set_document(name, nothing, command="-", data="-", date=None) for name in SETS}
+    return {name: Calibration.model_validate(document) for name, document in made.items()}
+
+
+def significant(value: float, digits: int = 4) -> float:
+    """Round to significant digits, so that written sets are stable."""
+    return float(f"{value:.{digits}g}")
+
+
+def set_document(name: str, result: Fit, *, command: str, data: str, date: str | None) -> dict[str, Any]:
+    """One calibration set as plain data, ready to be written as YAML."""
+    kind, applies = SETS[name]
+    written = {}
+    for constant in CONSTANTS_OF[kind]:
+        key = (name, constant)
+        value, spread, known = result.values[key], result.spread.get(key), result.identified.get(key, False)
+        prior = prior_of(key)
+        width = np.exp(1.2816 * (spread if spread is not None and known else prior.spread))
+        entry: dict[str, Any] = {
+            "value": significant(value),
+            "low": significant(value / width, 3),
+            "high": significant(min(value * width, max(prior.high, value)), 3),
+            "status": "fitted" if known else "prior",
+        }
+        if not known:
+            entry["source"] = prior.source
+        written[constant] = entry
+    provenance: dict[str, Any] = {"command": command, "data": data, "rows": result.rows.get(name, 0)}
+    provenance["groups"] = list(result.groups.get(name, ()))
+    if date:
+        provenance["date"] = date
+    return {"id": name, "kind": kind, "applies_to": list(applies), "constants": written, "provenance": provenance}
+
+
+def write_sets(result: Fit, folder: Path, *, command: str, data: str, date: str | None = None) -> list[Path]:
+    """Write every set as YAML into a folder; the files are replaced whole."""
+    head = "# yaml-language-server: $schema=../../schemas/calibration.json\n"
+    paths = []
+    for name in SETS:
+        document = set_document(name, result, command=command, data=data, date=date)
+        paths.append(write_yaml(folder / f"{name}.yaml", document, head))
+    return paths
+
+
+def write_yaml(path: Path, document: dict[str, Any], head: str = "") -> Path:
+    """Write plain data as a YAML file, whole or not at all."""
+    import yaml
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = head + "# Written by the command below; edit the data or the priors, not this file.\n"
+    text += yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+    return path

@@ -1,0 +1,76 @@
+"""Errors of predicted against measured step times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def summary(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
+    """Size and direction of the relative error.
+
+    Parameters
+    ----------
+    predicted, measured : array
+        Step times. [s]
+
+    Returns
+    -------
+    dict
+        ``n``, ``median_ape``, ``mape``, ``p90_ape``, ``bias`` (mean of the logarithm of predicted over measured) and
+        ``spearman``. [-]
+
+    Examples
+    --------
+    >>> summary(np.array([1.1, 2.0, 2.7]), np.array([1.0, 2.0, 3.0]))["median_ape"]
+    0.1
+    """
+    keep = np.isfinite(predicted) & np.isfinite(measured)
+    predicted, measured = predicted[keep], measured[keep]
+    if not len(measured):
+        return {"n": 0}
+    error = np.abs(predicted / measured - 1.0)
+    return {
+        "n": len(measured),
+        "median_ape": round(float(np.median(error)), 4),
+        "mape": round(float(error.mean()), 4),
+        "p90_ape": round(float(np.quantile(error, 0.9)), 4),
+        "bias": round(float(np.log(predicted / measured).mean()), 4),
+        "spearman": round(spearman(predicted, measured), 4),
+    }
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Rank correlation; 1 for fewer than two rows. [-]"""
+    if len(a) < 2:
+        return 1.0
+    x, y = _ranks(a), _ranks(b)
+    if x.std() == 0 or y.std() == 0:
+        return 1.0 if np.array_equal(x, y) else 0.0
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks, ties sharing their mean."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return np.asarray(((ends - counts + ends - 1) / 2.0)[inverse])
+
+
+def by_group(names: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, Any]:
+    """`summary` and coverage for each name."""
+    found = {}
+    for name in sorted(set(names.astype(str).tolist())):
+        own = names.astype(str) == name
+        part = {key: value[own] for key, value in values.items()}
+        found[name] = with_coverage(part)
+    return found
+
+
+def with_coverage(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """`summary`, with the share of measured values inside their interval."""
+    result = summary(values["predicted"], values["measured"])
+    inside = (values["measured"] >= values["low"]) & (values["measured"] <= values["high"])
+    result["coverage_80"] = round(float(inside.mean()), 4) if len(inside) else 0.0
+    return result

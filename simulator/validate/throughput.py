@@ -1,0 +1,90 @@
+"""Predict every row of a throughput table and report the error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from simulator import clocks, uncertainty
+from simulator.errors import UnknownNameError
+from simulator.validate import cases as tables
+from simulator.validate.metrics import by_group, with_coverage
+from simulator.validate.regimes import regimes
+
+
+def validate_throughput(path: str | Path, *, clock: str = "memory_copies", rows: bool = False) -> dict[str, Any]:
+    """Predict the step time of every row from its configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        Table in the format of ``measurements/throughput.csv``.
+    clock : str, optional
+        Name of the clock.
+    rows : bool, optional
+        Also list every row with its prediction and interval.
+
+    Returns
+    -------
+    dict
+        ``n n_skipped skipped median_ape mape p90_ape bias spearman coverage_80 by_source by_gpu``, the same figures on
+        ``complete`` configurations with ``mean_over_sources``, and ``rows`` if asked.
+
+    Raises
+    ------
+    SpecError
+        If the file is not such a table.
+    UnknownNameError
+        If the clock is not known.
+    """
+    from simulator.calibrate.fit import shipped_values
+
+    if clock not in clocks.CLOCKS:
+        raise UnknownNameError(clock, kind="clock", names=clocks.CLOCKS)
+    cases = tables.read(path)
+    constants = tables.constants(cases, shipped_values())
+    levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
+    predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
+    factors = [uncertainty.step_time_factors(each) for each in regimes(cases)]
+    values = {
+        "predicted": predicted,
+        "measured": cases.measured_s,
+        "low": predicted * np.array([each.low for each in factors]),
+        "high": predicted * np.array([each.high for each in factors]),
+    }
+    report: dict[str, Any] = {"clock": clock, **with_coverage(values), "n_skipped": sum(cases.skipped.values())}
+    report["skipped"] = cases.skipped
+    whole = {key: value[cases.complete] for key, value in values.items()}
+    report["complete"] = {**with_coverage(whole), **means_over(cases.source[cases.complete], whole)}
+    report["by_source"] = by_group(cases.source, values)
+    report["by_gpu"] = by_group(cases.gpu, values)
+    if rows:
+        report["rows"] = _rows(cases, values)
+    return report
+
+
+def means_over(names: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, float]:
+    """Means over groups of the median and the mean error, so that no large table decides alone."""
+    groups = by_group(names, values).values()
+    if not groups:
+        return {}
+    return {
+        "n_sources": len(groups),
+        "mean_over_sources_median_ape": round(float(np.mean([g["median_ape"] for g in groups])), 4),
+        "mean_over_sources_mape": round(float(np.mean([g["mape"] for g in groups])), 4),
+    }
+
+
+def _rows(cases: tables.Cases, values: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(cases.id[i]),
+            "predicted_step_time_s": float(values["predicted"][i]),
+            "measured_step_time_s": float(values["measured"][i]),
+            "low": float(values["low"][i]),
+            "high": float(values["high"][i]),
+        }
+        for i in range(len(cases))
+    ]
