@@ -83,13 +83,13 @@ class Problem:
     """What to do, such as ``did you mean tp?``."""
 
     def __str__(self) -> str:
-        return "\n".join([self._head(), *self._excerpt()])
+        return "\n".join(_printable(line) for line in (self._head(), *self._excerpt()))
 
     def _head(self) -> str:
         where = self.file or ""
         if self.file and self.line is not None:
             where += f":{self.line}" + (f":{self.column}" if self.column is not None else "")
-        what = self.reason if not self.path else f"{_printable(self.path)}: {self.reason}"
+        what = self.reason if not self.path else f"{self.path}: {self.reason}"
         return f"{where}  {what}" if where else what
 
     def _excerpt(self) -> list[str]:

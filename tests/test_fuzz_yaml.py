@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,12 +55,17 @@ scenarios:
 """
 
 
-def seeds() -> list[tuple[str, str]]:
-    found = [("scenarios", FULL)]
+def seeds() -> dict[str, list[str]]:
+    """Texts by kind; without the id, which would differ from the name of every mutated file."""
+    found: dict[str, list[str]] = {}
     for kind in ("accelerators", "clusters", "prices", "calibrations", "models", "scenarios"):
-        paths = library.files(kind)
-        found += [(kind, path.read_text(encoding="utf-8")) for path in paths if path.stat().st_size < 20_000]
-    return found
+        texts = [path.read_text(encoding="utf-8") for path in library.files(kind)]
+        found[kind] = [
+            re.sub(r"^id:.*\n", "", text, flags=re.MULTILINE) for text in texts if len(text) < 8000
+        ]
+    # The full scenario is drawn as often as all shipped ones together.
+    found["full"] = [FULL]
+    return {kind: texts for kind, texts in found.items() if texts}
 
 
 SEEDS = seeds()
@@ -148,10 +154,17 @@ def values() -> st.SearchStrategy[Any]:
     return st.sampled_from(VALUES).map(copy.deepcopy)
 
 
+def seed() -> st.SearchStrategy[tuple[str, str]]:
+    """A kind, then one of its files, so that a kind with few files is drawn as often as others."""
+    return st.sampled_from(sorted(SEEDS)).flatmap(
+        lambda kind: st.tuples(st.just("scenarios" if kind == "full" else kind), st.sampled_from(SEEDS[kind]))
+    )
+
+
 @st.composite
 def mutated_text(draw: st.DrawFn) -> tuple[str, str]:
     """A shipped file with a few pieces inserted, cut, doubled or replaced."""
-    kind, text = draw(st.sampled_from(SEEDS))
+    kind, text = draw(seed())
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(text)))
         span = draw(st.sampled_from([0, 1, 1, 2, 8, 40, 200]))
@@ -175,7 +188,7 @@ def mutated_text(draw: st.DrawFn) -> tuple[str, str]:
 @st.composite
 def mutated_structure(draw: st.DrawFn) -> tuple[str, str]:
     """A shipped file with a few values or keys replaced, still well-formed YAML."""
-    kind, text = draw(st.sampled_from(SEEDS))
+    kind, text = draw(seed())
     data: Any = yaml.load(text, Loader=yaml.CSafeLoader)
     for _ in range(draw(st.integers(1, 4))):
         paths = [path for path, _ in walk(data) if path]

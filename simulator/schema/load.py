@@ -55,14 +55,21 @@ def load_spec(kind: str, name: str, *, folder: Path | None = None) -> Any:
 
 
 def _with_id(kind: str, document: Document, path: Path) -> Any:
+    """Validate, with the file name as the id."""
     cls = CLASSES[kind]
+    wrong: list[Problem] = []
     if "id" in cls.model_fields:
         stem = path.stem.lower()
         if document.data.setdefault("id", stem) != stem:
-            raise SpecError(
-                document.problem(("id",), f"differs from the file name {path.name}", f"write id: {stem}")
-            )
-    return validate(cls, document, path.parent)
+            reason = f"differs from the file name {path.name}"
+            wrong.append(document.problem(("id",), reason, f"write id: {stem}"))
+    try:
+        spec = validate(cls, document, path.parent)
+    except SpecError as error:
+        raise SpecError([*wrong, *error.problems]) from None
+    if wrong:
+        raise SpecError(wrong)
+    return spec
 
 
 def extended(kind: str, data: Mapping[str, Any], *, folder: Path | None = None) -> Any:

@@ -160,6 +160,11 @@ def _plain(item: Any, path: Path_) -> tuple[str, str]:
         return f"{shown} where fields were expected", "write `key: value` lines below it"
     if kind in ("tuple_type", "list_type"):
         return f"{shown} where a list was expected", "write [a, b]"
+    if kind == "string_too_short":
+        return "is empty", ""
+    if kind in ("too_short", "too_long"):
+        limit = "at least {min_length}" if kind == "too_short" else "at most {max_length}"
+        return f"has {context.get('actual_length')} entries", "it needs " + limit.format(**context)
     if kind.startswith("date"):
         return f"{shown} is not a date", "write it as 2026-11-21"
     bounds = {
