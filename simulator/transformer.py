@@ -9,7 +9,7 @@ attention, for plain and gated feed-forward blocks, for dense models and mixture
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from simulator.errors import Problem, SpecError
 
 Numeric = Any
 """A Python number or a numpy array of numbers."""
+
+Formula = Callable[["Shape"], Numeric]
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,18 @@ def shape_of(model: Any) -> Shape:
 # --- widths ---------------------------------------------------------------------------------------------------------
 
 
+def _where(condition: Any, a: Numeric, b: Numeric) -> Numeric:
+    """`numpy.where` that copies nothing where the condition is one value for the whole lattice."""
+    one = np.asarray(condition)
+    return (a if one else b) if one.ndim == 0 else np.where(one, a, b)
+
+
+def _either(condition: Any, yes: Formula, no: Formula, s: Shape) -> Numeric:
+    """``yes(s)`` where the condition holds, else ``no(s)``; one of them is left out if it holds nowhere."""
+    one = np.asarray(condition)
+    return (yes(s) if one else no(s)) if one.ndim == 0 else np.where(one, yes(s), no(s))
+
+
 def is_latent(s: Shape) -> Numeric:
     """Return 1 where attention is multi-head latent (DeepSeek), 0 where it is not."""
     return np.asarray(s.kv_lora_rank) > 0
@@ -178,18 +192,18 @@ def is_latent(s: Shape) -> Numeric:
 def query_width(s: Shape) -> Numeric:
     """Width of all queries of one token, over all heads. [elements]"""
     latent = s.num_attention_heads * (np.asarray(s.qk_nope_head_dim) + s.qk_rope_head_dim)
-    return np.where(is_latent(s), latent, np.asarray(s.num_attention_heads) * s.head_dim)
+    return _where(is_latent(s), latent, np.asarray(s.num_attention_heads) * s.head_dim)
 
 
 def key_value_width(s: Shape) -> Numeric:
     """Width of the keys and values of one token as the attention kernel reads them. [elements]"""
     latent = s.num_attention_heads * (np.asarray(s.qk_nope_head_dim) + s.qk_rope_head_dim + s.v_head_dim)
-    return np.where(is_latent(s), latent, 2 * np.asarray(s.num_key_value_heads) * s.head_dim)
+    return _where(is_latent(s), latent, 2 * np.asarray(s.num_key_value_heads) * s.head_dim)
 
 
 def value_width(s: Shape) -> Numeric:
     """Width of attention's output before the output projection. [elements]"""
-    return np.where(
+    return _where(
         is_latent(s),
         np.asarray(s.num_attention_heads) * s.v_head_dim,
         np.asarray(s.num_attention_heads) * s.head_dim,
@@ -201,10 +215,18 @@ def mlp_matrices(s: Shape) -> Numeric:
     return 2 + np.asarray(s.gated)
 
 
+def has_experts(s: Shape) -> Numeric:
+    """Return 1 where some layers are mixtures of experts, 0 where the model is dense."""
+    return np.asarray(s.num_experts) > 0
+
+
 def moe_layers(s: Shape) -> Numeric:
     """Layers whose feed-forward block is a mixture of experts."""
-    sparse = (np.asarray(s.num_hidden_layers) - s.first_k_dense_replace) // s.moe_layer_freq
-    return np.where(np.asarray(s.num_experts) > 0, sparse, 0)
+    return _either(has_experts(s), _sparse_layers, _none, s)
+
+
+def _sparse_layers(s: Shape) -> Numeric:
+    return (np.asarray(s.num_hidden_layers) - s.first_k_dense_replace) // s.moe_layer_freq
 
 
 def dense_layers(s: Shape) -> Numeric:
@@ -221,31 +243,33 @@ def attention_matrix_parameters(s: Shape) -> Numeric:
     Ordinary attention has ``h (q + kv) + v h``; latent attention (DeepSeek-V2, arXiv:2405.04434) goes through two
     low-rank bottlenecks.
     """
-    h = np.asarray(s.hidden_size)
-    a, q_rank, kv_rank = (
-        np.asarray(s.num_attention_heads),
-        np.asarray(s.q_lora_rank),
-        np.asarray(s.kv_lora_rank),
-    )
+    return _either(is_latent(s), _latent_attention_parameters, _plain_attention_parameters, s)
+
+
+def _plain_attention_parameters(s: Shape) -> Numeric:
+    return np.asarray(s.hidden_size) * (query_width(s) + key_value_width(s) + value_width(s))
+
+
+def _latent_attention_parameters(s: Shape) -> Numeric:
+    h, a = np.asarray(s.hidden_size), np.asarray(s.num_attention_heads)
+    q_rank, kv_rank = np.asarray(s.q_lora_rank), np.asarray(s.kv_lora_rank)
     query = query_width(s)
-    low_rank_query = np.where(q_rank > 0, h * q_rank + q_rank * query, h * query)
-    latent = (
-        low_rank_query
+    return (
+        _where(q_rank > 0, h * q_rank + q_rank * query, h * query)
         + h * (kv_rank + s.qk_rope_head_dim)
         + kv_rank * a * (np.asarray(s.qk_nope_head_dim) + s.v_head_dim)
         + value_width(s) * h
     )
-    return np.where(is_latent(s), latent, h * (query + key_value_width(s)) + value_width(s) * h)
 
 
 def dense_mlp_parameters(s: Shape) -> Numeric:
     """Weights of one dense feed-forward block. [parameters]"""
-    return mlp_matrices(s) * np.asarray(s.hidden_size) * s.intermediate_size
+    return mlp_matrices(s) * s.intermediate_size * np.asarray(s.hidden_size)
 
 
 def expert_parameters(s: Shape) -> Numeric:
     """Weights of one routed expert. [parameters]"""
-    return mlp_matrices(s) * np.asarray(s.hidden_size) * s.moe_intermediate_size
+    return mlp_matrices(s) * s.moe_intermediate_size * np.asarray(s.hidden_size)
 
 
 def shared_expert_parameters(s: Shape) -> Numeric:
@@ -259,18 +283,23 @@ def router_parameters(s: Shape) -> Numeric:
     return np.asarray(s.num_experts) * (np.asarray(s.hidden_size) + s.router_bias)
 
 
+def moe_block_parameters(s: Shape) -> Numeric:
+    """Parameters of one layer's mixture of experts: all routed experts, the shared ones, the router. [parameters]"""
+    expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
+    return expert * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
+
+
 def small_layer_parameters(s: Shape) -> Numeric:
     """Biases, normalisations and sinks of one layer; of the feed-forward block only in a dense model. [parameters]"""
     h, q_rank, kv_rank = np.asarray(s.hidden_size), np.asarray(s.q_lora_rank), np.asarray(s.kv_lora_rank)
     low_rank = q_rank + kv_rank + s.qk_rope_head_dim
-    biased = np.where(is_latent(s), low_rank, query_width(s) + key_value_width(s))
+    biased = _where(is_latent(s), low_rank, query_width(s) + key_value_width(s))
     biases = s.attention_bias * biased + s.attention_output_bias * h
-    mlp_bias = np.where(np.asarray(s.num_experts) > 0, 0, mlp_bias_parameters(s, width=s.intermediate_size))
-    norms = s.norms_per_layer * h * np.asarray(s.norm_parameters)
-    latent_norms = np.where(is_latent(s), q_rank + kv_rank, 0)
-    return (
-        biases + mlp_bias + norms + latent_norms + s.qk_norm_size + s.attention_sinks * s.num_attention_heads
-    )
+    mlp_bias = _where(has_experts(s), 0, mlp_bias_parameters(s, width=s.intermediate_size))
+    norms = s.norms_per_layer * np.asarray(s.norm_parameters) * h
+    latent_norms = _where(is_latent(s), q_rank + kv_rank, 0)
+    sinks = s.attention_sinks * np.asarray(s.num_attention_heads)
+    return biases + mlp_bias + norms + latent_norms + s.qk_norm_size + sinks
 
 
 def mlp_bias_parameters(s: Shape, *, width: Numeric) -> Numeric:
@@ -280,20 +309,16 @@ def mlp_bias_parameters(s: Shape, *, width: Numeric) -> Numeric:
 
 def embedding_width(s: Shape) -> Numeric:
     """Width of the token table, which a few models (OPT-350m) keep below the model's. [elements]"""
-    return np.where(np.asarray(s.embedding_proj_dim) > 0, s.embedding_proj_dim, s.hidden_size)
+    return _where(np.asarray(s.embedding_proj_dim) > 0, s.embedding_proj_dim, s.hidden_size)
 
 
 def embedding_parameters(s: Shape) -> Numeric:
     """Weights of the token and position tables. [parameters]"""
     width = embedding_width(s)
-    projections = np.where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size) * width, 0)
-    norm = s.embedding_norm * np.asarray(s.hidden_size) * s.norm_parameters
-    return (
-        np.asarray(s.vocab_size) * width
-        + np.asarray(s.learned_positions) * s.hidden_size
-        + projections
-        + norm
-    )
+    projections = _where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size) * width, 0)
+    norm = s.embedding_norm * np.asarray(s.norm_parameters) * s.hidden_size
+    positions = np.asarray(s.learned_positions) * s.hidden_size
+    return np.asarray(s.vocab_size) * width + positions + projections + norm
 
 
 def head_parameters(s: Shape) -> Numeric:
@@ -316,18 +341,32 @@ def parameters(s: Shape) -> Numeric:
     """
     layers = np.asarray(s.num_hidden_layers)
     common = attention_matrix_parameters(s) + small_layer_parameters(s)
-    expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
-    sparse = expert * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
-    blocks = layers * common + dense_layers(s) * dense_mlp_parameters(s) + moe_layers(s) * sparse
-    final_norm = s.final_norm * np.asarray(s.hidden_size) * s.norm_parameters
+    blocks = (
+        layers * common
+        + dense_layers(s) * dense_mlp_parameters(s)
+        + _either(has_experts(s), _sparse_blocks, _none, s)
+    )
+    final_norm = s.final_norm * np.asarray(s.norm_parameters) * s.hidden_size
     return embedding_parameters(s) + blocks + final_norm + head_parameters(s) + s.extra_parameters
+
+
+def _sparse_blocks(s: Shape) -> Numeric:
+    dense_biases = dense_layers(s) * mlp_bias_parameters(s, width=s.intermediate_size)
+    return moe_layers(s) * moe_block_parameters(s) + dense_biases
+
+
+def _none(_: Shape) -> Numeric:
+    return 0
 
 
 def active_parameters(s: Shape) -> Numeric:
     """Count the parameters that one token passes through (equal to `parameters` for dense models). [parameters]"""
+    return parameters(s) - _either(has_experts(s), _idle_parameters, _none, s)
+
+
+def _idle_parameters(s: Shape) -> Numeric:
     expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
-    idle = (np.asarray(s.num_experts) - s.num_experts_per_tok) * expert
-    return parameters(s) - moe_layers(s) * np.where(np.asarray(s.num_experts) > 0, idle, 0)
+    return moe_layers(s) * (np.asarray(s.num_experts) - s.num_experts_per_tok) * expert
 
 
 def multi_token_prediction_parameters(s: Shape) -> Numeric:
@@ -340,9 +379,7 @@ def multi_token_prediction_parameters(s: Shape) -> Numeric:
     common = (
         attention_matrix_parameters(s) + small_layer_parameters(s) + 2 * h * h + 3 * h * s.norm_parameters
     )
-    expert = expert_parameters(s) + mlp_bias_parameters(s, width=s.moe_intermediate_size)
-    sparse = expert * s.num_experts + shared_expert_parameters(s) + router_parameters(s)
-    block = common + np.where(np.asarray(s.num_experts) > 0, sparse, dense_mlp_parameters(s))
+    block = common + _either(has_experts(s), moe_block_parameters, dense_mlp_parameters, s)
     return s.num_nextn_predict_layers * block
 
 
@@ -353,11 +390,17 @@ def non_embedding_parameters(s: Shape) -> Numeric:
 
 def layer_matrix_parameters(s: Shape) -> Numeric:
     """Matmul weights that one token passes through in all layers, without embedding and head. [parameters]"""
-    per_sparse = (
-        expert_parameters(s) * s.num_experts_per_tok + shared_expert_parameters(s) + router_parameters(s)
-    )
     attention = np.asarray(s.num_hidden_layers) * attention_matrix_parameters(s)
-    return attention + dense_layers(s) * dense_mlp_parameters(s) + moe_layers(s) * per_sparse
+    return (
+        attention
+        + dense_layers(s) * dense_mlp_parameters(s)
+        + _either(has_experts(s), _visited_weights, _none, s)
+    )
+
+
+def _visited_weights(s: Shape) -> Numeric:
+    routed = expert_parameters(s) * s.num_experts_per_tok
+    return moe_layers(s) * (routed + shared_expert_parameters(s) + router_parameters(s))
 
 
 # --- floating-point operations --------------------------------------------------------------------------------------
@@ -383,7 +426,7 @@ def forward_flop_per_token(
     Matmuls take ``2`` FLOP per weight and token; the embedding look-up takes none; softmax, norms and activations
     are left out, as all published conventions do.
     """
-    projections = np.where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size), 0)
+    projections = _where(np.asarray(s.embedding_proj_dim) > 0, 2 * np.asarray(s.hidden_size), 0)
     head = 2 * (np.asarray(s.vocab_size) + projections) * embedding_width(s) if logits else 0
     return (
         2 * layer_matrix_parameters(s)

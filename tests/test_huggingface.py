@@ -207,7 +207,7 @@ def test_contradictions_of_experts() -> None:
         read_config({**CONFIGS["mixtral-8x7b"], "num_experts_per_tok": 9})
     with pytest.raises(SpecError, match="62 dense layers of 61"):
         read_config({**CONFIGS["deepseek-v3"], "first_k_dense_replace": 62})
-    with pytest.raises(SpecError, match="text_config.hidden_size"):
+    with pytest.raises(SpecError, match=r"text_config\.hidden_size"):
         read_config(
             {**CONFIGS["llama-4-scout"], "text_config": {"model_type": "llama4_text", "hidden_size": -1}}
         )
@@ -238,7 +238,7 @@ def test_missing_files(tmp_path: Path) -> None:
         read_config(tmp_path / "nothing.json")
     with pytest.raises(SpecError, match=r"holds no config\.json"):
         read_config(tmp_path)
-    with pytest.raises(SpecError, match="not a path|no such file"):
+    with pytest.raises(SpecError, match=r"not a path|no such file"):
         read_config("con\0fig.json")
 
 
@@ -265,8 +265,7 @@ def test_any_value_anywhere_is_read_or_refused(name: str, data: st.DataObject | 
         config["text_config"] = {**inner, data.draw(st.sampled_from(sorted(inner))): value}
     try:
         shape = Shape(**read_config(config))
-    except SpecError as error:
-        assert str(error)
+    except SpecError:
         return
     assert 0 < int(active_parameters(shape)) <= int(parameters(shape)) <= 2 * MAX_PARAMETERS
 
