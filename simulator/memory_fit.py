@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.memory import MEMORY_PROFILES, MemoryConstants
-from simulator.validate.memory import predict, read_rows, scores
+from simulator.validate.memory import capacities, predict, read_rows, scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +36,10 @@ def with_fitted(values: Any) -> tuple[MemoryConstants, MemoryConstants]:
     return repaired, MEMORY_PROFILES["nanotron_unrepaired"].with_(**{**new, "late_tensors": 0.0})
 
 
-def predict_with(rows: pd.DataFrame, values: Any) -> dict[str, Any]:
+def predict_with(rows: pd.DataFrame, values: Any, *, capacity: Any = None) -> dict[str, Any]:
     """Predict rows with fitted constants."""
     repaired, unrepaired = with_fitted(values)
-    return predict(rows, repaired=repaired, unrepaired=unrepaired)
+    return predict(rows, repaired=repaired, unrepaired=unrepaired, capacity=capacity)
 
 
 def fit_rows(rows: pd.DataFrame) -> Any:
@@ -50,8 +50,10 @@ def fit_rows(rows: pd.DataFrame) -> Any:
     measured = ran["peak_reserved_gb"].to_numpy(float) * GIB
     scale = np.array([high for _, high in FITTED.values()])
 
+    capacity = capacities(ran)
+
     def residual(x: Any) -> Any:
-        return np.log(predict_with(ran, x * scale)["reserved"] / measured)
+        return np.log(predict_with(ran, x * scale, capacity=capacity)["reserved"] / measured)
 
     bounds = (np.array([low for low, _ in FITTED.values()]) / scale, np.ones(len(scale)))
     found = least_squares(residual, np.array(START) / scale, bounds=bounds, loss="soft_l1", f_scale=0.05)
@@ -76,17 +78,18 @@ def fit_memory(path: str | Path) -> dict[str, Any]:
     rows = read_rows(path)
     values = fit_rows(rows)
     models = rows.groupby(["n_layers", "d_model", "d_ff"], sort=True).ngroup().to_numpy()
-    reserved, total = np.zeros(len(rows)), np.zeros(len(rows))
+    left_out = {name: np.zeros(len(rows)) for name in ("reserved", "total", "capacity")}
     by_model = {}
     for model in np.unique(models):
         out = models == model
         part = predict_with(rows[out], fit_rows(rows[~out]))
-        reserved[out], total[out] = part["reserved"], part["total"]
-        name = f"{int(rows['n_layers'][out].iloc[0])} layers of {int(rows['d_model'][out].iloc[0])}"
-        by_model[name] = scores(rows[out], part)
+        for name, column in left_out.items():
+            column[out] = part[name]
+        layers, width = int(rows["n_layers"][out].iloc[0]), int(rows["d_model"][out].iloc[0])
+        by_model[f"{layers} layers of {width}"] = scores(rows[out], part)
     return {
         "constants": dict(zip(FITTED, values.tolist(), strict=True)),
         "in_sample": scores(rows, predict_with(rows, values)),
-        "left_out": scores(rows, {"reserved": reserved, "total": total}),
+        "left_out": scores(rows, left_out),
         "by_model": by_model,
     }

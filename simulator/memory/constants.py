@@ -54,7 +54,7 @@ class MemoryConstants:
     reaches its share (1) or passes it (2)."""
     fragmentation: float = 0.197
     """Allocator's unusable share of what comes and goes: activations, logits, gathered weights. [-]"""
-    reserve_bytes: float = 0.183 * GIB
+    reserve_bytes: float = 0.1822 * GIB
     """Allocator's rounding and small tensors: position tables, masks, workspaces of GEMM libraries. [B]"""
     context_bytes: float = 0.6 * GIB
     """CUDA context and loaded kernels, outside the allocator. [B]"""
@@ -82,10 +82,10 @@ MEMORY_PROFILES: dict[str, MemoryConstants] = {
         bucket_bytes=2.0,
         optimizer_gather_bytes=2.0,
         gated_tensors=4.0,
-        gathered_tensors=2.228,
+        gathered_tensors=2.222,
         late_tensors=1.871,
-        logit_bytes=6.335,
-        late_logit_bytes=3.835,
+        logit_bytes=6.318,
+        late_logit_bytes=3.838,
         stage_balance=1,
     ),
     "nanotron_unrepaired": MemoryConstants(
@@ -95,10 +95,10 @@ MEMORY_PROFILES: dict[str, MemoryConstants] = {
         bucket_bytes=2.0,
         optimizer_gather_bytes=2.0,
         gated_tensors=4.0,
-        gathered_tensors=2.228,
-        kept_gathers=1.357,
-        logit_bytes=6.335,
-        late_logit_bytes=3.835,
+        gathered_tensors=2.222,
+        kept_gathers=1.362,
+        logit_bytes=6.318,
+        late_logit_bytes=3.838,
         stage_balance=2,
     ),
     "fsdp": MemoryConstants(

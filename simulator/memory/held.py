@@ -91,12 +91,9 @@ def hold(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Held:
     is_first, is_last = np.where(pp == 1, 1, stage == "first"), np.where(pp == 1, 1, stage == "last")
     positions = np.asarray(s.learned_positions) * s.hidden_size
     table = (transformer.embedding_parameters(s) - positions) / tp + positions
-    own_head = (
-        np.where(pp == 1, 1 - np.asarray(s.tie_word_embeddings), 1)
-        * np.asarray(s.vocab_size)
-        * s.hidden_size
-        / tp
-    )
+    tied_here = np.where(pp == 1, s.tie_word_embeddings, 0)
+    head = ((1 - tied_here) * np.asarray(s.hidden_size) + s.lm_head_bias) * s.vocab_size / tp
+    head = head + s.final_norm * np.asarray(s.hidden_size) * s.norm_parameters + s.extra_parameters
     rank: Numeric = {"first": 0, "middle": np.minimum(1, pp - 1), "last": pp - 1}[stage]
     matrix = dense * states.dense_layer_weights(s, tp=tp)
     experts: Numeric = 0.0
@@ -107,7 +104,7 @@ def hold(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Held:
         dense_layers=dense,
         sparse_layers=sparse,
         matrix=matrix,
-        other=is_first * table + is_last * own_head,
+        other=is_first * table + is_last * head,
         experts=experts,
         inflight=activations.inflight_microbatches(layout, stage=rank),
         has_logits=is_last,

@@ -65,11 +65,17 @@ def state_bytes(
     in_place = bool(constants.sharded_master) and bytes_.master > 0
     weight, master = (bytes_.master, 0.0) if in_place else (bytes_.weights, bytes_.master)
     gradient = bytes_.gradient or constants.gradient_bytes
+    frozen = np.asarray(layout.frozen) > 0 if recipe.trainable == "full" else np.asarray(True)
     matrix, other, experts = held.matrix, held.other, held.experts
     adapters: Numeric = 0.0
-    if recipe.trainable != "full":
-        adapters = held.layers * states.lora_parameters_per_layer(s, rank=recipe.lora_rank, tp=layout.tp)
-        matrix, other, experts = adapters, 0.0, 0.0
+    if np.any(frozen):
+        each = states.lora_parameters_per_layer(s, rank=recipe.lora_rank, tp=layout.tp)
+        adapters = np.where(frozen, held.layers * each, 0.0)
+        matrix, other, experts = (
+            np.where(frozen, adapters, matrix),
+            np.where(frozen, 0.0, other),
+            np.where(frozen, 0.0, experts),
+        )
     has_buckets = (ranks > 1) & (np.asarray(z) < 2) if constants.bucket_bytes else np.asarray(0)
 
     def at(stage: int, dense: Numeric, expert: Numeric) -> Numeric:
@@ -191,7 +197,7 @@ def peak(
     precision : str, optional
         A key of `PRECISIONS`.
     trainable : {"full", "lora"}, optional
-        What receives gradients.
+        What receives gradients; rows with ``layout.frozen`` train adapters in any case.
     lora_rank : numeric, optional
         Rank of the adapters. [-]
     constants : MemoryConstants, optional
@@ -235,11 +241,6 @@ def peak(
     for stage in stages:
         part = stage_peak(shape, layout, work, stage=stage, recipe=recipe, constants=constants)
         part["total"] = sum(part[c] for c in CATEGORIES)
-        fuller = part["total"] > worst["total"] if worst else np.asarray(True)
-        worst = (
-            {c: np.where(fuller, part[c], worst[c]) for c in CATEGORIES}
-            | {"total": np.where(fuller, part["total"], worst["total"])}
-            if worst
-            else part
-        )
+        fuller = part["total"] > worst.get("total", -np.inf)
+        worst = {c: np.where(fuller, part[c], worst.get(c, 0.0)) for c in (*CATEGORIES, "total")}
     return worst

@@ -84,6 +84,10 @@ def attention_weights(s: Shape, *, tp: Numeric) -> Numeric:
 def dense_layer_weights(s: Shape, *, tp: Numeric) -> Numeric:
     """Weights of one dense layer on one accelerator; norms and biases are replicated. [parameters]"""
     vectors = transformer.small_layer_parameters(s)
+    if np.any(np.asarray(s.num_experts) > 0):  # a dense layer of a sparse model has its biases here
+        vectors = vectors + np.where(
+            np.asarray(s.num_experts) > 0, transformer.mlp_bias_parameters(s, width=s.intermediate_size), 0
+        )
     return attention_weights(s, tp=tp) + transformer.dense_mlp_parameters(s) / tp + vectors
 
 
@@ -96,7 +100,9 @@ def sparse_layer_weights(s: Shape, *, tp: Numeric) -> Numeric:
 
 def expert_weights(s: Shape, layout: Layout) -> Numeric:
     """Routed experts of one layer on one accelerator. [parameters]"""
-    return transformer.expert_parameters(s) * np.asarray(s.num_experts) / layout.ep / expert_tp(layout)
+    biases = transformer.mlp_bias_parameters(s, width=s.moe_intermediate_size)
+    expert = transformer.expert_parameters(s) + biases
+    return expert * np.asarray(s.num_experts) / layout.ep / expert_tp(layout)
 
 
 def expert_shard_degree(layout: Layout) -> Numeric:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.errors import Problem, SpecError
 from simulator.layout import Layout
 from simulator.memory import MEMORY_PROFILES, STAGES, MemoryConstants, peak
+from simulator.schema import load_accelerator
 from simulator.transformer import Shape, decoder
 
 if TYPE_CHECKING:
@@ -16,24 +18,56 @@ if TYPE_CHECKING:
 
 GIB = float(2**30)
 
-H100_CAPACITY = 81559 * 2.0**20
-"""What nvidia-smi reports for an H100 SXM 80 GB. [B]"""
+REQUIRED = (
+    *("gpu", "n_layers", "d_model", "n_heads", "d_ff", "vocab", "seq_len", "micro_batch", "tp", "pp", "dp"),
+    *("zero_stage", "status", "peak_reserved_gb"),
+)
+"""Columns without which a table cannot be judged."""
 
 
 def read_rows(path: str | Path) -> pd.DataFrame:
-    """Read a table of measured memory (columns in measurements/memory.md), types settled and blanks filled."""
+    """Read a table of measured memory (columns in measurements/memory.md), types settled and blanks filled.
+
+    Blanks get what the sweep's script does: as many key and value heads as heads, one micro-batch, tied embeddings below
+    an FFN width of 10,000, and the repaired pipeline engine. Rows without a number in a required column are left out.
+    """
     import pandas as pd
 
-    rows = pd.read_csv(path, low_memory=False)
-    blank = rows["tied_embeddings"].isna()
-    small = rows["d_ff"] < 10_000
-    rows["tied"] = np.where(blank, small, rows["tied_embeddings"].astype(str).str.lower() == "true").astype(
-        float
+    try:
+        rows = pd.read_csv(path, low_memory=False)
+    except FileNotFoundError:
+        raise SpecError(Problem("no such file", file=str(path))) from None
+    except (ValueError, UnicodeDecodeError, OSError) as error:
+        raise SpecError(Problem(f"not a CSV table ({error})", file=str(path))) from None
+    missing = [name for name in REQUIRED if name not in rows]
+    if missing:
+        raise SpecError(
+            [Problem(f"no column {name!r}", file=str(path), line=1, column=1) for name in missing]
+        )
+    for name, usual in (("n_kv_heads", rows["n_heads"]), ("grad_accum", 1), ("after_pp_fix", True)):
+        rows[name] = rows[name].fillna(usual) if name in rows else usual
+    said = (
+        rows["tied_embeddings"].astype(str).str.lower()
+        if "tied_embeddings" in rows
+        else pd.Series("", rows.index)
     )
-    rows["n_kv_heads"] = rows["n_kv_heads"].fillna(rows["n_heads"])
-    rows["grad_accum"] = rows["grad_accum"].fillna(1)
+    small = pd.to_numeric(rows["d_ff"], errors="coerce") < 10_000
+    rows["tied"] = np.where(
+        said.isin(["true", "1", "1.0"]), 1.0, np.where(said.isin(["false", "0", "0.0"]), 0.0, small)
+    )
     rows["ran"] = rows["status"].astype(str).str.lower() == "success"
-    return rows
+    for name in (*REQUIRED[1:-2], "n_kv_heads", "grad_accum", "peak_reserved_gb"):
+        rows[name] = pd.to_numeric(rows[name], errors="coerce")
+    return rows.dropna(subset=list(REQUIRED[1:-2])).reset_index(drop=True)
+
+
+def capacities(rows: pd.DataFrame) -> Any:
+    """Memory that a program can use on each row's accelerator. [B]"""
+    usable = {}
+    for name in rows["gpu"].astype(str).unique():
+        spec = load_accelerator(name)
+        usable[name] = float(spec.memory_usable or spec.memory)
+    return rows["gpu"].astype(str).map(usable).to_numpy(float)
 
 
 def shapes(rows: pd.DataFrame) -> Shape:
@@ -76,7 +110,7 @@ def predict(
     *,
     repaired: MemoryConstants = MEMORY_PROFILES["nanotron"],
     unrepaired: MemoryConstants = MEMORY_PROFILES["nanotron_unrepaired"],
-    capacity: float = H100_CAPACITY,
+    capacity: Any = None,
 ) -> dict[str, Any]:
     """Predict the measured quantities of each row from its configuration alone.
 
@@ -87,16 +121,17 @@ def predict(
     repaired, unrepaired : MemoryConstants, optional
         Profiles of rows after and before the repair of the pipeline engine (column ``after_pp_fix``). Gathered inputs are
         kept only by unrepaired runs of one stage.
-    capacity : float, optional
-        Memory of the accelerator; no run reports more. [B]
+    capacity : numeric, optional
+        Memory of the accelerators, from their specifications by default; no run reports more. [B]
 
     Returns
     -------
     dict
         ``static``: allocated without activations; ``reserved``: what the allocator of the first pipeline stage reports;
         ``total``: peak of the fullest stage with everything outside the allocator, as a verdict needs it: tensors count as
-        freed late in every run, since a run that ends for want of memory does not tell. [B]
+        freed late in every run, since a run that ends for want of memory does not tell; ``capacity``. [B]
     """
+    capacity = capacities(rows) if capacity is None else capacity
     old = ~rows["after_pp_fix"].astype(str).str.lower().eq("true").to_numpy()
     single = rows["pp"].to_numpy() == 1
     shape, layout = shapes(rows), layouts(rows)
@@ -114,6 +149,7 @@ def predict(
         "static": static_bytes(shape, layout, repaired=repaired, unrepaired=staged, old=old),
         "reserved": np.minimum(reserved, capacity) - outside,
         "total": total,
+        "capacity": capacity,
     }
 
 
@@ -138,19 +174,18 @@ def static_bytes(
     return np.where(old, parts[1], parts[0]) + whole
 
 
-def scores(
-    rows: pd.DataFrame, predicted: dict[str, Any], *, capacity: float = H100_CAPACITY
-) -> dict[str, Any]:
+def scores(rows: pd.DataFrame, predicted: dict[str, Any]) -> dict[str, Any]:
     """Score predictions: errors of the peak over rows that ran, precision and recall of *fits* over all rows."""
+    nothing = float("nan")
     ran = rows["ran"].to_numpy() & rows["peak_reserved_gb"].notna().to_numpy()
     error = predicted["reserved"][ran] / GIB / rows["peak_reserved_gb"].to_numpy(float)[ran] - 1
-    fits, truth = predicted["total"] <= capacity, rows["ran"].to_numpy()
+    fits, truth = predicted["total"] <= predicted["capacity"], rows["ran"].to_numpy()
     both = float((fits & truth).sum())
     return {
         "n": int(ran.sum()),
-        "median_ape": float(np.median(np.abs(error))),
-        "mape": float(np.mean(np.abs(error))),
-        "bias": float(np.mean(error)),
+        "median_ape": float(np.median(np.abs(error))) if error.size else nothing,
+        "mape": float(np.mean(np.abs(error))) if error.size else nothing,
+        "bias": float(np.mean(error)) if error.size else nothing,
         "fits": {
             "precision": both / max(float(fits.sum()), 1.0),
             "recall": both / max(float(truth.sum()), 1.0),
