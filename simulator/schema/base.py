@@ -180,6 +180,24 @@ class Named:
         return {"anyOf": [{"type": "string"}, handler(schema)]}
 
 
+class OneOrMany:
+    """Marks a tuple that may be written as a single value."""
+
+    @staticmethod
+    def listed(value: Any) -> Any:
+        """One value to a list of one."""
+        return value if isinstance(value, (list, tuple)) else [value]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.listed, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many.get("items", {}), many]}
+
+
 def _folder(info: ValidationInfo) -> Any:
     return info.context.get("folder") if isinstance(info.context, dict) else None
 

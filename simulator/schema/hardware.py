@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import Discriminator, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from simulator.schema.accelerator import Accelerator
 from simulator.schema.base import BytesPerSecond, Named, Price, Rent, Spec, Whole
@@ -39,15 +41,6 @@ class Hardware(Spec):
     ) = None
     """Such as ``$2.99/GPU-h``, or ``{provider: ..., terms: ...}`` from the shipped price books."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _count(cls, value: Any) -> Any:
-        """`h100-sxm-80gb:64` is 64 of them, as schedulers write it."""
-        if isinstance(value, str):
-            name, _, count = value.partition(":")
-            return {"accelerator": name, "n_gpus": int(count) if count.isdecimal() and len(count) < 9 else 1}
-        return value
-
     @property
     def node_size(self) -> int:
         """Accelerators in one node. [-]"""
@@ -59,3 +52,25 @@ class Hardware(Spec):
     def written_usd_per_gpu_hour(self) -> float | None:
         """The rent that the scenario states itself, if it does. [USD/h]"""
         return self.price.usd_per_gpu_hour(self.node_size) if isinstance(self.price, Rent) else None
+
+
+class Shorthand:
+    """Marks hardware that may be written as schedulers do: ``h100-sxm-80gb:64``."""
+
+    @staticmethod
+    def spread(value: Any) -> Any:
+        """Name and count to the fields of `Hardware`."""
+        if not isinstance(value, str):
+            return value
+        name, _, count = value.rpartition(":")
+        if name and count.isascii() and count.isdigit() and len(count) < 10:
+            return {"accelerator": name, "n_gpus": int(count)}
+        return {"accelerator": value}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self.spread, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "examples": ["h100-sxm-80gb:64"]}, handler(schema)]}

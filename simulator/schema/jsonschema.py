@@ -29,10 +29,11 @@ def json_schema(name: str) -> dict[str, Any]:
     """
     schema = SCHEMAS[name].model_json_schema()
     _trim(schema)
-    if "extends" in SCHEMAS[name].model_fields:
-        # A file that extends another needs only the differences.
-        schema["if"] = {"not": {"required": ["extends"]}}
-        schema["then"] = {"required": schema.pop("required", [])}
+    for node in (schema, *schema.get("$defs", {}).values()):
+        if "extends" in node.get("properties", {}) and "required" in node:
+            # What extends another needs only the differences.
+            node["if"] = {"not": {"required": ["extends"]}}
+            node["then"] = {"required": node.pop("required")}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -44,14 +44,24 @@ def validate(cls: type[S], document: Document, folder: Path | None = None) -> S:
 
 def load_spec(kind: str, name: str, *, folder: Path | None = None) -> Any:
     """A specification of a kind by id, alias or path."""
-    if kind == "models" and name.endswith(".json"):
+    if kind == "models" and (config := _config_file(name, folder)):
         from simulator.importers import huggingface
 
-        path = library.find(kind, name, folder)
-        return Model.from_sizes(huggingface.read_config(path), name=path.parent.name or path.stem)
+        return Model.from_sizes(huggingface.read_config(config), name=config.resolve().parent.name or None)
     path = library.find(kind, name, folder)
     document = documents.load(path, resolve=library.resolver(kind), name=library.shown(path))
     return _with_id(kind, document, path)
+
+
+def _config_file(name: str, folder: Path | None) -> Path | None:
+    """The Hugging Face ``config.json`` that a name means: the file, or the folder that holds it."""
+    if name.endswith(".json"):
+        return library.find("models", name, folder)
+    try:
+        inside = (folder or Path()) / Path(name).expanduser() / "config.json"
+        return inside if inside.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
 
 
 def _with_id(kind: str, document: Document, path: Path) -> Any:
@@ -77,7 +87,7 @@ def extended(kind: str, data: Mapping[str, Any], *, folder: Path | None = None) 
     reference = data["extends"]
     if not isinstance(reference, str):
         raise SpecError("extends: expected the id or the path of another file")
-    if kind == "models" and reference.endswith(".json"):
+    if kind == "models" and _config_file(reference, folder):
         below = load_spec(kind, reference, folder=folder).model_dump(exclude_unset=True)
     else:
         below = library.load(kind, reference, folder).data

@@ -22,6 +22,8 @@ def translate(cls: type[BaseModel], error: ValidationError, document: Document) 
     for item in error.errors(include_url=False):
         raw = tuple(item["loc"])
         path = data_path(document.data, raw)
+        if item["type"] == "too_short" and item["input"]:
+            continue  # entries were written, and each has its own complaint
         # Members of a union complain one by one about one value: the first complaint is kept.
         member = any(isinstance(part, str) and part not in path for part in raw)
         if member and path in judged:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from simulator.schema.base import Fraction, Named, Spec, Text, Whole, fail_all
+from simulator.schema.base import Fraction, Named, OneOrMany, Spec, Text, Whole, fail_all
 from simulator.schema.budget import Budget, Inference
 from simulator.schema.growth import Growth
-from simulator.schema.hardware import Hardware
+from simulator.schema.hardware import Hardware, Shorthand
 from simulator.schema.model import Model
 from simulator.schema.parallelism import Parallelism
 from simulator.schema.training import Training
@@ -20,17 +20,12 @@ Software = Literal["megatron", "fsdp", "deepspeed", "nanotron", "llm-foundry", "
 Found = list[tuple[tuple[str | int, ...], str, str]]
 
 
-def _as_list(value: Any) -> Any:
-    """One value to a list of one."""
-    return value if isinstance(value, (list, tuple)) else [value]
-
-
 class Search(Spec):
     """What the planner may try; everything it knows if absent."""
 
-    hidden_size: Annotated[tuple[Whole, ...], BeforeValidator(_as_list)] | None = None
+    hidden_size: Annotated[tuple[Whole, ...], OneOrMany()] | None = None
     """Widths."""
-    num_hidden_layers: Annotated[tuple[Whole, ...], BeforeValidator(_as_list)] | None = None
+    num_hidden_layers: Annotated[tuple[Whole, ...], OneOrMany()] | None = None
     """Depths."""
     max_alternatives: Annotated[int, Field(ge=0, le=1000, strict=True)] = 5
     """Next best answers to show."""
@@ -53,7 +48,9 @@ class Scenario(Spec):
     """The run."""
     parallelism: Parallelism = Field(default_factory=Parallelism)
     """Degrees that are pinned."""
-    hardware: Annotated[tuple[Hardware, ...], BeforeValidator(_as_list), Field(min_length=1, max_length=100)]
+    hardware: Annotated[
+        tuple[Annotated[Hardware, Shorthand()], ...], Field(min_length=1, max_length=100), OneOrMany()
+    ]
     """What it runs on; one, or a list to choose from."""
     budget: Budget = Field(default_factory=Budget)
     """Limits."""
@@ -77,7 +74,7 @@ class Scenario(Spec):
     """Seed of everything random."""
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Named blocks of ``dotted.key: value`` that change this scenario."""
-    scenarios: dict[str, Annotated[tuple[str, ...], BeforeValidator(_as_list)]] = Field(default_factory=dict)
+    scenarios: dict[str, Annotated[tuple[str, ...], OneOrMany()]] = Field(default_factory=dict)
     """Named lists of overrides, each a variant of this scenario."""
 
     @model_validator(mode="after")
