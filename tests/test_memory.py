@@ -185,6 +185,7 @@ def test_first_stage_keeps_most_microbatches():
     assert [int(inflight_microbatches(one, stage=i)) for i in range(8)] == [8, 7, 6, 5, 4, 3, 2, 1]
     assert float(inflight_microbatches(one.with_(num_microbatches=3))) == 3
     assert float(inflight_microbatches(one.with_(schedule=0))) == 64
+    assert float(inflight_microbatches(one.with_(schedule=3))) == 1
     assert float(inflight_microbatches(one.with_(vp=4))) == 8 + 7 / 4
 
 
@@ -218,7 +219,7 @@ layout_strategy = st.builds(
     sequence_parallel=st.integers(0, 1),
     recompute=st.integers(0, 2),
     flash_attention=st.integers(0, 1),
-    schedule=st.integers(0, 2),
+    schedule=st.integers(0, 3),
 )
 shapes = st.sampled_from([LLAMA, MIXTRAL, DEEPSEEK])
 profiles = st.sampled_from(sorted(MEMORY_PROFILES)).map(MEMORY_PROFILES.__getitem__)

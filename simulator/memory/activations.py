@@ -131,10 +131,11 @@ def layer_bytes(
 def inflight_microbatches(layout: Layout, *, stage: Numeric = 0) -> Numeric:
     """Micro-batches whose activations pipeline stage `stage` (0 is the first) keeps at once. [-]
 
-    1F1B keeps ``min(pp - stage, M)``; GPipe keeps all M; interleaving with v chunks per accelerator keeps
-    ``(1 + (pp - 1)/(pp v))`` times as much on the first stage (Korthikanti et al., section 4.2.3), never more than M.
+    1F1B keeps ``min(pp - stage, M)``; GPipe keeps all M; serial stages keep one; interleaving with v chunks per
+    accelerator keeps ``(pp - 1)/v`` more (Korthikanti et al., section 4.2.3), never more than M.
     """
     pp, vp = np.asarray(layout.pp), np.asarray(layout.vp)
     extra = np.where(vp > 1, (pp - 1) / vp, 0.0)
     steady = np.minimum(pp - stage + extra, layout.num_microbatches)
-    return np.where(np.asarray(layout.schedule) == 0, layout.num_microbatches, steady)
+    schedule = np.asarray(layout.schedule)
+    return np.where(schedule == 0, layout.num_microbatches, np.where(schedule == 3, 1, steady))
