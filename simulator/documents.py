@@ -59,6 +59,11 @@ def _load(path: Path, resolve: Resolve | None, name: str | None, above: tuple[Pa
     chain = (*above, here)
     try:
         parent_path = find_reference(reference, path.parent, resolve)
+    except SpecError as error:
+        first = error.problems[0]
+        raise SpecError(
+            document.problem(("extends",), f"{reference[:200]}: {first.reason}", first.hint)
+        ) from None
     except UnknownNameError as error:
         raise SpecError(document.problem(("extends",), error.reason, error.hint)) from None
     if _absolute(parent_path) in chain:
@@ -93,7 +98,7 @@ def looks_like_path(reference: str) -> bool:
 
 def find_reference(reference: str, folder: Path, resolve: Resolve | None) -> Path:
     """The file behind a path (relative to `folder`) or an id."""
-    if looks_like_path(reference) or resolve is None:
+    if resolve is None:
         return folder / Path(reference)
     return resolve(reference, folder)
 

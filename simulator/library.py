@@ -146,7 +146,11 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     _, ending = _kind(kind)
     reference = str(name)
     if documents.looks_like_path(reference) or reference.endswith(ending):
-        return _find_path(kind, reference, folder)
+        path = _existing(kind, reference, folder)
+        if path is not None:
+            return path
+        if reference.endswith((ending, ".yml", ".json")) or reference.startswith((".", "/", "~")):
+            yamlio.read_text((folder or Path()) / reference, reference[:300])
     wanted = normalise(reference)
     here = files(kind)
     for path in here:
@@ -158,20 +162,15 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     raise _unknown(kind, reference, here)
 
 
-def _find_path(kind: str, reference: str, folder: Path | None) -> Path:
-    base = folder or Path()
+def _existing(kind: str, reference: str, folder: Path | None) -> Path | None:
+    """The file at a path, or of that name in a folder that is searched."""
+    plain = "/" not in reference and "\\" not in reference
     try:
-        path = base / Path(reference).expanduser()
-        if path.is_file():
-            return path
-        plain = "/" not in reference and "\\" not in reference
-        for root in folders(kind) if plain else []:
-            if (root / reference).is_file():
-                return root / reference
+        bases = [folder or Path(), *(folders(kind) if plain else [])]
+        candidates = [base / Path(reference).expanduser() for base in bases]
+        return next((path for path in candidates if path.is_file()), None)
     except (OSError, ValueError, RuntimeError):
-        path = base / "unreadable"
-    yamlio.read_text(path, reference[:300])
-    return path
+        return None
 
 
 def _mentions(path: Path, wanted: str) -> bool:

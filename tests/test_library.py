@@ -118,3 +118,22 @@ def test_measurements_are_found_by_name() -> None:
 def test_what_ships_is_found_from_any_folder(home: Path) -> None:
     assert "h100-sxm-80gb" in library.names("accelerators")
     assert (library.packaged_root() / "hardware_specs").is_dir()
+
+
+def test_an_alias_with_a_slash_is_no_path() -> None:
+    assert library.find("models", "meta-llama/Llama-2-7b-hf").stem == "llama-2-7b"
+    with pytest.raises(UnknownNameError):
+        library.find("models", "meta-llama/Llama-2-9000b")
+
+
+def test_a_missing_parent_is_shown_where_a_user_names_it(home: Path) -> None:
+    path = home / "cwd/card.yaml"
+    path.write_text("name: Card\nextends: ./nothing.yaml\n")
+    with pytest.raises(SpecError) as caught:
+        load_accelerator("card.yaml")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (2, 10)
+    assert "no such file" in problem.reason
+    path.write_text("name: Card\nextends: h10-sxm-80gb\n")
+    with pytest.raises(SpecError, match="did you mean h100-sxm-80gb"):
+        load_accelerator("card.yaml")
