@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from . import batch, data
+from . import batch, data, inference, kaplan, learning_rate, quality, schedule, shape
 from .evaluate import loss, methods, shape_correction
 from .fitting import Fit, fit
 from .frontier import (
@@ -24,8 +24,8 @@ from .frontier import (
     tokens_for_loss,
 )
 from .law import Form, Law
-from .registry import DEFAULT, forms, get, laws
 from .moving import Transfer, transfer
+from .registry import DEFAULT, forms, get, laws
 
 __all__ = [
     "DEFAULT",
@@ -43,12 +43,18 @@ __all__ = [
     "forms",
     "frontiers",
     "get",
+    "inference",
+    "kaplan",
     "laws",
+    "learning_rate",
     "loss",
     "methods",
     "optimal",
     "optimal_tokens_for_size",
     "params_for_loss",
+    "quality",
+    "schedule",
+    "shape",
     "shape_correction",
     "terms_of",
     "time_exponent",

@@ -114,6 +114,23 @@ def effective_tokens(
     )
 
 
+def steps_in_time(
+    *, seconds: Numeric, tokens_per_s: Numeric, batch_size: Numeric, seq_length: Numeric
+) -> Numeric:
+    """Optimizer steps that fit a time, the compute class of Languini Kitchen (arXiv:2309.11197) [-].
+
+    Models are compared at equal hours on a reference accelerator, so that throughput is the unit of compute.
+
+    Examples
+    --------
+    >>> round(float(steps_in_time(seconds=6 * 3600, tokens_per_s=55_416, batch_size=128, seq_length=512)))
+    18265
+    """
+    return (
+        np.asarray(seconds, dtype=float) * tokens_per_s / (np.asarray(batch_size, dtype=float) * seq_length)
+    )
+
+
 def _power(x: Numeric, coefficient: Numeric, exponent: Numeric) -> Numeric:
     return coefficient * np.asarray(x, dtype=float) ** exponent
 

@@ -86,6 +86,33 @@ def chinchilla(
     return E + A * n**-alpha + B * d**-beta
 
 
+def training_flop(
+    *,
+    num_hidden_layers: Numeric,
+    hidden_size: Numeric,
+    intermediate_size: Numeric,
+    num_attention_heads: Numeric,
+    key_size: Numeric,
+    seq_length: Numeric,
+    vocab_size: Numeric = 0,
+) -> Numeric:
+    """FLOP to train on one sequence, as counted in appendix F of Hoffmann et al. 2022, backward twice the forward [FLOP].
+
+    The ratios to ``6 N D`` in their Table A4 come out only without the two vocabulary terms, hence the default.
+
+    Examples
+    --------
+    >>> shape = {"num_hidden_layers": 10, "hidden_size": 640, "intermediate_size": 2560, "num_attention_heads": 10}
+    >>> round(float(training_flop(**shape, key_size=64, seq_length=2048)) / (6 * 73e6 * 2048), 2)
+    1.04
+    """
+    d, s = np.asarray(hidden_size, dtype=float), np.asarray(seq_length, dtype=float)
+    keys = np.asarray(key_size, dtype=float) * num_attention_heads
+    attention = 2 * 3 * s * d * keys + 2 * s * s * keys + 3 * num_attention_heads * s * s + 2 * s * s * keys
+    layer = attention + 2 * s * keys * d + 2 * s * (2 * d * intermediate_size)
+    return 3 * (4 * s * np.asarray(vocab_size, dtype=float) * d + num_hidden_layers * layer)
+
+
 CHINCHILLA = Form(
     "chinchilla",
     chinchilla,

@@ -247,7 +247,7 @@ def fit(
             intervals={k: (float(ends_[0, i]), float(ends_[1, i])) for i, k in enumerate(names)},
             standard_errors={k: float(np.std(draws[:, i])) for i, k in enumerate(names)},
         )
-    return replace(result, warnings=_warnings(problem, theta, result, delta))
+    return replace(result, warnings=_warnings(problem, theta, result))
 
 
 def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> _Problem:
@@ -438,7 +438,7 @@ def _as_law(problem: _Problem, constants: dict[str, float], law: str | Form | La
     )
 
 
-def _warnings(problem: _Problem, theta: Array, result: Fit, delta: float) -> tuple[str, ...]:
+def _warnings(problem: _Problem, theta: Array, result: Fit) -> tuple[str, ...]:
     """What the runs cannot tell: too few, on one line, a flat direction, an interval as wide as the value."""
     found = []
     if result.n < 2 * len(problem.free):
@@ -454,7 +454,7 @@ def _warnings(problem: _Problem, theta: Array, result: Fit, delta: float) -> tup
             y = np.log(problem.data[other])
             if np.std(x) > 0 and np.std(y) > 0 and abs(np.corrcoef(x, y)[0, 1]) > 0.98:
                 found.append(f"{one} and {other} vary together: their terms cannot be told apart")
-    flat = _flat_directions(problem, theta, delta)
+    flat = _flat_directions(problem, theta)
     if flat:
         found.append(f"the runs hardly constrain {', '.join(flat)}")
     wide = [
@@ -467,7 +467,7 @@ def _warnings(problem: _Problem, theta: Array, result: Fit, delta: float) -> tup
     return tuple(found)
 
 
-def _flat_directions(problem: _Problem, theta: Array, delta: float) -> list[str]:
+def _flat_directions(problem: _Problem, theta: Array) -> list[str]:
     """Constants along directions in which the residuals move less than their own noise allows to see."""
     step = STEP * np.maximum(np.abs(theta), 0.1)
     moved = np.concatenate([theta + np.diag(step), theta - np.diag(step)])

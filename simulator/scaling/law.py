@@ -168,7 +168,8 @@ class Law:
         if not self.has_constants:
             raise SimulatorError(
                 f"{self.name} has no public constants: fit it to your runs with "
-                f"simulator.scaling.fit(runs, law={self.name!r}); inputs {', '.join(self.inputs)}"
+                f"simulator.scaling.fit(runs, law={self.name!r}) (columns {', '.join(self.inputs)} and what it "
+                f"predicts). {self.notes}".rstrip()
             )
         missing = [name for name in self.inputs if numbers.get(name) is None]
         if missing:

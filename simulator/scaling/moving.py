@@ -335,15 +335,17 @@ def _prior(
 
 
 def _affine(law: Law, table: Mapping[str, Array], name: str) -> Transfer:
-    given = {k: table[k] for k in (*law.inputs, "params", "tokens", "unique_tokens") if k in table}
-    base = np.asarray(evaluate(law=law, **given), dtype=float)
+    given: dict[str, Any] = {
+        k: table[k] for k in (*law.inputs, "params", "tokens", "unique_tokens") if k in table
+    }
+    base: Array = np.asarray(evaluate(law=law, **given), dtype=np.float64)
     pairs = table["params"] * table["tokens"]
     level = float(np.average(table["loss"] / base, weights=np.sqrt(pairs / np.max(pairs))))
     mean = np.array([np.log(level), 0.0])
     spread = np.array([TERM_WIDTH, TERM_WIDTH * level * float(np.mean(base))])
 
     def predicted(theta: Array) -> Array:
-        return np.log(np.exp(theta[..., :1]) * base + theta[..., 1:2])  # type: ignore[no-any-return]
+        return np.log(np.exp(theta[..., :1]) * base + theta[..., 1:2])
 
     fitted = _most_probable(predicted, table, mean, spread)
     constants = {k: float(v) for k, v in _constants(fitted.theta, (0.0, 0.0), "affine").items()}
@@ -373,7 +375,7 @@ def _most_probable(
     size = len(mean)
     moves = np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)]) * STEP
 
-    def objective(theta: Array, index: Any) -> tuple[Array, Array]:
+    def objective(theta: Array, _: Any) -> tuple[Array, Array]:
         points = theta[:, None, :] + moves
         with np.errstate(all="ignore"):
             misfit = huber((predicted(points) - target) / sigma, OUTLIER).sum(axis=-1)

@@ -7,7 +7,22 @@ from itertools import chain
 
 from simulator.errors import UnknownNameError
 
-from . import chinchilla, data, kaplan, overtraining, shape
+from . import (
+    chinchilla,
+    compute,
+    data,
+    domains,
+    finetuning,
+    kaplan,
+    moe,
+    observational,
+    overtraining,
+    precision,
+    quality,
+    schedule,
+    shape,
+    width,
+)
 from .law import Form, Law
 
 DEFAULT = "Besiroglu2024"
@@ -18,7 +33,25 @@ def _by_name(groups: Iterable[Iterable[Law]]) -> dict[str, Law]:
     return {law.name: law for law in chain.from_iterable(groups)}
 
 
-laws: dict[str, Law] = _by_name((chinchilla.LAWS, data.LAWS, overtraining.LAWS, kaplan.LAWS, shape.LAWS))
+laws: dict[str, Law] = _by_name(
+    family.LAWS
+    for family in (
+        chinchilla,
+        data,
+        overtraining,
+        kaplan,
+        shape,
+        compute,
+        domains,
+        width,
+        moe,
+        precision,
+        schedule,
+        finetuning,
+        quality,
+        observational,
+    )
+)
 """Every law under its name."""
 
 forms: dict[str, Form] = {law.form.name: law.form for law in laws.values()}
