@@ -22,8 +22,8 @@ from __future__ import annotations
 
 from simulator.growth.operators import OPERATORS, Effect, Operator, effect, links
 from simulator.growth.planning import KAPPA, GrowthAnswer, GrowthPlan, best_schedule, plan
+from simulator.growth.problem import Schedule, Stage, SunkSource
 from simulator.growth.rules import RULES
-from simulator.growth.schedule import Schedule, Stage, SunkSource
 
 __all__ = [
     "KAPPA",

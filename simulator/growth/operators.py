@@ -249,6 +249,14 @@ OPERATORS: dict[str, Operator] = {
 }
 """Growth operators by name."""
 
+ALIASES = {
+    "stacking": "g_stack",
+    "depth_stacking": "g_stack",
+    "compoundgrow": "compound",
+    "width": "hypercloning",
+}
+"""Other names under which scenarios may ask for an operator."""
+
 
 def get(name: str) -> Operator:
     """Return the operator `name`.
@@ -260,9 +268,10 @@ def get(name: str) -> Operator:
 
     Examples
     --------
-    >>> get("g_stack").axis
-    'depth'
+    >>> get("stacking").name
+    'g_stack'
     """
+    name = ALIASES.get(name, name)
     if name not in OPERATORS:
         raise UnknownNameError(name, kind="growth operator", names=OPERATORS)
     return OPERATORS[name]

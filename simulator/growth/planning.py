@@ -13,11 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from simulator.errors import InfeasibleError
 from simulator.growth import operators, warm_start
+from simulator.growth.problem import Problem, Schedule, SunkSource
 from simulator.growth.schedule import (
     LEVELS,
-    Problem,
-    Schedule,
-    SunkSource,
     best_scratch,
     best_under_budget,
     cheapest_to_loss,
@@ -183,6 +181,13 @@ def best_schedule(
         if ramp_tokens is None
         else np.broadcast_to(np.asarray(ramp_tokens, dtype=float), size.shape),
     )
+    sunk = problem.sunk_state()
+    if sunk is not None and not (np.isfinite(sunk[1]) and sunk[1] > 0):
+        raise InfeasibleError(
+            "the existing model's loss is below what the law allows for its size; calibrate the law on its corpus"
+            if np.isfinite(sunk[2])
+            else "an existing model needs its tokens or its loss"
+        )
     return answer_problem(problem, budget=budget, unit=unit, max_stages=max_stages, levels=levels)
 
 

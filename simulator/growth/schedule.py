@@ -15,114 +15,19 @@ the switch losses are polished with the closed form, so the grid only selects th
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.growth import warm_start
+from simulator.growth.problem import Array, Problem, Schedule, follow
 from simulator.transformer import Numeric
 
-Array = NDArray[np.float64]
 LEVELS = 200
 """Loss levels of the grid."""
-
-
-@dataclass(frozen=True)
-class SunkSource:
-    """A model that is already trained and costs nothing: an index into the sizes, and its tokens."""
-
-    size: int
-    tokens: float
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a schedule: a model trained from a start loss to an end loss."""
-
-    size: int
-    """Index into the sizes given."""
-    params: float
-    tokens: float
-    """Tokens trained in this stage."""
-    cost: float
-    """Seconds or USD of this stage, its switch included."""
-    switch_cost: float
-    """Part of `cost` that reload and re-warm-up take."""
-    loss_start: float
-    loss_end: float
-    credit_tokens: float
-    """Effective tokens the stage starts with: what the earlier stages, or a sunk source, are worth."""
-    kappa: float
-    """Token efficiency of this stage."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Stages in order, their total cost and their final loss."""
-
-    stages: tuple[Stage, ...]
-    loss: float
-    cost: float
-
-    @property
-    def tokens(self) -> float:
-        """Tokens of all stages."""
-        return float(sum(stage.tokens for stage in self.stages))
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Everything a schedule is chosen from, as arrays over sizes; costs in one unit (seconds or USD)."""
-
-    params: Array
-    floors: Array
-    cost_per_token: Array
-    B: float
-    beta: float
-    kappa: float = 1.0
-    switch_cost: Array | float = 0.0
-    """Cost of entering each size by growth."""
-    sources: NDArray[np.intp] | None = None
-    """With `targets`: the pairs that an operator links. Absent: any smaller size grows into any larger one."""
-    targets: NDArray[np.intp] | None = None
-    sunk: SunkSource | None = None
-    ramp_tokens: Array | None = None
-    """Tokens per target at which the whole of `kappa` is granted; absent: at once."""
-
-    @property
-    def count(self) -> int:
-        """Sizes on offer."""
-        return len(self.params)
-
-    def edges(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Pairs (source, target), ordered by target; only pairs that lower the floor."""
-        if self.sources is None or self.targets is None:
-            source, target = (index.ravel() for index in np.indices((self.count, self.count)))
-            keep = self.params[source] < self.params[target]
-            source, target = source[keep], target[keep]
-        else:
-            source, target = np.asarray(self.sources), np.asarray(self.targets)
-        keep = self.floors[target] < self.floors[source]
-        source, target = source[keep], target[keep]
-        order = np.argsort(target, kind="stable")
-        return source[order], target[order]
-
-    def tokens_at(self, losses: Array) -> Array:
-        """Tokens from scratch to each loss, sizes x losses; infinite below the floor."""
-        tokens = warm_start.tokens_for_loss(floor=self.floors[:, None], B=self.B, beta=self.beta, loss=losses)
-        return np.asarray(tokens, dtype=float)
-
-    def switching(self) -> Array:
-        """Switch cost of each size."""
-        return np.broadcast_to(np.asarray(self.switch_cost, dtype=float), (self.count,))
-
-    def stage_kappa(self, target: int | NDArray[np.intp], source_tokens: Numeric) -> Numeric:
-        """Token efficiency of a growth, after the ramp if there is one."""
-        if self.ramp_tokens is None:
-            return np.full(np.shape(source_tokens), self.kappa)
-        full = self.ramp_tokens[target]
-        return warm_start.ramped_kappa(kappa=self.kappa, source_tokens=source_tokens, full_tokens=full)
+WIDE = 20_000_000
+"""Pairs times levels above which pairs are taken target by target, to bound memory."""
 
 
 # --- the grid -------------------------------------------------------------------------------------------------------
@@ -130,24 +35,20 @@ class Problem:
 
 def loss_levels(problem: Problem, *, budget: float, levels: int = LEVELS) -> Array:
     """Descending losses at which a switch may happen, dense near the best attainable. [nats/token]"""
-    with np.errstate(divide="ignore"):
-        affordable = budget / problem.cost_per_token
+    affordable = budget / problem.cost_per_token
     low_tokens = 4 * max(problem.kappa, 1.0) * affordable
-    if problem.sunk is not None:
-        start = warm_start.loss_from_tokens(
-            floor=problem.floors[problem.sunk.size],
-            B=problem.B,
-            beta=problem.beta,
-            tokens=problem.sunk.tokens,
+    sunk = problem.sunk_state()
+    if sunk is not None:
+        credit = warm_start.tokens_for_loss(
+            floor=problem.floors, B=problem.B, beta=problem.beta, loss=sunk[2]
         )
-        credit = warm_start.tokens_for_loss(floor=problem.floors, B=problem.B, beta=problem.beta, loss=start)
         low_tokens = low_tokens + np.where(np.isfinite(credit), credit, 0.0)
     low = float(np.min(problem.floors + problem.B * low_tokens**-problem.beta))
     high = float(np.max(problem.floors + problem.B * (1e-4 * affordable) ** -problem.beta))
     base = float(problem.floors.min())
     grid = base + np.geomspace(high - base, low - base, levels)
-    if problem.sunk is not None:
-        grid = np.sort(np.append(grid, float(start)))[::-1]
+    if sunk is not None:
+        grid = np.sort(np.append(grid, sunk[2]))[::-1]
     return np.asarray(grid, dtype=float)
 
 
@@ -155,19 +56,32 @@ def scratch_costs(problem: Problem, losses: Array) -> Array:
     """`V_1`: cost of reaching each loss with each size, from scratch or from the sunk source."""
     tokens = problem.tokens_at(losses)
     costs = problem.cost_per_token[:, None] * tokens
-    if problem.sunk is not None:
-        i, done = problem.sunk.size, problem.sunk.tokens
+    sunk = problem.sunk_state()
+    if sunk is not None:
+        i, done, _ = sunk
         costs[i] = problem.cost_per_token[i] * np.maximum(tokens[i] - done * (1 + 1e-12), 0.0)
     return costs
 
 
 def _entry_costs(problem: Problem, values: Array) -> Array:
-    """Cheapest source of each size at each loss: the minimum of `values` over the pairs into it."""
-    source, target = problem.edges()
+    """Cheapest source of each size at each loss: the minimum of `values` over the sizes that grow into it."""
     entry = np.full_like(values, np.inf)
-    if len(source):
-        present, starts = np.unique(target, return_index=True)
-        entry[present] = np.minimum.reduceat(values[source], starts, axis=0)
+    links = problem.links()
+    if links is not None and len(links[0]) * values.shape[1] <= WIDE:
+        source, target = links
+        if len(source):
+            present, starts = np.unique(target, return_index=True)
+            entry[present] = np.minimum.reduceat(values[source], starts, axis=0)
+        return entry
+    order = np.argsort(problem.params, kind="stable")
+    distinct = bool(np.all(np.diff(problem.params[order]) > 0) and np.all(np.diff(problem.floors[order]) < 0))
+    if links is None and distinct:
+        entry[order[1:]] = np.minimum.accumulate(values[order], axis=0)[:-1]
+        return entry
+    for size in range(problem.count):
+        into = problem.sources_of(size)
+        if len(into):
+            entry[size] = values[into].min(axis=0)
     return entry
 
 
@@ -190,13 +104,12 @@ def grown_costs(problem: Problem, values: Array, losses: Array) -> Array:
 def _grown_costs_ramped(problem: Problem, values: Array, losses: Array) -> Array:
     """Like `grown_costs` where the efficiency depends on the source's tokens: a search over pairs of levels."""
     tokens = problem.tokens_at(losses)
-    source, target = problem.edges()
     result = np.full_like(values, np.inf)
     later = np.arange(len(losses))[:, None] <= np.arange(len(losses))
-    for i in np.unique(target):
-        seen = tokens[source[target == i]]
-        rate = problem.cost_per_token[i] / np.asarray(problem.stage_kappa(int(i), seen))
-        entry = _minus(values[source[target == i]], rate * tokens[i])
+    for i in range(problem.count):
+        into = problem.sources_of(i)
+        rate = problem.cost_per_token[i] / np.asarray(problem.stage_kappa(i, tokens[into]))
+        entry = _minus(values[into], rate * tokens[i])
         for one_entry, one_rate in zip(entry, rate, strict=True):
             usable = np.flatnonzero(np.isfinite(one_entry))
             cost = one_entry[usable, None] + one_rate[usable, None] * tokens[i]
@@ -214,10 +127,9 @@ def _path(
 ) -> list[tuple[int, float]]:
     """Sizes and the losses at which they are left, ending with `size` left at ``losses[level]``."""
     tokens = problem.tokens_at(losses)
-    source, target = problem.edges()
     path = [(size, float(losses[level]))]
     for earlier in reversed(values[:-1]):
-        into = source[target == size]
+        into = problem.sources_of(size)
         kappa = np.asarray(problem.stage_kappa(size, tokens[into]))
         rate = problem.cost_per_token[size] / kappa
         open_levels = slice(0, level + 1)
@@ -246,78 +158,11 @@ def _polish(problem: Problem, sizes: list[int], switch_losses: list[float]) -> l
             beta=problem.beta,
         )
         polished.append(float(exact))
-    if problem.sunk is not None and sizes[0] == problem.sunk.size:
-        polished[0] = min(polished[0], _sunk_loss(problem))
+    sunk = problem.sunk_state()
+    if sunk is not None and sizes[0] == sunk[0]:
+        polished[0] = min(polished[0], sunk[2])
     ordered = all(a > b for a, b in itertools.pairwise(polished))
     return polished if ordered and np.isfinite(polished).all() else switch_losses
-
-
-def _sunk_loss(problem: Problem) -> float:
-    assert problem.sunk is not None
-    return float(
-        warm_start.loss_from_tokens(
-            floor=problem.floors[problem.sunk.size],
-            B=problem.B,
-            beta=problem.beta,
-            tokens=problem.sunk.tokens,
-        )
-    )
-
-
-def follow(
-    problem: Problem,
-    *,
-    sizes: list[int],
-    switch_losses: list[float],
-    budget: float | None = None,
-    final_loss: float | None = None,
-) -> Schedule | None:
-    """Run a path: each size to its switch loss, the last to the end of `budget` or to `final_loss`.
-
-    Returns ``None`` if the budget ends before the last stage, or a stage would have to lose ground.
-    """
-    stages: list[Stage] = []
-    spent, at = 0.0, np.inf
-    for k, i in enumerate(sizes):
-        last = k == len(sizes) - 1
-        floor, c = float(problem.floors[i]), float(problem.cost_per_token[i])
-        sunk = problem.sunk is not None and k == 0 and problem.sunk.size == i
-        if sunk:
-            at = _sunk_loss(problem)
-        have = (
-            float(warm_start.tokens_for_loss(floor=floor, B=problem.B, beta=problem.beta, loss=at))
-            if at < np.inf
-            else 0.0
-        )
-        grown = k > 0
-        kappa = float(problem.stage_kappa(i, _source_tokens(problem, sizes[k - 1], at))) if grown else 1.0
-        switch = float(problem.switching()[i]) if grown else 0.0
-        if last and final_loss is None:
-            assert budget is not None
-            tokens = (budget - spent - switch) / c
-        else:
-            goal = final_loss if last and final_loss is not None else switch_losses[k]
-            need = float(warm_start.tokens_for_loss(floor=floor, B=problem.B, beta=problem.beta, loss=goal))
-            tokens = (need - have) / kappa
-            tokens = max(tokens, 0.0) if sunk else tokens
-        if not (tokens >= 0 and np.isfinite(tokens) and np.isfinite(have)):
-            return None
-        end = float(
-            warm_start.loss_after_growth(
-                floor=floor, B=problem.B, beta=problem.beta, credit_tokens=have, tokens=tokens, kappa=kappa
-            )
-        )
-        cost = switch + c * tokens
-        stages.append(Stage(i, float(problem.params[i]), tokens, cost, switch, float(at), end, have, kappa))
-        spent, at = spent + cost, end
-    if budget is not None and spent > budget * (1 + 1e-9):
-        return None
-    return Schedule(tuple(stages), at, spent)
-
-
-def _source_tokens(problem: Problem, size: int, loss: float) -> float:
-    floor = float(problem.floors[size])
-    return float(warm_start.tokens_for_loss(floor=floor, B=problem.B, beta=problem.beta, loss=loss))
 
 
 def best_scratch(problem: Problem, *, budget: float) -> Schedule:
@@ -334,32 +179,58 @@ def best_under_budget(
     problem: Problem, *, budget: float, stages: int, levels: int = LEVELS
 ) -> Schedule | None:
     """Lowest loss with exactly `stages` stages, or ``None`` if no such schedule fits the budget."""
+    if stages == 1:
+        return _best_single(problem, budget=budget)
     losses = loss_levels(problem, budget=budget, levels=levels)
     values = [scratch_costs(problem, losses)]
     for _ in range(stages - 2):
         values.append(grown_costs(problem, values[-1], losses))
-    if stages == 1:
-        rate = budget / problem.cost_per_token
-        if problem.sunk is not None:
-            rate = rate + np.where(np.arange(problem.count) == problem.sunk.size, problem.sunk.tokens, 0.0)
-        size = int(np.argmin(problem.floors + problem.B * rate**-problem.beta))
-        return follow(problem, sizes=[size], switch_losses=[], budget=budget)
-    tokens = problem.tokens_at(losses)
-    source, target = problem.edges()
-    if not len(source):
+    entry, tokens = _entry_costs(problem, values[-1]), problem.tokens_at(losses)
+    ramped = problem.ramp_tokens is not None
+    best: tuple[float, int, int, int] | None = None
+    if not ramped:
+        final = _final_loss(problem, np.arange(problem.count), entry, tokens, problem.kappa, budget)
+        size, level = (int(index) for index in np.unravel_index(int(np.argmin(final)), final.shape))
+        if np.isfinite(final[size, level]):
+            into = problem.sources_of(size)
+            best = (float(final[size, level]), size, int(into[np.argmin(values[-1][into, level])]), level)
+    for size in range(problem.count) if ramped else ():
+        into = problem.sources_of(size)
+        if not len(into):
+            continue
+        kappa = problem.stage_kappa(size, np.where(np.isfinite(tokens[into]), tokens[into], 0.0))
+        final = _final_loss(problem, np.full(len(into), size), values[-1][into], tokens, kappa, budget)
+        source, level = (int(index) for index in np.unravel_index(int(np.argmin(final)), final.shape))
+        if best is None or final[source, level] < best[0]:
+            best = (float(final[source, level]), size, int(into[source]), level)
+    if best is None or not np.isfinite(best[0]):
         return None
-    left = budget - values[-1][source] - problem.switching()[target][:, None]
-    kappa = np.asarray(problem.stage_kappa(target[:, None], tokens[source]))
-    usable = (left > 0) & np.isfinite(tokens[target])
-    gained = kappa * np.where(usable, left, 0.0) / problem.cost_per_token[target][:, None]
-    effective = np.where(usable, tokens[target] + gained, 0.0)
-    with np.errstate(divide="ignore"):
-        final = problem.floors[target][:, None] + problem.B * effective**-problem.beta
-    if not np.isfinite(final).any():
-        return None
-    edge, level = np.unravel_index(int(np.argmin(final)), final.shape)
-    path = _path(problem, values, losses, size=int(source[edge]), level=int(level))
-    return _better(problem, [*path, (int(target[edge]), -np.inf)], budget=budget)
+    _, size, source, level = best
+    path = _path(problem, values, losses, size=source, level=level)
+    return _better(problem, [*path, (size, -np.inf)], budget=budget)
+
+
+def _best_single(problem: Problem, *, budget: float) -> Schedule | None:
+    """Best single size, the sunk source continued being one of them."""
+    tokens = budget / problem.cost_per_token
+    sunk = problem.sunk_state()
+    if sunk is not None:
+        tokens = tokens + np.where(np.arange(problem.count) == sunk[0], sunk[1], 0.0)
+    size = int(np.argmin(problem.floors + problem.B * tokens**-problem.beta))
+    return follow(problem, sizes=[size], switch_losses=[], budget=budget)
+
+
+def _final_loss(
+    problem: Problem, sizes: NDArray[np.intp], entry: Array, tokens: Array, kappa: Numeric, budget: float
+) -> Array:
+    """Loss at the end of the budget for each way into the last stage, ways x levels; infinite if it cannot be."""
+    left = budget - entry - problem.switching()[sizes][:, None]
+    have = tokens[sizes]
+    usable = (left > 0) & np.isfinite(have)
+    gained = kappa * np.where(usable, left, 0.0) / problem.cost_per_token[sizes][:, None]
+    effective = np.where(usable, np.where(usable, have, 0.0) + gained, 1.0)
+    loss = problem.floors[sizes][:, None] + problem.B * effective**-problem.beta
+    return np.where(usable, loss, np.inf)
 
 
 def _better(

@@ -254,6 +254,53 @@ def hyperclone(tensors: Tensors, growth: WidthGrowth) -> dict[str, Array]:
     }
 
 
+def widen_heads(
+    tensors: Tensors,
+    *,
+    factor: int = 2,
+    heads: int,
+    kv_heads: int,
+    up_project_factor: int | None = None,
+    tied: str = "no",
+) -> dict[str, Array]:
+    """Grow in width by wider heads instead of more heads; for models without rotary positions.
+
+    Repeated heads are reordered into heads repeated along their width. Attention logits would grow by the root of
+    `factor`, so queries and keys are each scaled by ``factor**-0.25`` (as the published code does).
+
+    Parameters
+    ----------
+    tensors : mapping
+        Weights by their Llama or OPT names.
+    factor : int, optional
+        Repetitions of the hidden width and of every head's width. [-]
+    heads, kv_heads : int
+        Query and key-value heads, before and after. [-]
+    up_project_factor : int, optional
+        Repetitions of the feed-forward width; `factor` if absent. [-]
+    tied : str, optional
+        See `WidthGrowth.tied`.
+    """
+    grown = hyperclone(tensors, WidthGrowth(factor=factor, up_project_factor=up_project_factor, tied=tied))
+    for name, value in grown.items():
+        found = re.search(r"\.([qkv]|o|out)_proj\.(weight|bias)$", name)
+        if not found or (found.group(1) in {"o", "out"} and found.group(2) == "bias"):
+            continue
+        count = heads if found.group(1) in {"q", "o", "out"} else kv_heads
+        if found.group(1) in {"o", "out"}:
+            grown[name] = _interleave(value.T, factor, count).T
+        else:
+            scale = 1.0 if found.group(1) == "v" else factor**-0.25
+            grown[name] = _interleave(value, factor, count) * value.dtype.type(scale)
+    return grown
+
+
+def _interleave(rows: Array, factor: int, heads: int) -> Array:
+    """Reorder repeated heads (``1 2 1 2``) into heads repeated along their width (``1 1 2 2``)."""
+    blocks = rows.reshape(factor, heads, -1, *rows.shape[1:])
+    return blocks.swapaxes(0, 1).reshape(rows.shape)
+
+
 def staged_width(tensors: Tensors, *, factor: int = 2) -> dict[str, Array]:
     """Grow in width as staged training does: block-diagonal weights, final norm divided by `factor`.
 

@@ -146,7 +146,8 @@ def test_equal_tokens_are_arithmetic():
 
 def test_tuned_multiplier_matches_the_schedule():
     """The closed form of two free sizes equals the dynamic programme on a fine lattice."""
-    from simulator.growth.schedule import Problem, cheapest_to_loss
+    from simulator.growth.problem import Problem
+    from simulator.growth.schedule import cheapest_to_loss
     from simulator.growth.warm_start import floor
 
     small = np.geomspace(2e8, 2e10, 1200)

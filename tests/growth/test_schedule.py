@@ -10,7 +10,8 @@ import pytest
 
 from simulator.errors import InfeasibleError, UnknownNameError
 from simulator.growth import SunkSource, best_schedule, plan, warm_start
-from simulator.growth.schedule import Problem, best_scratch, best_under_budget, cheapest_to_loss, follow
+from simulator.growth.problem import Problem, follow
+from simulator.growth.schedule import best_scratch, best_under_budget, cheapest_to_loss
 from simulator.transformer import decoder, parameters
 
 LAW = {"E": 1.8172, "A": 482.01, "alpha": 0.3478, "B": 2085.43, "beta": 0.3658}
@@ -209,3 +210,39 @@ def test_nothing_to_grow_from():
     assert not answer.pays
     assert answer.best is answer.scratch
     assert answer.break_even_kappa == np.inf
+
+
+def test_a_sunk_source_may_be_known_by_its_loss():
+    sizes = np.array([4e8, 1.2e9, 3e9])
+    common = {"params": sizes, "seconds_per_token": 6 * sizes / 1e17, "budget_s": 5e3, "kappa": 1.0, **LAW}
+    by_tokens = best_schedule(sunk_source=SunkSource(size=0, tokens=300e9), **common)
+    loss = (
+        float(warm_start.floor(E=LAW["E"], A=LAW["A"], alpha=LAW["alpha"], params=4e8))
+        + LAW["B"] * 300e9 ** -LAW["beta"]
+    )
+    by_loss = best_schedule(sunk_source=SunkSource(size=0, loss=loss), **common)
+    assert by_loss.grown.loss == pytest.approx(by_tokens.grown.loss)
+    with pytest.raises(InfeasibleError, match="below what the law allows"):
+        best_schedule(sunk_source=SunkSource(size=0, loss=1.9), **common)
+    with pytest.raises(InfeasibleError, match="tokens or its loss"):
+        best_schedule(sunk_source=SunkSource(size=0), **common)
+
+
+def test_all_pairs_named_equal_all_pairs_unnamed():
+    sizes = np.geomspace(1e8, 1e10, 15)
+    pairs = np.array([(i, j) for j in range(15) for i in range(j)])
+    free = problem(sizes, 6 * sizes, kappa=1.1)
+    named = problem(sizes, 6 * sizes, kappa=1.1, sources=pairs[:, 0], targets=pairs[:, 1])
+    shuffled = np.random.default_rng(0).permutation(15)
+    mixed = problem(sizes[shuffled], 6 * sizes[shuffled], kappa=1.1)
+    for stages in (2, 3, 4):
+        losses = [best_under_budget(p, budget=1e21, stages=stages).loss for p in (free, named, mixed)]
+        assert losses[0] == losses[1] == losses[2]
+
+
+def test_two_thousand_sizes_stay_within_memory_and_seconds():
+    sizes = np.geomspace(1e8, 5e10, 2000)
+    start = time.perf_counter()
+    schedule = best_under_budget(problem(sizes, 6 * sizes, kappa=1.1), budget=1e21, stages=3)
+    assert time.perf_counter() - start < 5
+    assert len(schedule.stages) == 3

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from simulator.growth import rules, warm_start
-from simulator.growth.schedule import Problem, best_scratch, best_under_budget, cheapest_to_loss
+from simulator.growth.problem import Problem, follow
+from simulator.growth.schedule import best_scratch, best_under_budget, cheapest_to_loss
 
 LAW = {"E": 1.8172, "A": 482.01, "alpha": 0.3478}
 DATA = {"B": 2085.43, "beta": 0.3658}
@@ -192,8 +193,6 @@ def test_fixed_total_tokens_have_an_interior_optimum():
     flop = problem([0.5e9, 1e9], [0.5, 1.0])
     budget = 10e9
     switch_losses = np.linspace(2.6, 3.6, 80)
-    from simulator.growth.schedule import follow
-
     ends = [follow(flop, sizes=[0, 1], switch_losses=[float(s)], budget=budget) for s in switch_losses]
     losses = np.array([e.loss if e else np.inf for e in ends])
     assert 0 < np.argmin(losses) < len(losses) - 1
@@ -219,15 +218,51 @@ def test_gstack_factor_explodes(params, tokens, expected):
     )
 
 
-def test_staged_training_doublings_save_some_percent():
-    """Modelled constants of operation of one doubling: source steps per effective step."""
-    n = 84.9e6
-    width = rules.kaplan_loss(params=n / 4, steps=np.geomspace(1e2, 1e6, 4001))
-    slope = rules.kaplan_slope(params=n / 4, steps=np.geomspace(1e2, 1e6, 4001))
-    at = np.argmin(np.abs(slope - rules.SHEN_GROW_SLOPE["width"]))
-    steps = np.geomspace(1e2, 1e6, 4001)[at]
-    constant = steps / rules.shen_effective_steps(params=n, source_loss=width[at])
-    assert constant == pytest.approx(2.718, abs=0.01)
+@pytest.mark.parametrize(
+    ("axis", "factor", "constant", "saving"), [("width", 4, 2.718, 0.078), ("depth", 2, 1.618, 0.066)]
+)
+def test_staged_training_by_its_slopes(axis, factor, constant, saving):
+    """Steps of the source per effective step, and the modelled saving of one doubling (arXiv:2203.06211)."""
+    target, steps = 84.9e6, np.geomspace(1e2, 1e6, 400_001)
+
+    def steps_at(params, slope):
+        return steps[np.argmin(np.abs(rules.kaplan_slope(params=params, steps=steps) - slope))]
+
+    trained = steps_at(target / factor, rules.SHEN_GROW_SLOPE[axis])
+    loss = rules.kaplan_loss(params=target / factor, steps=trained)
+    effective = float(rules.shen_effective_steps(params=target, source_loss=loss))
+    scratch = steps_at(target, rules.SHEN_STOP_SLOPE)
+    assert trained / effective == pytest.approx(constant, abs=0.01)
+    # Compute so far is 6 N S B with the critical batch of the loss reached, B ~ L**(-1/.21).
+    batch = (loss / rules.kaplan_loss(params=target, steps=scratch)) ** (-1 / rules.KAPLAN_ALPHA_B)
+    assert (effective - trained / factor) * batch / scratch == pytest.approx(saving, abs=1e-3)
+
+
+STAGED = {
+    "12x768": [(1999, 3.8847), (4999, 3.5117), (9999, 3.3765), (19999, 3.2864)],
+    "24x1536": [(1999, 3.6295), (4999, 3.2091), (7749, 3.0911), (9999, 3.0366)],
+}
+"""Validation losses of scratch runs at steps (allenai/staged-training@fd27dfe)."""
+
+
+@pytest.mark.parametrize(
+    ("target", "source_loss", "source_steps", "scratch_steps", "cost", "effective", "saving"),
+    [
+        ("12x768", 3.8501, 2949, 5099, 1 / 2, 2149, 0.132),
+        ("12x768", 3.8730, 3799, 5099, 1 / 4, 2049, 0.216),
+        ("24x1536", 3.2411, 6799, 7749, 1 / 2, 4549, 0.148),
+        ("24x1536", 3.3412, 6299, 7749, 1 / 4, 3549, 0.255),
+    ],
+)
+def test_staged_training_on_its_measured_curves(
+    target, source_loss, source_steps, scratch_steps, cost, effective, saving
+):
+    """Reading the source's loss off the target's own curve gives the credited steps, and kappa 1 the saving."""
+    steps, losses = np.array(STAGED[target]).T
+    credit = np.exp(np.interp(source_loss, losses[::-1], np.log(steps)[::-1]))
+    assert credit == pytest.approx(effective, rel=0.06)
+    got = 1 - (cost * source_steps + scratch_steps - credit) / scratch_steps
+    assert got == pytest.approx(saving, abs=0.04)
 
 
 def test_deeper_and_grown_in_the_limits():
