@@ -9,16 +9,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
+HEAVY := torch==2.13.0 transformers==4.57.1
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
 
-.PHONY: help run test test-full lint check bench fuzz schemas wheel-test clean
+.PHONY: help run test test-full heavy lint check bench fuzz schemas wheel-test clean
 
 help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"
 	@echo "make test       lint, types, import contract, tests, doctests, wheel"
 	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
+	@echo "make heavy      install the heavy parts (torch, transformers)"
 	@echo "make bench      speed"
 	@echo "make lint       ruff, mypy, import contract"
 	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
@@ -46,14 +48,18 @@ lint: $(DEV_READY)
 	$(BIN)/lint-imports
 
 check: $(DEV_READY)
-	$(BIN)/pytest
+	$(BIN)/pytest --benchmark-disable
 
 wheel-test: $(DEV_READY)
 	$(BIN)/python tests/check_wheel.py
 
 test: lint wheel-test check
 
-# What takes minutes, or needs parts that a laptop need not have.
+# Parts that a laptop need not have: torch's CPU build and transformers, to count parameters independently.
+heavy: $(DEV_READY)
+	$(PIP) install $(HEAVY)
+
+# What takes minutes, or needs such parts.
 test-full: test fuzz
 	$(BIN)/python tests/heavy_parts.py
 

@@ -1,6 +1,7 @@
 """Which heavy parts are here, which checks need them; in CI a missing part is a failure.
 
-A check that needs a part registers it in `NEEDED`: the part, how it is recognised, and the test that uses it.
+`make heavy` installs them. A check that needs a part registers it in `NEEDED`: the part, how it is recognised,
+and the test that uses it; the test itself is skipped where the part is missing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import shutil
 import sys
 
 # Part, to (a module or a program that shows it is here, the tests that need it).
-NEEDED: dict[str, tuple[str, str]] = {}
+NEEDED: dict[str, tuple[str, str]] = {
+    "torch": ("torch", "tests/test_against_transformers.py"),
+    "transformers": ("transformers", "tests/test_against_transformers.py"),
+}
 
 
 def missing() -> list[str]:
