@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import InfeasibleError, SimulatorError, SpecError, UnknownNameError
 
 if TYPE_CHECKING:
+    from simulator.result import Result
     from simulator.schema import (
         Accelerator,
         Cluster,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         load_model,
         load_scenario,
     )
+    from simulator.simulate import run
     from simulator.units import format_quantity, parse_quantity
 
 # Public name to the module that holds it.
@@ -37,6 +39,8 @@ _HOMES = {
     "load_model": "simulator.schema",
     "load_scenario": "simulator.schema",
     "parse_quantity": "simulator.units",
+    "Result": "simulator.result",
+    "run": "simulator.simulate",
 }
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "Cluster",
     "InfeasibleError",
     "Model",
+    "Result",
     "Scenario",
     "SimulatorError",
     "SpecError",
@@ -54,6 +59,7 @@ __all__ = [
     "load_model",
     "load_scenario",
     "parse_quantity",
+    "run",
 ]
 
 

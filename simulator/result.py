@@ -1,0 +1,150 @@
+"""What comes back: one answer with its interval, its reasons, its runners-up and its sources."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from simulator.errors import UnknownNameError
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON knows it: numpy unwrapped, tuples as lists, what is not a finite number as ``None``.
+
+    Examples
+    --------
+    >>> plain({"a": np.float64(1.5), "b": (np.int64(2), float("nan"))})
+    {'a': 1.5, 'b': [2, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to a scenario.
+
+    ``str`` and ``repr`` are one line; `to_dict` is everything, ready for JSON; `frame` is a table of the answer and its
+    alternatives.
+    """
+
+    scenario: dict[str, Any]
+    """The question as it was understood."""
+    version: str
+    answer: dict[str, Any]
+    """The chosen plan; names as in the documentation, units in the names."""
+    alternatives: tuple[dict[str, Any], ...] = ()
+    """Next best plans, each with ``why``: the reason it lost."""
+    warnings: tuple[dict[str, str], ...] = ()
+    """What to be careful with: ``id`` and ``message``."""
+    sources: tuple[dict[str, str], ...] = ()
+    """Where the numbers come from: ``what`` and ``source``."""
+    assumptions: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    """What the numbers do not contain."""
+    binding: dict[str, Any] = field(default_factory=dict)
+    """The limit that decides, and what a little more of it would buy."""
+    family: dict[str, Any] = field(default_factory=dict)
+    """The plans that the evidence cannot tell from the answer."""
+    stages: tuple[dict[str, Any], ...] = ()
+    """Models trained in turn, if the answer grows one into the next."""
+    growth: dict[str, Any] = field(default_factory=dict)
+    """Growth against training from scratch, for each assumption."""
+    search: dict[str, Any] = field(default_factory=dict)
+    """How many plans were looked at, and why others were refused."""
+    infeasible: dict[str, Any] = field(default_factory=dict)
+    """Why nothing runs, by how much, and the smallest change that helps; empty if something does."""
+    formulas: dict[str, str] = field(default_factory=dict)
+    """How a figure of the answer was computed, by its name."""
+
+    @property
+    def feasible(self) -> bool:
+        """Whether a plan keeps all limits."""
+        return not self.infeasible
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain data; equal for equal scenarios."""
+        names = (
+            "scenario version answer alternatives warnings sources assumptions excluded binding family search".split()
+        )
+        out = {"feasible": self.feasible, **{name: plain(getattr(self, name)) for name in names}}
+        for name in ("stages", "growth", "infeasible"):
+            if getattr(self, name):
+                out[name] = plain(getattr(self, name))
+        return out
+
+    @property
+    def frame(self) -> Any:
+        """The answer and its alternatives as a `pandas.DataFrame`, best first."""
+        import pandas as pd
+
+        rows = [{"rank": 0, **self.answer}, *({"rank": i, **row} for i, row in enumerate(self.alternatives, 1))]
+        flat = [{k: v for k, v in plain(row).items() if not isinstance(v, (dict, list))} for row in rows]
+        return pd.DataFrame(flat)
+
+    def explain(self, key: str) -> str:
+        """How a figure of the answer came about.
+
+        Raises
+        ------
+        UnknownNameError
+            If the answer has no such figure.
+        """
+        if key == "binding":
+            return str(self.binding.get("text", "nothing limits this plan"))
+        if key not in self.answer:
+            raise UnknownNameError(key, kind="figure of the answer", names=[*self.answer, "binding"])
+        value = plain(self.answer[key])
+        lines = [f"{key} = {value}"]
+        if key in self.formulas:
+            lines.append(f"  {self.formulas[key]}")
+        bounds = self.answer.get("interval", {}).get(key)
+        if bounds:
+            lines.append(f"  80 % interval: {bounds[0]:.6g} to {bounds[1]:.6g}")
+        words = key.replace("_", " ").split()
+        lines += [f"  source of {s['what']}: {s['source']}" for s in self.sources if any(w in s["what"] for w in words)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        a = self.answer
+        if not a:
+            return f"Result(infeasible: {self.infeasible.get('reason', 'no plan')})"
+        parts = [f"{a['params'] / 1e9:.3g}B on {a['n_gpus']} x {a['accelerator']}", f"{a['step_time_s']:.3g} s/step"]
+        if a.get("time_to_train_days") is not None:
+            parts.append(f"{a['time_to_train_days']:.3g} days")
+        if a.get("cost_usd") is not None:
+            parts.append(f"${a['cost_usd']:,.0f}")
+        if a.get("loss") is not None:
+            parts.append(f"loss {a['loss']:.3f}")
+        lead = "" if self.feasible else f"infeasible: {self.infeasible.get('reason')}; "
+        return f"Result({lead}{', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Table for notebooks."""
+        shown = {k: v for k, v in plain(self.answer).items() if not isinstance(v, (dict, list)) and v is not None}
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td>{html.escape(_short(v))}</td></tr>"
+            for k, v in shown.items()
+        )
+        head = html.escape(str(self.scenario.get("name", "")))
+        return f"<table><caption>{head}: {html.escape(repr(self))}</caption>{rows}</table>"
+
+
+def _short(value: Any) -> str:
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)

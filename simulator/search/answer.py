@@ -1,0 +1,248 @@
+"""A plan as the flat record that users and other programs read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator import energy, memory, money, transformer
+from simulator.layout import RECOMPUTE, Layout
+from simulator.memory import CATEGORIES
+from simulator.search.planner import Plan
+from simulator.search.question import Machine, Question
+from simulator.transformer import Shape
+
+GIB = float(2**30)
+DAY = 86400.0
+CONVENTION = "megatron"
+"""FLOP convention of `mfu` and `model_tflops_per_gpu`."""
+
+LAW_ERROR = 0.04
+"""Relative error of a loss that a scaling law extrapolates: the spread between seeds and fits that
+arXiv:2410.11840 finds at best. [-]"""
+
+MODES = {code: name for name, code in RECOMPUTE.items()}
+
+FORMULAS = {
+    "step_time_s": "sum of the rows of breakdown: copies per level over achieved bandwidths, pipeline and exposed traffic",
+    "tokens_per_s_per_gpu": "global_batch_size x seq_length / step_time_s / n_gpus",
+    "model_tflops_per_gpu": "model FLOP per token (flop_convention, no recomputation) x tokens_per_s_per_gpu",
+    "mfu": "model_tflops_per_gpu over the dense peak of the precision (peak_tflops)",
+    "hfu": "as mfu, with the FLOP that recomputation adds",
+    "memory_gib": "sum of the categories in memory, on the fullest pipeline stage",
+    "time_to_train_days": "tokens / (global_batch_size x seq_length) x step_time_s / goodput",
+    "gpu_hours": "n_gpus x time_to_train_days x 24",
+    "cost_usd": "gpu_hours x usd_per_gpu_hour",
+    "usd_per_m_tokens": "cost_usd / tokens x 1e6",
+    "energy_mwh": "gpu_hours x power_per_gpu_w: board limit, share of the node, building (PUE)",
+    "loss": "loss_law at (params, tokens x batch_factor, unique_tokens), times the law of shape if one is named",
+    "batch_factor": "min(1, (1 + B_ref/B_crit) / (1 + B/B_crit))",
+    "tokens": "goodput x time / step_time_s x global_batch_size x seq_length, or the scenario's",
+    "params": "closed formula of the shape, embeddings included",
+}
+"""How each figure is computed."""
+
+
+def whole(value: Any) -> int | float:
+    """A number as an integer where it is one."""
+    number = float(value)
+    return int(number) if number.is_integer() else number
+
+
+def optional(value: float) -> float | None:
+    """A number, or ``None`` where there is none."""
+    return float(value) if np.isfinite(value) else None
+
+
+def flop_rates(plan: Plan, machine: Machine, *, convention: str = CONVENTION) -> dict[str, float]:
+    """Model and hardware FLOP rates of one accelerator, with and without recomputation. [FLOP/s]"""
+    s, layout = plan.shape, plan.layout
+    share = 0.0 if layout.frozen else 1.0
+    per_token = float(
+        transformer.model_flop_per_token(s, seq_length=layout.seq_length, convention=convention, trainable_share=share)
+    )
+    causal = "halved" if convention == "maxtext" else "full"
+    again = {
+        0: 0.0,
+        1: float(transformer.attention_flop_per_token(s, seq_length=layout.seq_length, causal=causal))
+        * (1 - layout.flash_attention),
+        2: float(transformer.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False)),
+    }[int(layout.recompute)]
+    rate = tokens_per_step(layout) / plan.step_time_s / plan.n_gpus
+    return {"model": per_token * rate, "hardware": (per_token + again) * rate, "per_token": per_token}
+
+
+def tokens_per_step(layout: Layout) -> float:
+    """Tokens of one optimizer step. [tokens]"""
+    return float(layout.micro_batch_size * layout.num_microbatches * layout.dp * layout.seq_length)
+
+
+def describe(question: Question, plan: Plan, *, factors: tuple[float, float] = (1.0, 1.0)) -> dict[str, Any]:
+    """The record of a plan.
+
+    Parameters
+    ----------
+    question, plan
+        What was asked, and a plan.
+    factors : (float, float), optional
+        10th and 90th percentile of the step time relative to the prediction. [-]
+    """
+    machine = question.machines[plan.machine]
+    return {
+        **_layout(question, plan, machine),
+        **_shape(plan.shape),
+        **_speed(plan, machine),
+        **_memory(plan, machine),
+        **_run(question, plan, machine),
+        "interval": interval(question, plan, factors),
+        "evidence": dict(machine.about.get("evidence", {})),
+    }
+
+
+def _layout(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
+    x = plan.layout
+    sequences = x.micro_batch_size * x.num_microbatches * x.dp
+    return {
+        "accelerator": machine.label,
+        "n_gpus": plan.n_gpus,
+        **{name: whole(getattr(x, name)) for name in ("tp", "pp", "dp", "cp", "ep", "vp", "micro_batch_size")},
+        "num_microbatches": whole(x.num_microbatches),
+        "global_batch_size": whole(sequences),
+        "global_batch_tokens": whole(sequences * x.seq_length),
+        "seq_length": whole(x.seq_length),
+        "zero_stage": whole(x.zero_stage),
+        "sequence_parallel": bool(x.sequence_parallel),
+        "recompute": MODES[int(x.recompute)],
+        "flash_attention": bool(x.flash_attention),
+        "precision": machine.setting.precision,
+        "optimizer": machine.setting.optimizer,
+    }
+
+
+def _shape(s: Shape) -> dict[str, Any]:
+    names = (
+        "num_hidden_layers hidden_size intermediate_size num_attention_heads num_key_value_heads head_dim vocab_size".split()
+    )
+    out: dict[str, Any] = {name: whole(getattr(s, name)) for name in names}
+    if s.num_experts:
+        out |= {n: whole(getattr(s, n)) for n in ("num_experts", "num_experts_per_tok", "moe_intermediate_size")}
+    out["params"] = whole(transformer.parameters(s))
+    out["active_params"] = whole(transformer.active_parameters(s))
+    out["non_embedding_params"] = whole(transformer.non_embedding_parameters(s))
+    return out
+
+
+def breakdown(plan: Plan, machine: Machine) -> dict[str, float]:
+    """Step time by level; the rows sum to the step time. [s]"""
+    levels = machine.setting.clock(plan.shape, plan.layout, machine.setting.device, machine.setting.constants)
+    return {name: float(value) for name, value in levels.items()}
+
+
+def _speed(plan: Plan, machine: Machine) -> dict[str, Any]:
+    rates, peak = flop_rates(plan, machine), float(machine.setting.device.peak_flops)
+    per_gpu = tokens_per_step(plan.layout) / plan.step_time_s / plan.n_gpus
+    return {
+        "step_time_s": plan.step_time_s,
+        "tokens_per_s": per_gpu * plan.n_gpus,
+        "tokens_per_s_per_gpu": per_gpu,
+        "model_tflops_per_gpu": rates["model"] / 1e12,
+        "mfu": rates["model"] / peak,
+        "hfu": rates["hardware"] / peak,
+        "mfu_of_bf16_peak": rates["model"] / machine.bf16_peak if machine.bf16_peak else None,
+        "mfu_by_convention": {
+            c: flop_rates(plan, machine, convention=c)["model"] / peak for c in transformer.FLOP_CONVENTIONS
+        },
+        "flop_convention": CONVENTION,
+        "peak_tflops": peak / 1e12,
+        "peak_precision": machine.matmul_precision,
+        "breakdown": breakdown(plan, machine),
+    }
+
+
+def _memory(plan: Plan, machine: Machine) -> dict[str, Any]:
+    held = machine.setting.memory(plan.shape, plan.layout)
+    capacity = float(machine.setting.device.memory_capacity)
+    total = float(held["total"])
+    judged, margin = memory.verdict(total, capacity)
+    return {
+        "memory_gib": total / GIB,
+        "memory_capacity_gib": capacity / GIB,
+        "memory_margin_gib": float(margin) / GIB,
+        "memory_verdict": str(judged),
+        "memory": {name: float(held[name]) / GIB for name in CATEGORIES},
+    }
+
+
+def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
+    c = plan.columns
+    mwh = c["energy_j"] / energy.JOULE_PER_MWH
+    grid = machine.about.get("grid_g_per_kwh")
+    out: dict[str, Any] = {
+        "tokens": optional(c["tokens"]),
+        "steps": optional(c["steps"]),
+        "goodput": question.goodput_of(plan.n_gpus),
+        "time_to_train_days": optional(c["wall_s"] / DAY),
+        "gpu_hours": optional(c["gpu_hours"]),
+        "cost_usd": optional(c["cost_usd"]),
+        "usd_per_gpu_hour": machine.usd_per_gpu_hour,
+        "usd_per_m_tokens": optional(float(money.usd_per_m_tokens(cost_usd=c["cost_usd"], tokens=c["tokens"]))),
+        "energy_mwh": optional(mwh),
+        "power_per_gpu_w": machine.power_per_gpu_w,
+        "co2e_t": optional(float(energy.co2e_t(energy_mwh=mwh, grid_g_per_kwh=grid))) if grid else None,
+        "loss": optional(c["loss"]),
+        "loss_law": question.learning.law,
+        "shape_law": question.learning.shape_law,
+        "batch_factor": optional(c["batch_factor"]),
+        "tokens_per_param": optional(c["tokens"] / float(transformer.active_parameters(plan.shape))),
+    }
+    unique = question.learning.unique_tokens
+    if unique:
+        out["unique_tokens"] = unique
+        out["epochs"] = optional(c["tokens"] / unique)
+    if question.inference_tokens:
+        serving_hours = c["serving_s"] / 3600.0
+        price = machine.usd_per_gpu_hour
+        out["inference_tokens"] = question.inference_tokens
+        out["serving_gpu_hours"] = serving_hours
+        out["serving_cost_usd"] = None if price is None else serving_hours * price
+        out["lifetime_gpu_hours"] = optional(c["gpu_hours"] + serving_hours)
+        out["lifetime_cost_usd"] = None if price is None else optional(c["cost_usd"] + serving_hours * price)
+    return out
+
+
+def interval(question: Question, plan: Plan, factors: tuple[float, float]) -> dict[str, list[float] | None]:
+    """80 % intervals: 10th and 90th percentile.
+
+    With tokens fixed, time and cost move with the step time. With a limit on time or money, the run ends when it is
+    spent, so tokens and loss move instead. The loss adds the law's own error, in quadrature.
+    """
+    low, high = factors
+    c = plan.columns
+    step = [plan.step_time_s * low, plan.step_time_s * high]
+    fixed = question.tokens is not None or question.steps is not None
+    scale = (low, high) if fixed else (1.0, 1.0)
+
+    def both(value: float) -> list[float] | None:
+        return [value * scale[0], value * scale[1]] if np.isfinite(value) else None
+
+    tokens = [c["tokens"]] * 2 if fixed else [c["tokens"] / high, c["tokens"] / low]
+    return {
+        "step_time_s": step,
+        "time_to_train_days": both(c["wall_s"] / DAY),
+        "gpu_hours": both(c["gpu_hours"]),
+        "cost_usd": both(c["cost_usd"]),
+        "tokens": tokens if np.isfinite(c["tokens"]) else None,
+        "loss": _loss_interval(question, plan, tokens),
+    }
+
+
+def _loss_interval(question: Question, plan: Plan, tokens: list[float]) -> list[float] | None:
+    loss = plan.columns["loss"]
+    if not np.isfinite(loss):
+        return None
+    batch = tokens_per_step(plan.layout)
+    few, many = (float(question.learning.loss(plan.shape, tokens=t, batch_tokens=batch)) for t in tokens)
+    down = float(np.hypot(max(loss - many, 0.0), LAW_ERROR * loss))
+    up = float(np.hypot(max(few - loss, 0.0), LAW_ERROR * loss))
+    return [loss - down, loss + up]

@@ -1,0 +1,267 @@
+"""Step time and memory of every layout of every shape, in chunks of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator import memory, transformer
+from simulator.device import Constants, Device
+from simulator.layout import Layout
+from simulator.memory import MEMORY_PROFILES, MemoryConstants
+from simulator.search import feasibility, lattice
+from simulator.search.lattice import Axes
+from simulator.transformer import Shape
+
+Array = NDArray[np.float64]
+Clock = Callable[[Shape, Layout, Device, Constants], Mapping[str, Any]]
+
+ROWS = 65_536
+"""Plans per chunk: eight-byte columns of this length stay in a second-level cache."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for all plans on one machine."""
+
+    device: Device
+    constants: Constants
+    clock: Clock
+    precision: str = "bf16"
+    optimizer: str = "adamw"
+    trainable: str = "full"
+    lora_rank: int = 0
+    profile: MemoryConstants = MEMORY_PROFILES["megatron"]
+
+    def step_time(self, shape: Shape, layout: Layout) -> Any:
+        """Seconds of one step. [s]"""
+        levels = iter(self.clock(shape, layout, self.device, self.constants).values())
+        total = next(levels)
+        for level in levels:
+            total = total + level
+        return total
+
+    def memory(self, shape: Shape, layout: Layout) -> dict[str, Any]:
+        """Peak memory by category. [B]"""
+        sparse = bool(np.any(np.asarray(shape.num_experts) > 0))
+        return memory.peak(
+            shape,
+            layout,
+            optimizer=self.optimizer,
+            precision=self.precision,
+            trainable=self.trainable,
+            lora_rank=self.lora_rank,
+            constants=self.profile,
+            # With equal layers the first stage, which has the embedding and most in flight, is never below a middle one.
+            stages=("first", "middle", "last") if sparse else ("first", "last"),
+        )
+
+
+@dataclass
+class Counts:
+    """How many plans were looked at, and why those that cannot run cannot."""
+
+    considered: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str, number: int) -> None:
+        """Add refused plans."""
+        if number:
+            self.refused[reason] = self.refused.get(reason, 0) + int(number)
+
+    def merge(self, other: Counts) -> None:
+        """Add the counts of another part of the search."""
+        self.considered += other.considered
+        for reason, number in other.refused.items():
+            self.add(reason, number)
+
+    @property
+    def feasible(self) -> int:
+        """Plans that can run."""
+        return self.considered - sum(self.refused.values())
+
+
+def chunk(shape: Shape, axes: Axes, setting: Setting, counts: Counts) -> Array:
+    """Step time of every plan of a chunk, infinite where it cannot run. [s]
+
+    Parameters
+    ----------
+    shape : Shape
+        Shapes on the S axis (`lattice.shapes_on_axis`).
+    axes : Axes
+        Layouts.
+    setting : Setting
+        Machine and recipe.
+    counts : Counts
+        Tally that is added to.
+
+    Returns
+    -------
+    array
+        Of shape ``(S, K, P, G)``. [s]
+    """
+    layout = axes.layout()
+    size = (lattice.count(shape), axes.kernels, axes.spreads, axes.batches)
+    counts.considered += int(np.prod(size))
+    runs = np.ones(size, dtype=bool)
+    left = runs.size
+    for reason, mask in feasibility.refusals(shape, layout, axes):
+        if np.any(mask):
+            runs &= ~mask
+            now = int(np.count_nonzero(runs))
+            counts.add(reason, left - now)
+            left = now
+    if not left:
+        return np.full(size, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fits = fitting(shape, layout, axes, setting)
+        runs &= fits
+        now = int(np.count_nonzero(runs))
+        counts.add("memory", left - now)
+        if not now:
+            return np.full(size, np.inf)
+        seconds = np.asarray(setting.step_time(shape, layout), dtype=float)
+    return np.where(runs, seconds, np.inf)
+
+
+def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting) -> Any:
+    """Whether plans fit in memory.
+
+    What a stage keeps grows with the number of micro-batches only until the pipeline is full. With several batches
+    there are at least as many micro-batches as stages, so that two evaluations (just full, and the most that
+    interleaving keeps) stand for all.
+    """
+    capacity = setting.device.memory_capacity
+    if axes.batches == 1:
+        return setting.memory(shape, layout)["total"] <= capacity
+    full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
+    if np.all(layout.vp == 1):
+        return full
+    just = setting.memory(shape, layout.with_(num_microbatches=layout.pp * 1.0))["total"] <= capacity
+    return np.where(layout.num_microbatches >= 2.0 * layout.pp, full, just)
+
+
+@dataclass(frozen=True)
+class Fastest:
+    """The fastest layout of every shape and batch."""
+
+    step_time_s: Array
+    """Of shape (S, G); infinite where nothing runs. [s]"""
+    kernel: NDArray[np.intp]
+    """Index on the K axis."""
+    spread: NDArray[np.intp]
+    """Index on the P axis."""
+
+
+def fastest(shape: Shape, axes: Axes, setting: Setting, counts: Counts, rows: int = ROWS) -> Fastest:
+    """Find the fastest layout for every shape and batch.
+
+    Parameters
+    ----------
+    shape : Shape
+        Shapes, as arrays of one length.
+    axes, setting, counts
+        As for `chunk`.
+    rows : int, optional
+        Plans per chunk.
+
+    Returns
+    -------
+    Fastest
+        Tables of shape ``(S, G)``.
+
+    Notes
+    -----
+    For one shape and one batch, tokens per step are fixed, so the fastest layout is the best under every limit on time,
+    money or energy. Of equally fast layouts the first in the order of `lattice.layout_axes` is taken: fewer splits,
+    smaller micro-batches, less recomputation.
+    """
+    number = lattice.count(shape)
+    best = np.full((number, axes.batches), np.inf)
+    kernel = np.zeros((number, axes.batches), dtype=np.intp)
+    spread = np.zeros((number, axes.batches), dtype=np.intp)
+    step_k = max(1, min(axes.kernels, rows // max(1, axes.spreads * axes.batches)))
+    step_s = max(1, rows // (step_k * axes.spreads * axes.batches))
+    for start_k in range(0, axes.kernels, step_k):
+        part = axes.take(slice(start_k, start_k + step_k))
+        for start_s in range(0, number, step_s):
+            rows_s = slice(start_s, min(start_s + step_s, number))
+            some = lattice.shapes_on_axis(lattice.take(shape, rows_s))
+            times = chunk(some, part, setting, counts)
+            flat = times.reshape(times.shape[0], -1, axes.batches)
+            where = np.argmin(flat, axis=1)
+            found = np.take_along_axis(flat, where[:, None, :], axis=1)[:, 0, :]
+            better = found < best[rows_s]
+            best[rows_s] = np.where(better, found, best[rows_s])
+            kernel[rows_s] = np.where(better, start_k + where // axes.spreads, kernel[rows_s])
+            spread[rows_s] = np.where(better, where % axes.spreads, spread[rows_s])
+    return Fastest(best, kernel, spread)
+
+
+def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> Array:
+    """Lower bound on accelerator seconds per token of every shape and kernel. [s]
+
+    Returns
+    -------
+    array
+        Of shape ``(S, K)``; infinite where the heads cannot be split so.
+
+    Notes
+    -----
+    The clock of an endless step on one pipeline stage without data parallelism: no bubble, no gradient traffic, no
+    optimizer. The slowest of several stages is never faster than their mean, so no plan with the same kernel is faster.
+    Memory is not looked at, which only lowers the bound.
+    """
+    endless = 1e9
+    tp, cp = lattice.on_axis(axes.tp, lattice.KERNEL), lattice.on_axis(axes.cp, lattice.KERNEL)
+    alone = axes.layout().with_(
+        pp=1.0, vp=1.0, dp=1.0, ep=lattice.on_axis(axes.ep, lattice.KERNEL), zero_stage=0.0, num_microbatches=endless
+    )
+    shapes = lattice.shapes_on_axis(shape)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        seconds = np.asarray(setting.step_time(shapes, alone))
+    per_token = seconds * tp * cp / (endless * alone.micro_batch_size * axes.seq_length)
+    split = feasibility.divides(tp, shapes.num_attention_heads) & feasibility.divides(tp, shapes.intermediate_size)
+    out = np.where(split, per_token, np.inf)
+    return np.asarray(out[:, :, 0, 0])
+
+
+def parameters(shape: Shape) -> Array:
+    """Parameters of every shape of a lattice, as one column. [-]"""
+    return np.atleast_1d(np.asarray(transformer.parameters(shape), dtype=float))
+
+
+def active_parameters(shape: Shape) -> Array:
+    """Parameters that one token passes through, as one column. [-]"""
+    return np.atleast_1d(np.asarray(transformer.active_parameters(shape), dtype=float))
+
+
+def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
+    """One layout as plain numbers."""
+    tp, cp, pp = (float(axes.tp[kernel]), float(axes.cp[kernel]), float(axes.pp[spread]))
+    dp = axes.n_gpus / (tp * cp * pp)
+    micro = float(axes.micro_batch_size[kernel])
+    zero = float(axes.zero_stage[spread]) if dp * cp > 1 else 0.0
+    pinned = axes.pins.sequence_parallel
+    return Layout(
+        tp=tp,
+        cp=cp,
+        ep=float(axes.ep[kernel]),
+        etp=float(axes.pins.etp or 0),
+        pp=pp,
+        dp=dp,
+        vp=float(axes.vp[spread]),
+        micro_batch_size=micro,
+        num_microbatches=float(axes.global_batch_size[batch]) / (micro * dp),
+        seq_length=float(axes.seq_length),
+        zero_stage=zero,
+        sequence_parallel=float(tp > 1 and pinned is not False),
+        recompute=float(axes.recompute[kernel]),
+        flash_attention=float(axes.flash_attention),
+        frozen=float(axes.pins.frozen),
+        schedule=float(axes.pins.schedule),
+    )

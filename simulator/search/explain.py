@@ -1,0 +1,183 @@
+"""Why this plan: what binds it, what a little more would buy, why the others lost, and which are as good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator import scaling
+from simulator.errors import SimulatorError
+from simulator.search import planner
+from simulator.search.answer import breakdown
+from simulator.search.planner import Found, Plan, Pool
+from simulator.search.question import RESOLUTION_NATS, Limits, Question
+
+DAY = 86400.0
+
+LIMIT_NAMES = {"time_s": "time", "cost_usd": "money", "energy_j": "energy"}
+"""Limits in the words of answers."""
+
+MORE = {
+    "time_s": lambda limits: limits.scaled(time_s=1 + DAY / limits.time_s),
+    "cost_usd": lambda limits: limits.scaled(cost_usd=1.1),
+    "energy_j": lambda limits: limits.scaled(energy_j=1.1),
+}
+"""A little more of each limit: a day, a tenth."""
+
+MORE_TEXT = {"time_s": "one more day", "cost_usd": "10 % more money", "energy_j": "10 % more energy"}
+
+
+def multiplier(question: Question, loss: float, reference: float) -> float | None:
+    """Compute that a difference of losses is worth, at best size; ``None`` where the law has no such form. [-]"""
+    try:
+        value = float(scaling.compute_multiplier(law=question.learning.law, loss=loss, reference_loss=reference))
+    except SimulatorError:
+        return None
+    return value if np.isfinite(value) else None
+
+
+def binding(question: Question, plan: Plan, found: Found | None = None) -> dict[str, Any]:
+    """The limit that ends the run, and the shadow price of each limit."""
+    names = question.limits.given
+    out: dict[str, Any] = {"constraint": _constraint(question, plan)}
+    prices = {}
+    if found is not None and question.tokens is None and question.steps is None:
+        for name in names:
+            more = MORE[name](question.limits)
+            better = planner.pool(question, found, more)
+            if not len(better):
+                continue
+            loss = float(better.columns["loss"][0])
+            prices[LIMIT_NAMES[name]] = {
+                "change": MORE_TEXT[name],
+                "loss_difference": min(loss - plan.columns["loss"], 0.0),
+                "compute_multiplier": multiplier(question, min(loss, plan.columns["loss"]), plan.columns["loss"]),
+            }
+    if prices:
+        out["shadow_prices"] = prices
+    out["text"] = _binding_text(question, plan, out)
+    return out
+
+
+def _constraint(question: Question, plan: Plan) -> str:
+    names = question.limits.given
+    if question.tokens is not None or question.steps is not None:
+        unlimited = not names or not np.isfinite(plan.columns["wall_s"])
+        return "tokens" if unlimited or plan.columns["binding"] < 0 else _slack(question, plan)
+    if plan.columns["binding"] < 0:
+        return "none"
+    tight = LIMIT_NAMES[names[int(plan.columns["binding"])]]
+    unique = question.learning.unique_tokens
+    # Past this many epochs a further one teaches less than a quarter of a fresh one (Muennighoff et al., R* = 15.4).
+    if unique is not None and plan.columns["tokens"] > 20 * unique:
+        return "data"
+    return tight
+
+
+def _slack(question: Question, plan: Plan) -> str:
+    names = question.limits.given
+    return LIMIT_NAMES[names[int(plan.columns["binding"])]] if plan.columns["runs"] < 1 else "tokens"
+
+
+def _binding_text(question: Question, plan: Plan, out: dict[str, Any]) -> str:
+    limit = out["constraint"]
+    if limit == "none":
+        return "nothing limits the length of the run"
+    text = "the number of tokens sets the length of the run" if limit == "tokens" else f"{limit} is the binding limit"
+    for price in out.get("shadow_prices", {}).values():
+        if price["loss_difference"] < 0:
+            worth = f", worth {100 * (price['compute_multiplier'] - 1):.1f} % compute" if price["compute_multiplier"] else ""
+            text += f"; {price['change']} lowers the loss by {-price['loss_difference']:.4f}{worth}"
+        else:
+            text += f"; {price['change']} changes nothing"
+    return text
+
+
+def family(question: Question, choices: Pool, plan: Plan) -> dict[str, Any]:
+    """The plans whose loss the law cannot tell from the answer's, as ranges."""
+    if not len(choices) or not np.isfinite(plan.columns["loss"]):
+        return {}
+    near = choices.columns["loss"] <= plan.columns["loss"] + RESOLUTION_NATS
+    ranges = {
+        name: [float(np.min(choices.columns[name][near])), float(np.max(choices.columns[name][near]))]
+        for name in ("params", "num_hidden_layers", "hidden_size", "tokens", "global_batch_size", "n_gpus")
+    }
+    shapes = {
+        tuple(row)
+        for row in np.stack([choices.columns[n][near] for n in ("params", "hidden_size", "num_hidden_layers")], axis=1).tolist()
+    }
+    return {
+        "resolution_nats": RESOLUTION_NATS,
+        "plans": int(np.count_nonzero(near)),
+        "shapes": len(shapes),
+        "ranges": ranges,
+        "text": f"{len(shapes)} shapes lie within {RESOLUTION_NATS} nats of the answer, which laws of loss cannot tell apart: "
+        f"{ranges['params'][0] / 1e9:.3g} to {ranges['params'][1] / 1e9:.3g}B parameters, "
+        f"{ranges['num_hidden_layers'][0]:.0f} to {ranges['num_hidden_layers'][1]:.0f} layers",
+    }
+
+
+def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
+    """One line on why a plan of another size or place is not the answer."""
+    gap = plan.columns["loss"] - best.columns["loss"]
+    size, data = plan.params / best.params, plan.columns["tokens"] / best.columns["tokens"]
+    if gap > 1e-9:
+        parts = [f"loss +{gap:.4f}"]
+        worth = multiplier(question, plan.columns["loss"], best.columns["loss"])
+        if worth is not None:
+            parts.append(f"as if {100 * (1 - worth):.1f} % of the compute were lost")
+    else:
+        parts = ["same loss"]
+    cost = plan.columns["cost_usd"] - best.columns["cost_usd"]
+    if np.isfinite(cost) and abs(cost) > 1e-6 * abs(best.columns["cost_usd"]):
+        parts.append(f"cost {'+' if cost > 0 else '-'}${abs(cost):,.0f}")
+    if not np.isclose(size, 1.0) or not np.isclose(data, 1.0):
+        parts.append(f"{100 * (size - 1):+.0f} % parameters, {100 * (data - 1):+.0f} % tokens")
+    days = (plan.columns["wall_s"] - best.columns["wall_s"]) / DAY
+    if np.isfinite(days) and abs(days) > 1e-6 * best.columns["wall_s"] / DAY:
+        parts.append(f"{days:+.2f} days")
+    return "; ".join(parts)
+
+
+def why_layout_lost(question: Question, plan: Plan, best: Plan) -> str:
+    """One line on why a slower layout of the same model lost: the level of its breakdown that grew most."""
+    machine = question.machines[plan.machine]
+    mine, others = breakdown(plan, machine), breakdown(best, machine)
+    scale = _tokens(plan) / _tokens(best)
+    growth = {name: mine.get(name, 0.0) / scale - others.get(name, 0.0) for name in {*mine, *others}}
+    worst = max(sorted(growth), key=lambda name: growth[name])
+    slower = plan.step_time_s / scale / best.step_time_s - 1
+    return f"{100 * slower:.1f} % slower per token; {worst} +{growth[worst]:.3g} s per step"
+
+
+def _tokens(plan: Plan) -> float:
+    x = plan.layout
+    return float(x.micro_batch_size * x.num_microbatches * x.dp * x.seq_length)
+
+
+def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
+    """Why a plan with fixed tokens breaks a limit, by how much, and the smallest change."""
+    limits, c, machine = question.limits, plan.columns, question.machines[plan.machine]
+    needs = {"time_s": c["wall_s"], "cost_usd": c["cost_usd"], "energy_j": c["energy_j"]}
+    units = {"time_s": (DAY, "days"), "cost_usd": (1.0, "USD"), "energy_j": (3.6e9, "MWh")}
+    over = {n: needs[n] / getattr(limits, n) for n in limits.given if np.isfinite(needs[n])}
+    if not over:
+        return {"reason": "price", "text": f"the limit on cost cannot be judged: no price is known for {machine.label}"}
+    worst = max(over, key=lambda n: over[n])
+    scale, unit = units[worst]
+    need, have = needs[worst] / scale, getattr(limits, worst) / scale
+    return {
+        "reason": LIMIT_NAMES[worst],
+        "needed": need,
+        "available": have,
+        "unit": unit,
+        "text": f"{LIMIT_NAMES[worst]}: needs {need:.4g} {unit} of {have:.4g}",
+        "smallest_change": f"allow {over[worst]:.3g} times the {LIMIT_NAMES[worst]}, or train on "
+        f"{c['tokens'] / over[worst] / 1e9:.4g}B tokens",
+    }
+
+
+def limits_text(limits: Limits) -> str:
+    """Limits in words."""
+    return ", ".join(LIMIT_NAMES[name] for name in limits.given) or "none"

@@ -1,0 +1,69 @@
+"""What cannot run, and why: masks over a lattice, each with the name of its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from simulator.layout import Layout
+from simulator.search.lattice import Axes
+from simulator.transformer import Shape
+
+REASONS = {
+    "devices": "tp x cp x pp does not divide the number of accelerators",
+    "degree": "dp, ep or a sharding stage does not fit the other degrees",
+    "heads": "tp does not divide the heads or the feed-forward width",
+    "layers": "pp x vp does not divide the layers",
+    "batch": "micro_batch_size x dp does not divide the batch, or there are fewer micro-batches than pipeline stages",
+    "memory": "the peak memory exceeds the accelerator's",
+    "time": "the run would not end within the limits",
+}
+"""Reasons for which a plan is refused, in the order in which they are looked at."""
+
+Mask = Any
+
+
+def divides(a: Any, b: Any) -> Mask:
+    """Whether `a` divides `b`, elementwise."""
+    return np.mod(b, a) == 0
+
+
+def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Mask]]:
+    """Masks of plans that no machine can run, by reason; each has length one where it does not vary.
+
+    Divisibility rules are Megatron's. A degree that the user pins is exempt from the rules that some framework does
+    without: layers that the stages do not divide.
+    """
+    pins = axes.pins
+    yield "devices", ~divides(layout.tp * layout.cp * layout.pp, float(axes.n_gpus))
+    yield "degree", _degree(layout, axes)
+    tp = layout.tp
+    groups = np.asarray(shape.num_key_value_heads)
+    heads = divides(tp, shape.num_attention_heads) & (divides(tp, groups) | divides(groups, tp))
+    yield "heads", ~(heads & divides(tp, shape.intermediate_size))
+    stages = layout.pp * layout.vp
+    whole = divides(stages, shape.num_hidden_layers)
+    if pins.pp is not None and pins.vp is None:
+        whole = whole | ((layout.vp == 1) & (stages <= np.asarray(shape.num_hidden_layers)))
+    yield "layers", ~whole
+    m = layout.num_microbatches
+    batch = (m >= 1) & (np.floor(m) == m)
+    if axes.batches > 1:
+        batch = batch & (m >= layout.pp)
+    yield "batch", ~(batch & ((layout.vp == 1) | divides(layout.pp, m)))
+
+
+def _degree(layout: Layout, axes: Axes) -> Mask:
+    pins = axes.pins
+    ranks = layout.dp * layout.cp
+    bad = (layout.ep > 1) & ~divides(layout.ep, ranks)
+    bad = bad | ~divides(layout.cp, layout.seq_length)
+    bad = bad | ((layout.vp > 1) & (layout.pp == 1))
+    if pins.dp is not None:
+        bad = bad | (layout.dp != pins.dp)
+    if pins.zero_stage is None and len(set(axes.zero_stage.tolist())) > 1:
+        first = axes.zero_stage[0]
+        bad = bad | ((ranks == 1) & (axes.zero_stage.reshape(1, 1, -1, 1) != first))
+    return bad

@@ -1,0 +1,256 @@
+"""What may be chosen, as arrays: shapes on one axis, layouts on three more.
+
+A lattice has four axes: shapes (S), what decides the work of one layer (K: ``tp cp ep micro_batch_size recompute``), how
+layers and states are spread (P: ``pp vp zero_stage``), and batches (G). A column that does not depend on an axis has
+length one there, so numpy computes the work of a layer once for all pipelines and batches that share it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.layout import Layout
+from simulator.transformer import Shape
+
+Array = NDArray[np.float64]
+
+SHAPE, KERNEL, SPREAD, BATCH = range(4)
+"""Axes of a lattice."""
+
+MAX_TP = 64
+"""Largest tensor-parallel degree tried. [-]"""
+
+MAX_PP = 64
+"""Largest pipeline degree tried. [-]"""
+
+MAX_TOKENS_PER_MICROBATCH = 262_144
+"""Largest micro-batch tried. [tokens]"""
+
+LONG_SEQUENCE = 16_384
+"""Context parallelism is tried from this sequence length on. [tokens]"""
+
+ASPECTS = (16.0, 256.0)
+"""Width over depth of the shapes tried: the range in which laws of shape have data (arXiv:2502.06857). [-]"""
+
+
+@dataclass(frozen=True)
+class Pins:
+    """Choices that are fixed; ``None`` is free."""
+
+    tp: int | None = None
+    pp: int | None = None
+    dp: int | None = None
+    cp: int | None = None
+    ep: int | None = None
+    vp: int | None = None
+    etp: int | None = None
+    zero_stage: int | None = None
+    sequence_parallel: bool | None = None
+    schedule: int = 1
+    micro_batch_size: int | None = None
+    recompute: int | None = None
+    global_batch_size: float | None = None
+    frozen: int = 0
+    """1 where only adapters learn."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Layouts of one number of accelerators, as one array per choice."""
+
+    n_gpus: int
+    tp: Array
+    cp: Array
+    ep: Array
+    micro_batch_size: Array
+    recompute: Array
+    pp: Array
+    vp: Array
+    zero_stage: Array
+    global_batch_size: Array
+    seq_length: int
+    pins: Pins
+    flash_attention: int = 1
+
+    @property
+    def kernels(self) -> int:
+        """Length of the K axis."""
+        return len(self.tp)
+
+    @property
+    def spreads(self) -> int:
+        """Length of the P axis."""
+        return len(self.pp)
+
+    @property
+    def batches(self) -> int:
+        """Length of the G axis."""
+        return len(self.global_batch_size)
+
+    @property
+    def layouts(self) -> int:
+        """Layouts per shape."""
+        return self.kernels * self.spreads * self.batches
+
+    def take(self, kernels: Any) -> Axes:
+        """Keep some of the K axis."""
+        kept = {name: getattr(self, name)[kernels] for name in KERNEL_FIELDS}
+        return Axes(**{**{f.name: getattr(self, f.name) for f in fields(self)}, **kept})
+
+    def layout(self) -> Layout:
+        """All layouts, each field with length one on the axes it does not depend on."""
+        tp, cp = on_axis(self.tp, KERNEL), on_axis(self.cp, KERNEL)
+        micro, pp = on_axis(self.micro_batch_size, KERNEL), on_axis(self.pp, SPREAD)
+        dp = self.n_gpus / (tp * cp * pp)
+        pinned = self.pins.sequence_parallel
+        return Layout(
+            tp=tp,
+            cp=cp,
+            ep=on_axis(self.ep, KERNEL),
+            etp=float(self.pins.etp or 0),
+            pp=pp,
+            dp=dp,
+            vp=on_axis(self.vp, SPREAD),
+            micro_batch_size=micro,
+            num_microbatches=on_axis(self.global_batch_size, BATCH) / (micro * dp),
+            seq_length=float(self.seq_length),
+            zero_stage=np.where(dp * cp > 1, on_axis(self.zero_stage, SPREAD), 0.0),
+            sequence_parallel=(tp > 1) * 1.0 if pinned is None else (tp > 1) * float(pinned),
+            recompute=on_axis(self.recompute, KERNEL),
+            flash_attention=float(self.flash_attention),
+            frozen=float(self.pins.frozen),
+            schedule=float(self.pins.schedule),
+        )
+
+
+KERNEL_FIELDS = ("tp", "cp", "ep", "micro_batch_size", "recompute")
+"""Fields of `Axes` on the K axis."""
+
+
+def on_axis(column: Array, axis: int) -> Array:
+    """View a column along one of the four axes."""
+    shape = [1, 1, 1, 1]
+    shape[axis] = -1
+    return np.asarray(column, dtype=float).reshape(shape)
+
+
+def shapes_on_axis(shape: Shape) -> Shape:
+    """View the arrays of a `Shape` along the S axis."""
+    values = {f.name: getattr(shape, f.name) for f in fields(shape)}
+    return Shape(**{k: (on_axis(v, SHAPE) if np.ndim(v) else v) for k, v in values.items()})
+
+
+def count(shape: Shape) -> int:
+    """Shapes in a `Shape` of arrays."""
+    return max((np.size(getattr(shape, f.name)) for f in fields(shape)), default=1)
+
+
+def take(shape: Shape, index: Any) -> Shape:
+    """Some shapes of a `Shape` of arrays; a scalar field stays one."""
+    return shape.take(index)
+
+
+def divisors(number: int, largest: int | None = None) -> list[int]:
+    """Divisors of a number, ascending.
+
+    Examples
+    --------
+    >>> divisors(24, largest=8)
+    [1, 2, 3, 4, 6, 8]
+    """
+    top = number if largest is None else min(number, largest)
+    return [d for d in range(1, top + 1) if number % d == 0]
+
+
+def powers_of_two(largest: float) -> list[int]:
+    """1, 2, 4 ... up to a number (at least 1)."""
+    return [2**i for i in range(int(math.log2(max(1.0, largest))) + 1)]
+
+
+def batch_sizes(*, n_gpus: int, low: float, high: float) -> list[float]:
+    """Batches tried, in sequences: powers of two times the odd part of the number of accelerators.
+
+    Any other batch leaves devices idle or has to be padded.
+
+    Examples
+    --------
+    >>> batch_sizes(n_gpus=24, low=10, high=100)
+    [12.0, 24.0, 48.0, 96.0]
+    """
+    odd = n_gpus
+    while odd % 2 == 0:
+        odd //= 2
+    first = max(0, math.ceil(math.log2(max(1.0, low / odd)) - 1e-9))
+    last = max(first, math.floor(math.log2(max(1.0, high / odd)) + 1e-9))
+    return [float(odd * 2**i) for i in range(first, last + 1)]
+
+
+def layout_axes(
+    *,
+    n_gpus: int,
+    link_domain: int,
+    shape: Shape,
+    seq_length: int,
+    batches: list[float],
+    pins: Pins,
+    flash_attention: bool = True,
+    zero_stages: tuple[int, ...] = (1, 3),
+    interleave: bool = True,
+    one_microbatch: bool = False,
+) -> Axes:
+    """Build the layouts that are tried on one number of accelerators.
+
+    Parameters
+    ----------
+    n_gpus, link_domain : int
+        Accelerators, and how many share a scale-up domain (a node, a rack). [-]
+    shape : Shape
+        Shapes that will be laid out; only their largest sizes are looked at.
+    seq_length : int
+        Sequence length. [tokens]
+    batches : list of float
+        Global batches. [sequences]
+    pins : Pins
+        What is fixed.
+    flash_attention : bool, optional
+        Without it selective recomputation is tried too.
+    zero_stages : tuple of int, optional
+        Stages tried with one pipeline stage; with more, the first of them.
+    interleave : bool, optional
+        Try virtual pipeline stages.
+    one_microbatch : bool, optional
+        Try micro-batches of one sequence only.
+    """
+    experts = int(np.max(shape.num_experts))
+    depth = int(np.max(shape.num_hidden_layers))
+    largest = max(1, min(MAX_TOKENS_PER_MICROBATCH // seq_length, int(max(batches))))
+    tps = [pins.tp] if pins.tp else [d for d in divisors(link_domain, MAX_TP) if n_gpus % d == 0]
+    cps = [pins.cp] if pins.cp else ([1, 2, 4, 8] if seq_length >= LONG_SEQUENCE else [1])
+    eps = [pins.ep] if pins.ep else ([d for d in divisors(experts, MAX_TP) if n_gpus % d == 0] if experts else [1])
+    micro = [pins.micro_batch_size] if pins.micro_batch_size else ([1] if one_microbatch else powers_of_two(largest))
+    modes = [0, 2] if flash_attention else [0, 1, 2]
+    modes = modes if pins.recompute is None else [pins.recompute]
+    kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
+    pps = [pins.pp] if pins.pp else [d for d in divisors(n_gpus, min(MAX_PP, depth))]
+    spread = [
+        (pp, vp, zero)
+        for pp in pps
+        for vp in ([pins.vp] if pins.vp else ([1, 2, 4] if interleave and pp > 1 else [1]))
+        for zero in ([pins.zero_stage] if pins.zero_stage is not None else (zero_stages if pp == 1 else zero_stages[:1]))
+    ]
+    columns = np.array(spread, dtype=float)
+    return Axes(
+        n_gpus,
+        *kernel.T,
+        *columns.T,
+        global_batch_size=np.array(batches, dtype=float),
+        seq_length=seq_length,
+        pins=pins,
+        flash_attention=int(flash_attention),
+    )

@@ -1,0 +1,218 @@
+"""From a scenario to numbers: machines, limits and pins of a `Question`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator import calibrations, energy, money
+from simulator.clocks import CLOCKS
+from simulator.errors import SimulatorError, UnknownNameError
+from simulator.layout import RECOMPUTE, SCHEDULES
+from simulator.memory import MEMORY_PROFILES
+from simulator.schema import Hardware, Scenario, quote
+from simulator.search.evaluate import Setting
+from simulator.search.lattice import Pins, powers_of_two
+from simulator.search.question import Learning, Limits, Machine, Question
+
+MEMORY_OF = {"llm-foundry": "fsdp", "maxtext": "fsdp", "hf": "deepspeed", "generic": "megatron"}
+"""Memory profile of software without one of its own."""
+
+ZERO_OF = {"fsdp": (3,), "llm-foundry": (3,), "maxtext": (3,), "nanotron": (1,)}
+"""ZeRO stages tried for software that does not offer both 1 and 3."""
+
+INTERLEAVES = ("megatron", "generic")
+"""Software with virtual pipeline stages."""
+
+COMPILES = ("maxtext",)
+"""Software that compiles its graph by default."""
+
+MOST_GPUS = 4096
+"""Accelerators tried at most where the scenario leaves the number open. [-]"""
+
+LONGEST_DAYS = 90.0
+"""Length of a run where neither time nor the number of accelerators is given. [days]"""
+
+DEFAULT_SHAPE_LAW = "Gemstones2025"
+"""Law of depth and width for a search over shapes that names none: without one only speed would choose the shape."""
+
+
+@dataclass
+class Notes:
+    """What has to be said beside the numbers."""
+
+    warnings: list[dict[str, str]] = field(default_factory=list)
+    sources: list[dict[str, str]] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+
+    def warn(self, name: str, message: str) -> None:
+        """Add a warning once."""
+        if not any(w["id"] == name and w["message"] == message for w in self.warnings):
+            self.warnings.append({"id": name, "message": message})
+
+    def source(self, what: str, source: str) -> None:
+        """Add a source once."""
+        if source and not any(s["what"] == what and s["source"] == source for s in self.sources):
+            self.sources.append({"what": what, "source": source})
+
+
+def question_of(scenario: Scenario, notes: Notes) -> Question:
+    """Numbers of a scenario; what was assumed on the way goes into `notes`."""
+    if scenario.clock not in CLOCKS:
+        raise UnknownNameError(scenario.clock, kind="clock", names=CLOCKS)
+    open_count = any(h.n_gpus is None for h in scenario.hardware)
+    budget, training = scenario.budget, scenario.training
+    time_s = budget.time
+    if time_s is None and open_count:
+        time_s = LONGEST_DAYS * 86400.0
+        notes.assumptions.append(f"a run of at most {LONGEST_DAYS:g} days, since neither time nor n_gpus is given")
+    shape_law = scenario.shape_law
+    if shape_law is None and (scenario.find in ("architecture", "growth") or scenario.model is None):
+        shape_law = DEFAULT_SHAPE_LAW
+        notes.assumptions.append(f"depth and width move the loss as in {DEFAULT_SHAPE_LAW}")
+    machines = tuple(machine_of(scenario, hardware, notes) for hardware in scenario.hardware)
+    if budget.cost is not None and any(m.usd_per_gpu_hour is None for m in machines):
+        bare = ", ".join(m.label for m in machines if m.usd_per_gpu_hour is None)
+        notes.warn("no-price", f"no price is known for {bare}; write hardware.price, such as $2.50/GPU-h")
+    return Question(
+        machines=machines,
+        limits=Limits(time_s, budget.cost, budget.energy),
+        learning=Learning(scenario.law, shape_law, training.unique_tokens),
+        seq_length=training.seq_length,
+        pins=pins_of(scenario),
+        tokens=training.tokens,
+        steps=training.steps,
+        goodput=scenario.goodput,
+        inference_tokens=scenario.inference.tokens if scenario.inference else None,
+        zero_stages=ZERO_OF.get(scenario.software, (1, 3)),
+        interleave=scenario.software in INTERLEAVES,
+        flash_attention=training.flash_attention,
+        max_alternatives=scenario.search.max_alternatives,
+    )
+
+
+def pins_of(scenario: Scenario) -> Pins:
+    """Choices that the scenario fixes."""
+    p, training = scenario.parallelism, scenario.training
+    return Pins(
+        tp=p.tp,
+        pp=p.pp,
+        dp=p.dp,
+        cp=p.cp,
+        ep=p.ep,
+        vp=p.vp,
+        etp=p.etp,
+        zero_stage=p.zero_stage,
+        sequence_parallel=p.sequence_parallel,
+        schedule=SCHEDULES[p.schedule] if p.schedule else SCHEDULES["1f1b"],
+        micro_batch_size=training.micro_batch_size,
+        recompute=None if training.recompute is None else RECOMPUTE[training.recompute],
+        global_batch_size=training.batch_sequences,
+        frozen=int(training.trainable == "lora"),
+    )
+
+
+def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
+    """One entry of ``hardware:`` as numbers."""
+    accelerator, training = hardware.accelerator, scenario.training
+    cluster = hardware.cluster
+    network = hardware.network_bandwidth or (cluster.network_per_accelerator if cluster else None)
+    if network is not None and cluster is not None and hardware.network_bandwidth is None:
+        network = network / cluster.oversubscription
+    device = calibrations.device_of(
+        accelerator,
+        precision=training.precision,
+        network_bandwidth=network,
+        accelerators_per_node=hardware.node_size,
+    )
+    used, _ = calibrations.peak_of(accelerator, training.precision)
+    if used != training.precision:
+        notes.warn("precision", f"{accelerator.label} has no {training.precision} matrix units; it runs in {used}")
+    compiled = training.compile if training.compile is not None else scenario.software in COMPILES
+    constants, evidence = _constants(accelerator, scenario.software, used, compiled)
+    if evidence.grade != "measured":
+        notes.warn("evidence", f"{accelerator.label}: constants {evidence.sentence}; the interval is wider for it")
+    for field_name, reason in accelerator.doubtful.items():
+        notes.warn("doubtful", f"{accelerator.label} {field_name}: {reason}")
+    profile = MEMORY_OF.get(scenario.software, scenario.software)
+    setting = Setting(
+        device=device,
+        constants=constants,
+        clock=CLOCKS[scenario.clock],
+        precision="fp8" if training.precision == "fp4" else training.precision,
+        optimizer=training.optimizer,
+        trainable=training.trainable,
+        lora_rank=training.lora_rank or (16 if training.trainable == "lora" else 0),
+        profile=MEMORY_PROFILES.get(profile, MEMORY_PROFILES["megatron"]),
+    )
+    notes.source(f"accelerator {accelerator.label}", accelerator.source)
+    return Machine(
+        label=accelerator.label,
+        setting=setting,
+        counts=counts_of(scenario, hardware),
+        node_size=hardware.node_size,
+        bf16_peak=calibrations.peak_of(accelerator, "bf16")[1],
+        matmul_precision=used,
+        about={
+            "evidence": {"grade": evidence.grade, "sets": list(evidence.sets), "text": evidence.sentence},
+            "grid_g_per_kwh": cluster.grid_intensity if cluster else None,
+        },
+        **_price(hardware, notes),
+        **_power(hardware, notes),
+    )
+
+
+def _constants(accelerator: Any, software: str, precision: str, compiled: bool) -> tuple[Any, Any]:
+    """Constants of the calibration sets."""
+    try:
+        return calibrations.constants_of(accelerator, software=software, precision=precision, compiled=compiled)
+    except (KeyError, SimulatorError):
+        from dataclasses import MISSING, fields
+
+        from simulator.device import Constants
+
+        rough = {"tile_efficiency": 0.75, "attention_efficiency": 0.45, "hbm_efficiency": 0.85, "link_efficiency": 0.75}
+        rough |= {"link_latency_s": 6e-6, "network_efficiency": 0.75, "network_latency_s": 3e-5, "network_slowdown": 0.1}
+        rough |= {"launch_s": 5e-6}
+        missing = {f.name: 0.0 for f in fields(Constants) if f.default is MISSING}
+        return Constants(**{**missing, **rough}), calibrations.Evidence("datasheet", ("prior",))
+
+
+def counts_of(scenario: Scenario, hardware: Hardware) -> tuple[int, ...]:
+    """Numbers of accelerators that may be used."""
+    most = scenario.budget.max_gpus
+    if hardware.n_gpus is not None:
+        return (hardware.n_gpus,) if most is None or hardware.n_gpus <= most else ()
+    limit = most or MOST_GPUS
+    return tuple(sorted({*powers_of_two(limit), limit}))
+
+
+def _price(hardware: Hardware, notes: Notes) -> dict[str, Any]:
+    found = quote(hardware)
+    if found is None:
+        return {}
+    name = hardware.accelerator.label
+    if found.usd_per_gpu_hour is not None:
+        notes.source(f"price of {name}", f"{found.label}: ${found.usd_per_gpu_hour:g}/GPU-h. {found.source}".strip())
+        return {"usd_per_gpu_hour": found.usd_per_gpu_hour}
+    rent = float(money.hourly_purchase_price(usd_per_gpu=found.usd_per_gpu))
+    notes.source(f"price of {name}", f"{found.label}: ${found.usd_per_gpu:g} per accelerator. {found.source}".strip())
+    notes.assumptions.append(f"{name}: purchase written off over {money.SERVICE_LIFE_YEARS:g} years of full use")
+    return {"usd_per_gpu_hour": rent}
+
+
+def _power(hardware: Hardware, notes: Notes) -> dict[str, Any]:
+    tdp, cluster = hardware.accelerator.tdp, hardware.cluster
+    if not tdp:
+        return {}
+    host = cluster.host_power if cluster and cluster.host_power else 0.0
+    pue = cluster.pue if cluster else 1.0
+    power = float(energy.power_per_gpu_w(tdp_w=tdp, host_power_w=host, accelerators_per_node=hardware.node_size, pue=pue))
+    left_out = [] if host else ["the nodes' own power"]
+    left_out += [] if cluster else ["cooling (PUE 1)"]
+    without = f", without {' and '.join(left_out)}" if left_out else ""
+    text = f"{hardware.accelerator.label} draws its board limit of {tdp:g} W{without}"
+    if text not in notes.assumptions:
+        notes.assumptions.append(text)
+    return {"power_per_gpu_w": power}
