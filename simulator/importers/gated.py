@@ -12,8 +12,9 @@ def llama(c: Reader) -> Fields:
 
 
 def smollm3(c: Reader) -> Fields:
-    """SmolLM 3: Llama, tied."""
-    return llama(c) | {"tie_word_embeddings": c.flag("tie_word_embeddings", True)}
+    """SmolLM 3: Llama, tied, four key heads."""
+    bias = biases(c, "attention_bias", False)
+    return llama_like(c, kv_heads=4, tied=True, **(bias | {"mlp_bias": c.flag("mlp_bias", False)}))
 
 
 def mistral(c: Reader) -> Fields:
@@ -273,7 +274,9 @@ def llama4(c: Reader) -> Fields:
 def grok1(c: Reader) -> Fields:
     """Grok-1: norms before and after each block."""
     fields = llama_like(c, kv_heads=8, tied=True, norms_per_layer=4)
-    return experts(c, fields, ("num_experts", "num_local_experts"), width=fields["intermediate_size"], default=8, top_k=2)
+    return experts(
+        c, fields, ("num_experts", "num_local_experts"), width=fields["intermediate_size"], default=8, top_k=2
+    )
 
 
 # --- DeepSeek and its descendants -----------------------------------------------------------------------------------
