@@ -79,6 +79,11 @@ def sets() -> dict[str, Calibration]:
     return _shipped(tuple(str(folder) for folder in library.folders("calibrations")))
 
 
+def shipped_values() -> dict[tuple[str, str], float]:
+    """Value of every constant of every set that is found, by (set id, constant)."""
+    return {(name, key): c.value for name, one in sets().items() for key, c in one.constants.items()}
+
+
 def accelerator_set(accelerator: Accelerator, known: dict[str, Calibration] | None = None) -> str:
     """Id of the set for an accelerator: its own, its architecture's, or the generic one."""
     known = sets() if known is None else known
@@ -107,7 +112,9 @@ def software_set(software: str, known: dict[str, Calibration] | None = None) -> 
     raise UnknownNameError(software, kind="software", names=names)
 
 
-def keys_of(accelerator_key: str, software_key: str, precision: str, fabric: str = FABRIC) -> dict[str, tuple[str, str]]:
+def keys_of(
+    accelerator_key: str, software_key: str, precision: str, fabric: str = FABRIC
+) -> dict[str, tuple[str, str]]:
     """Where each field of `Constants` is found: field to (set id, constant).
 
     Examples
@@ -124,7 +131,14 @@ def keys_of(accelerator_key: str, software_key: str, precision: str, fabric: str
 
 
 ACCELERATOR_CONSTANTS = ("attention_efficiency", "hbm_efficiency")
-FABRIC_CONSTANTS = ("link_efficiency", "link_latency_s", "network_efficiency", "network_latency_s", "network_slowdown")
+FABRIC_CONSTANTS = (
+    "link_efficiency",
+    "link_latency_s",
+    "network_efficiency",
+    "network_latency_s",
+    "network_slowdown",
+    "host_blocking",
+)
 CLOCK_CONSTANTS = (
     "hbm_copies_efficiency",
     "flops_mfu",

@@ -28,13 +28,18 @@ FLASH_BACKWARD = 2.5
 
 def _matmul_s(m: Numeric, n: Numeric, k: Numeric, device: Device, c: Constants) -> Numeric:
     """Forward, input-gradient and weight-gradient time of ``[m, k] x [k, n]``: a triple (fwd, dgrad, wgrad). [s]"""
-    rate = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=device.operand_bytes) * c.tile_efficiency
+    rate = (
+        copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=device.operand_bytes)
+        * c.tile_efficiency
+    )
     hbm = np.asarray(device.memory_bandwidth) * c.hbm_efficiency
     sm, b = device.sm_count, device.operand_bytes
     memory = copies.matmul_memory_bytes(m=m, n=n, k=k, operand_bytes=b) / hbm
 
     def tile(mm: Numeric, nn: Numeric, kk: Numeric) -> Numeric:
-        return np.maximum(copies.quantized_tile_bytes(m=mm, n=nn, k=kk, sm_count=sm, operand_bytes=b) / rate, memory)
+        return np.maximum(
+            copies.quantized_tile_bytes(m=mm, n=nn, k=kk, sm_count=sm, operand_bytes=b) / rate, memory
+        )
 
     return tile(m, n, k), tile(m, k, n), tile(n, k, m)
 
@@ -44,12 +49,18 @@ def tokens_per_microbatch(layout: Layout) -> Numeric:
     return np.asarray(layout.micro_batch_size, dtype=float) * layout.seq_length / layout.cp
 
 
-def matmul_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> tuple[Numeric, Numeric]:
+def matmul_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
+) -> tuple[Numeric, Numeric]:
     """Forward and backward time of one layer's matmuls, without attention's core. [s]
 
     Frozen weights (adapters) need input gradients but no weight gradients.
     """
-    m, tp, h = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float), np.asarray(shape.hidden_size)
+    m, tp, h = (
+        tokens_per_microbatch(layout),
+        np.asarray(layout.tp, dtype=float),
+        np.asarray(shape.hidden_size),
+    )
     triples = [
         _matmul_s(m, (tf.query_width(shape) + tf.key_value_width(shape)) / tp, h, device, c),
         _matmul_s(m, h, tf.value_width(shape) / tp, device, c),
@@ -64,7 +75,10 @@ def matmul_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, s
         scale += [local, local]
         shared = np.asarray(shape.shared_expert_intermediate_size) / tp
         on = shared > 0
-        triples += [_matmul_s(m, up * shared, h, device, c), _matmul_s(m, h, np.maximum(shared, 1), device, c)]
+        triples += [
+            _matmul_s(m, up * shared, h, device, c),
+            _matmul_s(m, h, np.maximum(shared, 1), device, c),
+        ]
         scale += [on, on]
     else:
         f = np.asarray(shape.intermediate_size) / tp
@@ -92,14 +106,17 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
     plain = flop / (peak * c.tile_efficiency) + moved
     is_flash = np.asarray(layout.flash_attention) > 0
-    return np.where(is_flash, flash, plain), np.where(is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain)
+    return np.where(is_flash, flash, plain), np.where(
+        is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain
+    )
 
 
 def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> Numeric:
     """Forward time of one layer's norms, residuals, rotary embedding and activation. [s]"""
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     f = (
-        np.asarray(shape.moe_intermediate_size) * shape.num_experts_per_tok + shape.shared_expert_intermediate_size
+        np.asarray(shape.moe_intermediate_size) * shape.num_experts_per_tok
+        + shape.shared_expert_intermediate_size
         if sparse
         else np.asarray(shape.intermediate_size)
     )
@@ -108,8 +125,21 @@ def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants,
     full = copies.full_width_elements(hidden_size=shape.hidden_size)
     full = full / np.where(np.asarray(layout.sequence_parallel) > 0, tp, 1.0)
     split = copies.split_width_elements(rotary_width=rotary, intermediate_size=f, gated=shape.gated) + routed
-    elements = full + split / tp
-    return 2.0 * m * elements * c.elementwise_factor * c.compiled_factor / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    inputs = (
+        tf.query_width(shape)
+        + f
+        + np.asarray(shape.hidden_size) * (1.0 + (np.asarray(shape.num_experts_per_tok) if sparse else 1.0))
+    )
+    narrow = np.asarray(device.operand_bytes) < 2.0
+    elements = full + split / tp + np.where(narrow, copies.quantized_elements(inputs=inputs) / tp, 0.0)
+    return (
+        2.0
+        * m
+        * elements
+        * c.elementwise_factor
+        * c.compiled_factor
+        / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    )
 
 
 def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Numeric]:
@@ -141,7 +171,7 @@ def tensor_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
-    return _collective(wire, layout.tp, 1, device, c, 2.0 * (np.asarray(layout.tp) - 1.0)) * (1.0 - np.asarray(c.tp_overlap))
+    return _collective(wire, layout.tp, 1, device, c, 2.0 * np.asarray(layout.tp))
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -179,13 +209,15 @@ def layer_time(
     expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     context_cover = att_fwd
+    tiles = fwd * (1.0 + full) + bwd
     return {
-        "tiles": fwd * (1.0 + full) + bwd,
+        "tiles": tiles,
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "tensor_parallel": tensor * (4.0 + 2.0 * full),
-        "context_parallel": _exposed(context, context_cover) * (1.0 + full) + _exposed(2.0 * context, 2.0 * context_cover),
+        "tensor_parallel": _exposed(tensor * (4.0 + 2.0 * full), tiles * np.asarray(c.tp_overlap)),
+        "context_parallel": _exposed(context, context_cover) * (1.0 + full)
+        + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
     }
 
@@ -199,7 +231,12 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = _matmul_s(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
     moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
-    return fwd + dgrad + wgrad * (1.0 - np.asarray(layout.frozen)) + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    return (
+        fwd
+        + dgrad
+        + wgrad * (1.0 - np.asarray(layout.frozen))
+        + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    )
 
 
 def device_parameters(shape: Shape, layout: Layout) -> tuple[Numeric, Numeric]:
@@ -224,7 +261,9 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
     ranks = np.asarray(layout.dp, dtype=float) * layout.cp
     stride = np.asarray(layout.tp)
     zero = np.asarray(layout.zero_stage)
-    per_parameter = np.where(zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes))
+    per_parameter = np.where(
+        zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes)
+    )
     steps = 2.0 * np.asarray(c.gradient_buckets) * (ranks - 1.0)
     wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
     time = _collective(wire, ranks, stride, device, c, steps)
@@ -279,7 +318,8 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
 
     Notes
     -----
-    A stage takes as long as its device work or as the host needs to launch it, whichever is longer. Stages follow 1F1B.
+    A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
+    block the host, it launches nothing while they run. Stages follow the pipeline schedule.
     Gradient traffic hides behind a share of the last backward pass, ZeRO-3 gathers behind the pass they feed.
     """
     c = constants
@@ -291,7 +331,8 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         parts = {k: parts[k] * (1 - share) + sparse[k] * share for k in parts}
     levels = {k: parts[k] * layers for k in LEVELS}
     busy = sum(levels.values())
-    host = np.maximum(parts["host"] * layers - busy, 0.0)
+    ahead = busy - levels["tensor_parallel"] * np.asarray(c.host_blocking)
+    host = np.maximum(parts["host"] * layers - ahead, 0.0)
     gather_fwd, gather_bwd = gather_time(shape, layout, device, c)
     cover = busy * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)

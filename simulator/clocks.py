@@ -66,7 +66,9 @@ def _copied_bytes(shape: Shape, layout: Layout) -> Numeric:
     full = (np.asarray(layout.recompute) == 2).astype(float)
     layers = np.asarray(shape.num_hidden_layers, dtype=float) / layout.pp
     tokens = clock.tokens_per_microbatch(layout)
-    scores = copies.score_bytes(num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=2.5)
+    scores = copies.score_bytes(
+        num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=2.5
+    )
     plain = np.where(np.asarray(layout.flash_attention) > 0, 0.0, scores)
     activations = tokens * layers * (2.0 * elements + plain) * (3.0 + full) / layout.tp
     logits = tokens * copies.logit_bytes(vocab_size=shape.vocab_size) / layout.tp
@@ -105,9 +107,16 @@ def linear_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     """
     factor = np.where(np.asarray(layout.recompute) == 2, 4.0 / 3.0, 1.0)
     tiles = _model_flop_s(shape, layout, device, "megatron") * factor * constants.linear_tile_slope
-    memory = _copied_bytes(shape, layout) / np.asarray(device.memory_bandwidth) * constants.linear_memory_slope
+    memory = (
+        _copied_bytes(shape, layout) / np.asarray(device.memory_bandwidth) * constants.linear_memory_slope
+    )
     fixed = np.asarray(constants.linear_intercept_s) + 0.0 * tiles
-    return {"tiles": tiles, "memory": memory, "pipeline_bubble": (tiles + memory) * _bubble(layout), "overhead": fixed}
+    return {
+        "tiles": tiles,
+        "memory": memory,
+        "pipeline_bubble": (tiles + memory) * _bubble(layout),
+        "overhead": fixed,
+    }
 
 
 RIVALS: dict[str, Clock] = {
@@ -123,7 +132,9 @@ CLOCKS: dict[str, Clock] = {"memory_copies": clock.memory_copies, **RIVALS}
 """All clocks by name; the first is the default."""
 
 
-def step_time(shape: Shape, layout: Layout, device: Device, constants: Constants, *, name: str = "memory_copies") -> Numeric:
+def step_time(
+    shape: Shape, layout: Layout, device: Device, constants: Constants, *, name: str = "memory_copies"
+) -> Numeric:
     """Seconds of one optimizer step by a named clock. [s]
 
     Raises

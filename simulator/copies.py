@@ -22,7 +22,9 @@ SMALL_TILE = (128, 128)
 """The tile that is used where the large one would leave processors idle."""
 
 
-def tile_bytes(*, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE) -> Numeric:
+def tile_bytes(
+    *, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE
+) -> Numeric:
     r"""Operand bytes that a matmul streams through on-chip memory, without quantisation.
 
     Parameters
@@ -48,7 +50,9 @@ def tile_bytes(*, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2
     return operand_bytes * np.asarray(m, dtype=float) * n * k * (1.0 / tile[0] + 1.0 / tile[1])
 
 
-def operand_bandwidth(*, peak_flops: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE) -> Numeric:
+def operand_bandwidth(
+    *, peak_flops: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE
+) -> Numeric:
     """Rate at which operands must stream to keep the tensor cores at their peak. [B/s]
 
     The peak FLOP rate expressed as a copy rate: a tile of ``t_m x t_n`` does ``2 t_m t_n`` FLOP on ``b (t_m + t_n)``
@@ -63,7 +67,13 @@ def operand_bandwidth(*, peak_flops: Numeric, operand_bytes: Numeric = 2, tile: 
 
 
 def quantized_tile_bytes(
-    *, m: Numeric, n: Numeric, k: Numeric, sm_count: Numeric, operand_bytes: Numeric = 2, small_tile_rate: float = 0.9
+    *,
+    m: Numeric,
+    n: Numeric,
+    k: Numeric,
+    sm_count: Numeric,
+    operand_bytes: Numeric = 2,
+    small_tile_rate: float = 0.9,
 ) -> Numeric:
     r"""Operand bytes of a matmul, with tiles rounded up to whole tiles and whole waves of processors.
 
@@ -108,7 +118,9 @@ def quantized_tile_bytes(
     return np.minimum(large, small) * sm * k * (area * np.asarray(operand_bytes, dtype=float))
 
 
-def matmul_memory_bytes(*, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, result_bytes: Numeric = 2) -> Numeric:
+def matmul_memory_bytes(
+    *, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, result_bytes: Numeric = 2
+) -> Numeric:
     """Device-memory bytes of one matmul: both operands once, the result once. [B]
 
     Optimistic for operands that do not fit in the last-level cache and are read again.
@@ -122,7 +134,14 @@ def matmul_memory_bytes(*, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Nu
     return (m + n) * k * operand_bytes + m * n * result_bytes
 
 
-def layer_elements(*, hidden_size: Numeric, key_value_width: Numeric, intermediate_size: Numeric, gated: Numeric, rotary: Numeric = 0) -> Numeric:
+def layer_elements(
+    *,
+    hidden_size: Numeric,
+    key_value_width: Numeric,
+    intermediate_size: Numeric,
+    gated: Numeric,
+    rotary: Numeric = 0,
+) -> Numeric:
     r"""Elements that one layer's forward pass reads and writes per token, nothing fused but attention.
 
     Parameters
@@ -169,6 +188,14 @@ def split_width_elements(*, rotary_width: Numeric, intermediate_size: Numeric, g
     divides them.
     """
     return 2.0 * np.asarray(rotary_width) + (2.0 + np.asarray(gated)) * intermediate_size
+
+
+def quantized_elements(*, inputs: Numeric) -> Numeric:
+    """Sixteen-bit elements per token moved to cast matmul inputs to 8 bits or fewer. [elements]
+
+    Each input is read (2 B) and written twice (1 B as it is, 1 B transposed for the weight gradient): two elements.
+    """
+    return 2.0 * np.asarray(inputs)
 
 
 def logit_bytes(*, vocab_size: Numeric) -> Numeric:

@@ -69,6 +69,8 @@ class Constants:
     """Latency of one ring step of a collective that crosses domains. [s]"""
     network_slowdown: Numeric
     """Relative growth of network time with each doubling of nodes. [-]"""
+    host_blocking: Numeric
+    """Share of a tensor-parallel collective during which the host cannot launch ahead. [-]"""
     launch_s: Numeric
     """Time the host needs to issue one kernel. [s]"""
 
@@ -85,7 +87,7 @@ class Constants:
     softmax_passes: Numeric = 6.0
     """Times that plain (not flash) attention moves the score matrix in a forward pass. [-]"""
     tp_overlap: Numeric = 0.0
-    """Share of tensor-parallel communication hidden behind matmuls. [-]"""
+    """Share of the matmul time behind which tensor-parallel communication may hide. [-]"""
     dp_overlap: Numeric = 0.0
     """Share of one micro-batch behind which gradient and parameter traffic may hide. [-]"""
     gather_overlap: Numeric = 0.0

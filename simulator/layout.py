@@ -63,7 +63,9 @@ class Layout:
     def take(self, index: Any) -> Layout:
         """Return the rows `index` of every array field (scalars stay)."""
         picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Layout(**{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()})
+        return Layout(
+            **{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()}
+        )
 
 
 def n_gpus(layout: Layout) -> Numeric:

@@ -26,7 +26,13 @@ def bubble_fraction(*, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1) 
 
 
 def pipeline_time(
-    *, middle_s: Numeric, last_s: Numeric, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1, serial: Numeric = 0
+    *,
+    middle_s: Numeric,
+    last_s: Numeric,
+    pp: Numeric,
+    num_microbatches: Numeric,
+    vp: Numeric = 1,
+    serial: Numeric = 0,
 ) -> Numeric:
     r"""Time from the first forward to the last backward of one step.
 

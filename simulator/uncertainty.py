@@ -61,7 +61,13 @@ class Factors:
 
 
 def regime_of(
-    *, grade: str, num_experts: float = 0, frozen: float = 0, n_gpus: float = 1, link_domain: float = 8, **more: Any
+    *,
+    grade: str,
+    num_experts: float = 0,
+    frozen: float = 0,
+    n_gpus: float = 1,
+    link_domain: float = 8,
+    **more: Any,
 ) -> Regime:
     """Regime of a plan.
 
@@ -77,7 +83,9 @@ def regime_of(
         ``complete`` and ``software`` of `Regime`.
     """
     kind = "lora" if frozen else "moe" if num_experts > 0 else "dense"
-    return Regime(grade=grade, kind=kind, scale="node" if n_gpus <= min(link_domain, 8) else "cluster", **more)
+    return Regime(
+        grade=grade, kind=kind, scale="node" if n_gpus <= min(link_domain, 8) else "cluster", **more
+    )
 
 
 def name_of(regime: Regime, level: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.calibrate.fit import Fit, fit, predict, shipped_values
+from simulator.calibrate.fit import Fit, fit, predict
 from simulator.calibrate.priors import PRIORS, SETS, Key, prior_values
 from simulator.calibrate.write import planned_sets, write_sets
 
@@ -15,6 +15,5 @@ __all__ = [
     "planned_sets",
     "predict",
     "prior_values",
-    "shipped_values",
     "write_sets",
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from simulator import calibrations
 from simulator.calibrate import crossval, simple, write
-from simulator.calibrate.fit import Fit, fit, predict, shipped_values
+from simulator.calibrate.fit import Fit, fit, predict
 from simulator.validate import cases as tables
 from simulator.validate.metrics import summary
 from simulator.validate.regimes import regimes
@@ -35,7 +35,7 @@ def run(cases: Path, out: Path, *, shipped: bool, intervals: Path | None, tell: 
     known = calibrations.sets() if shipped else write.planned_sets()
     rows = tables.read(cases, known)
     tell(f"{len(rows)} rows, {sum(rows.skipped.values())} skipped")
-    result = fit(rows, start=shipped_values() if shipped else None)
+    result = fit(rows, start=calibrations.shipped_values() if shipped else None)
     values = crossval.with_generic(result.values, result)
     if not shipped:
         found = simple.fit_simple(rows, tables.constants(rows, values))
@@ -65,4 +65,6 @@ def _intervals(rows: tables.Cases, final: Fit, path: Path, command: str, tell: C
             (rows, regimes(rows, "datasheet"), unknown),
         ]
     )
-    write.write_yaml(path, crossval.document(table, command=f"{command} --intervals {path}", data=f"{len(rows)} rows"))
+    write.write_yaml(
+        path, crossval.document(table, command=f"{command} --intervals {path}", data=f"{len(rows)} rows")
+    )

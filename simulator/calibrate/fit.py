@@ -78,7 +78,9 @@ def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations:
     low, high = np.log([p.low for p in priors]), np.log([p.high for p in priors])
     centre = np.clip(centre, low + 1e-6, high - 1e-6)
     index = {key: i for i, key in enumerate(free)}
-    places = {n: np.array([index[row[n]] for row in cases.keys]) for n in calibrations.keys_of("", "", "bf16")}
+    places = {
+        n: np.array([index[row[n]] for row in cases.keys]) for n in calibrations.keys_of("", "", "bf16")
+    }
     weight, measured = row_weights(cases), np.log(cases.measured_s)
 
     def predict(x: np.ndarray) -> np.ndarray:
@@ -118,8 +120,3 @@ def predict(cases: Cases, values: dict[Key, float]) -> np.ndarray:
     """Step time of every row. [s]"""
     levels = clock.memory_copies(cases.shape, cases.layout, cases.device, tables.constants(cases, values))
     return np.asarray(sum(levels.values()))
-
-
-def shipped_values() -> dict[Key, float]:
-    """Values of every constant of every calibration set that is found."""
-    return {(name, key): c.value for name, one in calibrations.sets().items() for key, c in one.constants.items()}

@@ -29,7 +29,7 @@ _OWN = "order of magnitude, wide; moved by the data"
 
 PRIORS: dict[str, Prior] = {
     "tile_efficiency_32": Prior(0.75, 0.3, 0.2, 1.0, _MATMUL),
-    "tile_efficiency_16": Prior(0.78, 0.12, 0.2, 1.0, _MATMUL),
+    "tile_efficiency_16": Prior(0.75, 0.25, 0.2, 1.0, _MATMUL),
     "tile_efficiency_8": Prior(0.68, 0.25, 0.15, 1.0, _MATMUL),
     "tile_efficiency_4": Prior(0.50, 0.4, 0.1, 1.0, _MATMUL),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
@@ -39,20 +39,27 @@ PRIORS: dict[str, Prior] = {
     "network_efficiency": Prior(0.75, 0.2, 0.1, 1.0, _NCCL),
     "network_latency_s": Prior(3e-5, 0.7, 1e-6, 5e-3, _NCCL),
     "network_slowdown": Prior(0.1, 0.7, 0.005, 1.0, _OWN),
+    "host_blocking": Prior(1e-3, 0.01, 1e-4, 1.0, "collectives are queued on the device"),
     "launch_s": Prior(1.5e-5, 0.8, 1e-6, 3e-4, _OWN),
     "compiled_factor": Prior(0.6, 0.3, 0.1, 1.0, _OWN),
-    "attention_factor": Prior(1.0, 0.25, 0.4, 2.0, "1 is FlashAttention-2; cuDNN and FlashAttention-3 are faster"),
+    "attention_factor": Prior(
+        1.0, 0.25, 0.4, 2.0, "1 is FlashAttention-2; cuDNN and FlashAttention-3 are faster"
+    ),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
-    "softmax_passes": Prior(6.0, 0.3, 1.0, 20.0, "scores out; mask, softmax, dropout in and out; probabilities in"),
-    "tp_overlap": Prior(0.1, 0.8, 0.001, 0.95, _OWN),
+    "softmax_passes": Prior(
+        6.0, 0.3, 1.0, 20.0, "scores out; mask, softmax, dropout in and out; probabilities in"
+    ),
+    "tp_overlap": Prior(0.1, 0.8, 0.001, 1.0, _OWN),
     "dp_overlap": Prior(0.5, 0.6, 0.001, 1.0, _OWN),
     "gather_overlap": Prior(0.8, 0.3, 0.01, 1.0, "FSDP prefetches the next layer (arXiv:2304.11277)"),
     "ep_overlap": Prior(0.1, 0.8, 0.001, 0.95, _OWN),
     "send_latency_s": Prior(1e-4, 1.0, 1e-6, 2.0, _OWN),
     "gradient_buckets": Prior(3.0, 0.8, 1.0, 200.0, _OWN),
     "gradient_bytes": Prior(4.0, 0.01, 2.0, 4.0, "fp32 gradient reduction, the frameworks' default"),
-    "optimizer_bytes": Prior(30.0, 0.2, 10.0, 120.0, "read and write of fp32 weight and two moments, gradient read"),
+    "optimizer_bytes": Prior(
+        30.0, 0.2, 10.0, 120.0, "read and write of fp32 weight and two moments, gradient read"
+    ),
     "step_overhead_s": Prior(0.01, 1.0, 1e-5, 2.0, _OWN),
     "hbm_copies_efficiency": Prior(0.2, 2.0, 1e-3, 1.0, _OWN),
     "flops_mfu": Prior(0.4, 2.0, 1e-2, 1.0, _OWN),
@@ -66,10 +73,18 @@ PRIORS: dict[str, Prior] = {
 OVERRIDES: dict[Key, Prior] = {
     ("fabric-degraded", "link_latency_s"): Prior(3e-4, 1.0, 1e-6, 1e-2, _OWN),
     ("fabric-degraded", "network_latency_s"): Prior(3e-4, 1.0, 1e-6, 1e-2, _OWN),
-    ("megatron", "gradient_bytes"): Prior(3.0, 0.3, 2.0, 4.0, "16 or 32 bits (grad_reduce_in_fp32) by recipe"),
+    ("fabric-degraded", "host_blocking"): Prior(0.9, 0.5, 1e-4, 1.0, _OWN),
+    ("deepspeed", "tp_overlap"): Prior(0.01, 0.5, 0.001, 1.0, "Megatron-DeepSpeed waits for its all-reduces"),
+    ("megatron", "gradient_bytes"): Prior(
+        3.0, 0.3, 2.0, 4.0, "16 or 32 bits (grad_reduce_in_fp32) by recipe"
+    ),
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
-    ("llm-foundry", "gradient_bytes"): Prior(2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"),
-    ("fsdp", "gradient_bytes"): Prior(2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision by default"),
+    ("llm-foundry", "gradient_bytes"): Prior(
+        2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"
+    ),
+    ("fsdp", "gradient_bytes"): Prior(
+        2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision by default"
+    ),
 }
 """Priors of single sets that differ from the general one."""
 
@@ -82,7 +97,10 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hopper": ("accelerator", ("hopper",)),
     "blackwell": ("accelerator", ("blackwell", "blackwell-ultra")),
     "cdna": ("accelerator", ("cdna1", "cdna2", "cdna3", "cdna4")),
-    "tpu": ("accelerator", ("tpu-v3", "tpu-v4", "tpu-v5", "tpu-v5e", "tpu-v5p", "tpu-v6", "tpu-v6e", "tpu-v7", "tpu-v7x")),
+    "tpu": (
+        "accelerator",
+        ("tpu-v3", "tpu-v4", "tpu-v5", "tpu-v5e", "tpu-v5p", "tpu-v6", "tpu-v6e", "tpu-v7", "tpu-v7x"),
+    ),
     "gaudi": ("accelerator", ("gaudi2", "gaudi3")),
     "generic": ("accelerator", ("generic",)),
     "fabric": ("fabric", ("fabric",)),
@@ -112,6 +130,7 @@ CONSTANTS_OF = {
     "clocks": calibrations.CLOCK_CONSTANTS,
 }
 """Constants that a set of each kind holds."""
+
 
 def prior_of(key: Key) -> Prior:
     """Prior of a constant in a set."""

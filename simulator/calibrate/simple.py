@@ -50,7 +50,13 @@ def fit_simple(cases: Cases, constants: Constants) -> dict[str, float]:
         columns.append(sum(clocks.linear_copies(cases.shape, cases.layout, cases.device, one).values()))
     matrix = np.stack(np.broadcast_arrays(*columns), axis=1) / cases.measured_s[:, None]
     solution, _ = nnls(matrix * np.sqrt(weight)[:, None], np.sqrt(weight))
-    found |= dict(zip(("linear_tile_slope", "linear_memory_slope", "linear_intercept_s"), map(float, solution), strict=True))
+    found |= dict(
+        zip(
+            ("linear_tile_slope", "linear_memory_slope", "linear_intercept_s"),
+            map(float, solution),
+            strict=True,
+        )
+    )
     return found
 
 

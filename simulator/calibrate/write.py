@@ -51,7 +51,13 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
     provenance["groups"] = list(result.groups.get(name, ()))
     if date:
         provenance["date"] = date
-    return {"id": name, "kind": kind, "applies_to": list(applies), "constants": written, "provenance": provenance}
+    return {
+        "id": name,
+        "kind": kind,
+        "applies_to": list(applies),
+        "constants": written,
+        "provenance": provenance,
+    }
 
 
 def write_sets(result: Fit, folder: Path, *, command: str, data: str, date: str | None = None) -> list[Path]:

@@ -8,10 +8,27 @@ import click
 
 
 @click.command("calibrate")
-@click.option("--cases", required=True, type=click.Path(path_type=Path), help="CSV of measured runs (docs/validation.md).")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the calibration sets.")
-@click.option("--start", type=click.Choice(["prior", "shipped"]), default="prior", show_default=True, help="Centre of the fit.")
-@click.option("--intervals", type=click.Path(path_type=Path), help="Also cross-validate, and write the error percentiles here.")
+@click.option(
+    "--cases",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="CSV of measured runs (docs/validation.md).",
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the calibration sets."
+)
+@click.option(
+    "--start",
+    type=click.Choice(["prior", "shipped"]),
+    default="prior",
+    show_default=True,
+    help="Centre of the fit.",
+)
+@click.option(
+    "--intervals",
+    type=click.Path(path_type=Path),
+    help="Also cross-validate, and write the error percentiles here.",
+)
 def command(cases: Path, out: Path, start: str, intervals: Path | None) -> None:
     """Fit the physical constants of accelerators, fabrics and software to measured step times.
 
@@ -20,4 +37,10 @@ def command(cases: Path, out: Path, start: str, intervals: Path | None) -> None:
     """
     from simulator.calibrate import chain
 
-    chain.run(cases, out, shipped=start == "shipped", intervals=intervals, tell=lambda text: click.echo(text, err=True))
+    chain.run(
+        cases,
+        out,
+        shipped=start == "shipped",
+        intervals=intervals,
+        tell=lambda text: click.echo(text, err=True),
+    )

@@ -111,3 +111,25 @@ def _row(one: Case, pool: Sequence[Case], leave: str) -> dict[str, Any]:
         "basis": one.basis,
         "src_charged": one.charged,
     }
+
+
+def accuracy_markdown(path: str | Path) -> str:
+    """Return the accuracy on a table of cases as a table for the manual."""
+    result = validate_growth(path)
+    apart = result["leave_one_paper_out"]
+    groups = (
+        ("all cases, the case left out", result),
+        ("source charged, the case left out", result["src_charged_yes"]),
+        ("all cases, the paper left out", apart),
+        ("source charged, the paper left out", apart["src_charged_yes"]),
+    )
+    lines = [
+        "| cases | n | direction right | within 10 points | median error, points |",
+        "|---|---|---|---|---|",
+    ]
+    for name, scores in groups:
+        lines.append(
+            f"| {name} | {scores['n']} | {100 * scores['direction_right']:.0f} % "
+            f"| {100 * scores['within_10_points']:.0f} % | {scores['median_error_points']:.1f} |"
+        )
+    return "\n".join(lines)

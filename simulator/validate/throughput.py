@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from simulator import clocks, uncertainty
+from simulator import calibrations, clocks, uncertainty
 from simulator.errors import UnknownNameError
 from simulator.validate import cases as tables
 from simulator.validate.metrics import by_group, with_coverage
 from simulator.validate.regimes import regimes
 
 
-def validate_throughput(path: str | Path, *, clock: str = "memory_copies", rows: bool = False) -> dict[str, Any]:
+def validate_throughput(
+    path: str | Path, *, clock: str = "memory_copies", rows: bool = False
+) -> dict[str, Any]:
     """Predict the step time of every row from its configuration.
 
     Parameters
@@ -39,12 +41,10 @@ def validate_throughput(path: str | Path, *, clock: str = "memory_copies", rows:
     UnknownNameError
         If the clock is not known.
     """
-    from simulator.calibrate.fit import shipped_values
-
     if clock not in clocks.CLOCKS:
         raise UnknownNameError(clock, kind="clock", names=clocks.CLOCKS)
     cases = tables.read(path)
-    constants = tables.constants(cases, shipped_values())
+    constants = tables.constants(cases, calibrations.shipped_values())
     levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
     predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
     factors = [uncertainty.step_time_factors(each) for each in regimes(cases)]
@@ -54,7 +54,11 @@ def validate_throughput(path: str | Path, *, clock: str = "memory_copies", rows:
         "low": predicted * np.array([each.low for each in factors]),
         "high": predicted * np.array([each.high for each in factors]),
     }
-    report: dict[str, Any] = {"clock": clock, **with_coverage(values), "n_skipped": sum(cases.skipped.values())}
+    report: dict[str, Any] = {
+        "clock": clock,
+        **with_coverage(values),
+        "n_skipped": sum(cases.skipped.values()),
+    }
     report["skipped"] = cases.skipped
     whole = {key: value[cases.complete] for key, value in values.items()}
     report["complete"] = {**with_coverage(whole), **means_over(cases.source[cases.complete], whole)}

@@ -1,0 +1,1 @@
+"""Predictions against published measurements: step time, memory, loss, growth."""

@@ -1,0 +1,58 @@
+"""What frameworks do unless a row says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a framework does unless a row says otherwise."""
+
+    software: str
+    flash_attention: int = 1
+    sequence_parallel: int = 1
+    zero_stage: int = 1
+    recompute: str = "none"
+
+
+PROFILES: dict[str, Profile] = {
+    "nanotron": Profile("nanotron", zero_stage=0),
+    "llm-foundry": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
+    "composer": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
+    "torchtitan": Profile("fsdp", zero_stage=3),
+    "fsdp": Profile("fsdp", zero_stage=3),
+    "languini": Profile("pytorch", flash_attention=0, zero_stage=0, sequence_parallel=0),
+    "torchao": Profile("pytorch", zero_stage=0, sequence_parallel=0),
+    "llm.c": Profile("pytorch", zero_stage=1, sequence_parallel=0),
+    "lightning": Profile("fsdp", zero_stage=3, sequence_parallel=0),
+    "hf trainer": Profile("deepspeed", zero_stage=3, sequence_parallel=0, flash_attention=0),
+    "megatron-deepspeed": Profile("deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=0),
+    "deepspeed": Profile("deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=1),
+    "megatron-bridge": Profile("megatron"),
+    "megatron-core": Profile("megatron"),
+    "megatron-lm 0.": Profile("megatron"),
+    "nemo": Profile("megatron"),
+    "megatron-lm": Profile("megatron", flash_attention=0, sequence_parallel=0, zero_stage=0),
+    "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0),
+    "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0),
+    "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0),
+    "colossalai": Profile("deepspeed", zero_stage=3, sequence_parallel=0),
+}
+"""First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations."""
+
+USUAL = Profile("megatron")
+"""Framework not named, or not known: a current Megatron-Core stack."""
+
+
+def profile_of(framework: Any) -> Profile:
+    """Usual settings of a framework, by the first known word in its name.
+
+    Examples
+    --------
+    >>> profile_of("NeMo (Megatron-Core)").software
+    'megatron'
+    """
+    name = "" if framework is None or framework != framework else str(framework).lower()
+    return next((profile for word, profile in PROFILES.items() if word in name), USUAL)

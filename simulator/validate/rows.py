@@ -1,0 +1,279 @@
+"""One published row, read and completed: what was run, on what, and how long a step took."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simulator import calibrations, transformer
+from simulator.errors import SpecError, UnknownNameError
+from simulator.layout import RECOMPUTE, Layout
+from simulator.transformer import Shape
+from simulator.validate.profiles import Profile, profile_of
+
+if TYPE_CHECKING:
+    from simulator.device import Device
+    from simulator.schema import Accelerator
+
+MEASURED = ("step_time_s", "tokens_per_s", "tokens_per_s_per_gpu", "tflops_per_gpu", "mfu", "gpu_hours_total")
+"""Quantities that can be turned into a step time."""
+
+REQUIRED = (
+    "gpu",
+    "n_gpus",
+    "n_layers",
+    "d_model",
+    "n_heads",
+    "seq_len",
+    "global_batch_seqs",
+    "measured_quantity",
+)
+"""Columns without which a row cannot be predicted."""
+
+COMPLETE = (*REQUIRED, "d_ff", "vocab", "micro_batch", "tp", "pp")
+"""Columns of a complete configuration."""
+
+
+class SkipError(Exception):
+    """A row that cannot be predicted, with its reason."""
+
+
+class Row:
+    """One row, read and completed."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.raw = row
+        for name in REQUIRED:
+            if empty(row[name]):
+                raise SkipError(f"{name} not stated")
+        if row["measured_quantity"] not in MEASURED or empty(row["measured_value"]):
+            raise SkipError("no measured value")
+        self.accelerator = _accelerator(str(row["gpu"]))
+        self.profile = profile_of(row["framework"])
+        self.precision = _precision(row["precision"], usual_precision(row))
+        self.shape = _shape(row)
+        self.device = calibrations.device_of(
+            self.accelerator,
+            precision=self.precision,
+            network_bandwidth=network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8)),
+            accelerators_per_node=int(number(row["gpus_per_node"], 8)),
+        )
+        self.layout = _layout(row, self.profile, self.shape, self.device)
+        self.measured_s = _step_time(row, self)
+        if not (np.isfinite(self.measured_s) and self.measured_s > 0):
+            raise SkipError("measured value cannot be turned into a step time")
+        self.complete = not any(empty(row[name]) for name in COMPLETE)
+        self.compiled = _flag(row["compile"], 0) == 1
+        self.fabric = fabric_of(row)
+        self.software = software_of(row, self.profile, self.fabric)
+
+
+def empty(value: Any) -> bool:
+    """Whether a cell holds nothing."""
+    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
+
+
+def number(value: Any, default: float) -> float:
+    """Read a cell as a number; the default if it is empty."""
+    if empty(value):
+        return float(default)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SkipError(f"not a number: {str(value)[:40]}") from None
+
+
+def _flag(value: Any, default: int) -> int:
+    if empty(value):
+        return default
+    return int(str(value).strip().lower() in ("true", "1", "1.0", "yes"))
+
+
+_ACCELERATORS: dict[str, Accelerator] = {}
+
+
+def _accelerator(name: str) -> Accelerator:
+    if name not in _ACCELERATORS:
+        from simulator.schema import load_accelerator
+
+        try:
+            _ACCELERATORS[name] = load_accelerator(name)
+        except (UnknownNameError, SpecError):
+            raise SkipError(f"accelerator not known: {name[:40]}") from None
+    return _ACCELERATORS[name]
+
+
+def usual_precision(row: dict[str, Any]) -> str:
+    """Precision of a row that states none: FP8 in MLPerf submissions (where the part has it), 16 bits elsewhere."""
+    return "fp8" if "mlperf" in f"{row['source']} {row['source_group']}".lower() else "bf16"
+
+
+def _precision(value: Any, usual: str) -> str:
+    name = usual if empty(value) else str(value).lower()
+    name = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16"}.get(
+        name, name
+    )
+    return name if name in calibrations.BITS else usual
+
+
+def _shape(row: dict[str, Any]) -> Shape:
+    """Read the model; a missing feed-forward width is four times the hidden size, a missing vocabulary 50,304."""
+    heads, width = number(row["n_heads"], 1), number(row["d_model"], 1)
+    gated = 1 if str(row["mlp_type"]).lower() in ("swiglu", "geglu") else 0
+    experts = number(row["moe_experts"], 0)
+    feed_forward = number(row["d_ff"], 4 * width)
+    return transformer.decoder(
+        num_hidden_layers=number(row["n_layers"], 1),
+        hidden_size=width,
+        intermediate_size=feed_forward,
+        num_attention_heads=heads,
+        num_key_value_heads=number(row["n_kv_heads"], heads),
+        vocab_size=number(row["vocab"], 50304),
+        gated=gated,
+        rotary=gated,
+        num_experts=experts,
+        num_experts_per_tok=number(row["moe_topk"], 0) if experts else 0.0,
+        moe_intermediate_size=number(row["moe_d_ff"], feed_forward) if experts else 0.0,
+    )
+
+
+def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> Layout:
+    """Read the layout; data parallelism and gradient accumulation follow from the other degrees if absent."""
+    cp = number(row["cp"], 1)
+    usual_tp, usual_pp = usual_degrees(row, profile, shape, device)
+    tp, pp = number(row["tp"], usual_tp), number(row["pp"], usual_pp)
+    dp = number(row["dp"], max(number(row["n_gpus"], 1) / (tp * pp * cp), 1))
+    batch, ep = number(row["global_batch_seqs"], 1), number(row["ep"], 1)
+    if batch < dp:  # fewer sequences than replicas: the sequences themselves are split
+        cp, dp = cp * dp / batch, batch
+    local = max(batch / dp, 1e-9)
+    micro = min(number(row["micro_batch"], local if profile.zero_stage >= 3 else 1), local)
+    recompute = profile.recompute if empty(row["act_ckpt"]) else str(row["act_ckpt"]).lower()
+    return Layout(
+        tp=tp,
+        pp=pp,
+        dp=dp,
+        cp=cp,
+        ep=ep,
+        etp=1.0 if ep > 1 else 0.0,
+        vp=max(number(row["vpp"], 1), 1.0),
+        micro_batch_size=micro,
+        num_microbatches=max(batch / (dp * micro), 1.0),
+        seq_length=number(row["seq_len"], 2048),
+        zero_stage=number(row["zero_stage"], profile.zero_stage),
+        sequence_parallel=_flag(row["seq_parallel"], profile.sequence_parallel),
+        recompute=RECOMPUTE.get(recompute, 0),
+        flash_attention=_flag(row["flash_attn"], profile.flash_attention),
+        frozen=_lora(row),
+    )
+
+
+def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:
+    """Tensor- and pipeline-parallel degrees of a row that states none: the smallest that hold the states.
+
+    Weights and gradients (6 B per parameter; 2 B if frozen) are split by both degrees, optimizer states (12 B) also
+    over data parallelism; six tenths of the memory are left to them. FSDP stacks use neither.
+    """
+    if not (empty(row["tp"]) and empty(row["pp"])) or profile.zero_stage >= 3:
+        return 1.0, 1.0
+    gpus, total = number(row["n_gpus"], 1), float(transformer.parameters(shape))
+    kept, shared = (2.0, 0.0) if _lora(row) else (6.0, 12.0)
+    room = 0.6 * float(device.memory_capacity) - shared * total / gpus
+    split = 2.0 ** np.ceil(np.log2(max(kept * total / max(room, 1.0), 1.0)))
+    split = min(split, 2.0 ** np.floor(np.log2(max(gpus, 1.0))))
+    tp = min(split, 8.0, float(device.link_domain))
+    return tp, max(split / tp, 1.0)
+
+
+def _lora(row: dict[str, Any]) -> int:
+    """Adapters on frozen weights are a different training, which the table writes into the model column."""
+    return int("lora" in str(row["model_name"]).lower())
+
+
+def network_bandwidth(text: Any, per_node: float) -> float | None:
+    """Read the scale-out bandwidth per accelerator from a free-text interconnect; None if it is not stated. [B/s]
+
+    Examples
+    --------
+    >>> network_bandwidth("RoCE 1600 Gbps/node", 8)
+    25000000000.0
+    >>> network_bandwidth("NVLink/NVSwitch; 8x HDR200 IB per node (Selene)", 8) is None
+    True
+    """
+    if empty(text):
+        return None
+    node = re.search(r"(\d+)\s*Gbps/node", str(text))
+    if node:
+        return float(node.group(1)) * 1e9 / 8 / per_node
+    ports = re.search(
+        r"(\d+)\s*[x×]\s*(\d+)\s*Gb(?:ps|/s|it/s)?\s*(?:OPA|Omni-Path)", str(text), re.IGNORECASE
+    )
+    if ports:
+        return float(ports.group(1)) * float(ports.group(2)) * 1e9 / 8 / per_node
+    return None
+
+
+DEGRADED_PROBE = 0.8
+"""A fabric whose all-reduce probe over the whole job is below this share of the healthy value is degraded. [-]"""
+
+
+def fabric_of(row: dict[str, Any]) -> str:
+    """Set of fabric constants for a row: ``fabric``, or the degraded one where the row's own probe says so.
+
+    Some rows print an all-reduce probe that was run before training, over all ranks and inside a node. Healthy
+    networks hold their bus bandwidth as the job grows; on degraded ones it falls as one over the ranks, the sign of a
+    large latency in every ring step.
+    """
+    found = re.search(r"probe ([\d.]+) GB/s world, ([\d.]+) GB/s in node", str(row["notes"]))
+    if found and number(row["n_gpus"], 1) > number(row["gpus_per_node"], 8) and float(found.group(2)) < 442:
+        return "fabric-degraded"
+    return calibrations.FABRIC
+
+
+def _step_time(row: dict[str, Any], one: Row) -> float:
+    """Measured seconds of one optimizer step."""
+    quantity, value = row["measured_quantity"], number(row["measured_value"], np.nan)
+    gpus = number(row["n_gpus"], 1)
+    tokens = number(row["global_batch_seqs"], 1) * number(row["seq_len"], 2048)
+    if quantity == "step_time_s":
+        return value
+    if quantity == "tokens_per_s":
+        return tokens / value
+    if quantity == "tokens_per_s_per_gpu":
+        return tokens / (value * gpus)
+    if quantity == "gpu_hours_total":
+        total = number(row["total_tokens"], np.nan)
+        return value * 3600.0 / gpus * tokens / total
+    flop = float(_flop_per_token(row, one) * tokens)
+    if quantity == "tflops_per_gpu":
+        return flop / (value * 1e12 * gpus)
+    return flop / ((value if value <= 1.5 else value / 100) * one.device.peak_flops * gpus)
+
+
+def _flop_per_token(row: dict[str, Any], one: Row) -> float:
+    """FLOP per token under the row's own convention, to undo a reported TFLOP/s or MFU."""
+    text = str(row["flops_convention"]).lower()
+    if re.search(r"8\s*\*\s*p", text):
+        factor = 8.0 if one.layout.recompute == 2 or "without ckpt" not in text else 6.0
+        label = number(row["params_B"], float(transformer.parameters(one.shape)) / 1e9) * 1e9
+        return factor * label
+    halved = "halved" in text and "not halved" not in text
+    convention = "maxtext" if halved else "megatron"
+    flop = float(
+        transformer.model_flop_per_token(one.shape, seq_length=one.layout.seq_length, convention=convention)
+    )
+    recomputed = text.startswith("hfu") or "incl. full recompute" in text or "recompute included" in text
+    return float(flop * 4 / 3) if recomputed and one.layout.recompute == 2 else flop
+
+
+def software_of(row: dict[str, Any], profile: Profile, fabric: str) -> str:
+    """Software set of a row: the framework's, or that of an early version which the row's notes tell apart.
+
+    nanotron's pipeline engine blocked on every message between nodes until it was repaired; rows of the repaired
+    engine carry ``after_pp_fix=True``.
+    """
+    early = profile.software == "nanotron" and "after_pp_fix=True" not in str(row["notes"])
+    blocked = early and fabric != calibrations.FABRIC
+    return "nanotron-early" if blocked and number(row["pp"], 1) > 1 else profile.software
