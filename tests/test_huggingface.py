@@ -326,3 +326,12 @@ def test_exact_field_that_no_shape_has() -> None:
     model = Model(num_hidden_layers=2, hidden_size=64, num_attention_heads=4, exact={"qk_norm": 8})
     with pytest.raises(SpecError, match=r"exact\.qk_norm: no such size"):
         shape_of(model)
+
+
+def test_the_manual_names_every_family_and_field() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "models.md").read_text()
+    table = page.split("## Families that are read")[1].split("## Fields of `exact`")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in row.replace("`", "").split()} - {"model_type"} == set(FAMILIES)
+    used = {field for name in NAMES for field in load_spec("models", name).exact}
+    assert all(f"`{field}`" in page.split("## Fields of `exact`")[1] for field in used)
