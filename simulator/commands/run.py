@@ -1,0 +1,48 @@
+"""``trainsim run``: answer a scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("run")
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the answer and its alternatives as CSV.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field, such as training.tokens=15T.")
+@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+@click.option("--explain", "keys", multiple=True, metavar="KEY", help="How a figure came about, such as cost_usd.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
+def command(
+    file: str,
+    as_json: bool,
+    as_csv: bool,
+    changes: tuple[str, ...],
+    variant: str | None,
+    keys: tuple[str, ...],
+    out: Path | None,
+) -> None:
+    """Answer the scenario FILE: a path, or the id of one that ships (quickstart).
+
+    Exits with 0 if a plan runs, 1 if none does (the page says why), 2 if the file is wrong.
+    """
+    from simulator.report import output
+    from simulator.simulate import run
+
+    output.one_of(json=as_json, csv=as_csv, explain=bool(keys))
+    result = run(file, set=changes, scenario=variant)
+    if keys:
+        text = "\n\n".join(result.explain(key) for key in keys) + "\n"
+    elif as_json:
+        text = output.json_text(result.to_dict())
+    elif as_csv:
+        text = output.csv_text([{"rank": 0, **result.answer}, *({"rank": i, **r} for i, r in enumerate(result.alternatives, 1))])
+    else:
+        from simulator.report.terminal import page
+
+        text = page(result.to_dict(), color=out is None and output.wants_color())
+    output.emit(text, out)
+    if not result.feasible:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,136 @@
+"""The answer in one sentence: what to do, with the interval before the point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.report.text import plural, quantity, span
+
+DAY = 86400.0
+
+Document = Mapping[str, Any]
+"""A result as plain data: `simulator.result.Result.to_dict`."""
+
+
+def days(bounds: Any) -> str:
+    """An interval of days as time.
+
+    Examples
+    --------
+    >>> days([41.2, 51.7]), days([0.31, 0.42])
+    ('41 to 52 days', '7.4 to 10 h')
+    """
+    return span([DAY * value for value in bounds], "second") if bounds else "-"
+
+
+def where(answer: Document) -> str:
+    """Number and kind of accelerators.
+
+    Examples
+    --------
+    >>> where({"n_gpus": 1024, "accelerator": "a100-sxm-80gb"})
+    '1,024 x a100-sxm-80gb'
+    """
+    return f"{answer['n_gpus']:,} x {answer['accelerator']}"
+
+
+def model_words(document: Document) -> str:
+    """Name of the model that was asked about, or the size of the one that was found."""
+    answer = document["answer"]
+    asked = document["scenario"].get("model") or {}
+    found = document["scenario"]["find"] in ("architecture", "growth")
+    name = None if found else asked.get("id") or asked.get("name")
+    size = quantity(answer["params"], "parameter")
+    return f"{name} ({size} parameters)" if name else f"a model of {size} parameters"
+
+
+def decision(document: Document) -> str:
+    """The decision in one or two sentences."""
+    if not document["answer"]:
+        return _nothing(document["infeasible"])
+    if document.get("infeasible"):
+        return f"{_doing(document)}: does not run. {_nothing(document['infeasible'])}"
+    return _answered(document)
+
+
+def _nothing(infeasible: Document) -> str:
+    text = f"No plan keeps all limits. {_sentence(infeasible['text'])}"
+    change = infeasible.get("smallest_change")
+    return f"{text} Smallest change: {change}." if change else text
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _doing(document: Document) -> str:
+    return f"Training {model_words(document)} on {where(document['answer'])}"
+
+
+def _answered(document: Document) -> str:
+    """Sentence for a plan that runs."""
+    answer = document["answer"]
+    bounds = answer["interval"]
+    fixed = not bounds.get("tokens") or bounds["tokens"][0] == bounds["tokens"][1]
+    if answer["tokens"] is None:
+        step = span(bounds["step_time_s"], "second")
+        return f"{_doing(document)} takes about {step} per step of {quantity(answer['global_batch_tokens'], 'token')} tokens."
+    loss = f"loss {span(bounds['loss'], '')}" if bounds.get("loss") else "no loss is predicted"
+    cost = f"{span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
+    if fixed:
+        tokens = quantity(answer["tokens"], "token")
+        took = days(bounds["time_to_train_days"])
+        text = f"{_doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
+    else:
+        tokens = span(bounds["tokens"], "token")
+        took = quantity(answer["time_to_train_days"] * DAY, "second")
+        text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; cost {cost}, {loss}."
+    return text + _growth(document)
+
+
+def _growth(document: Document) -> str:
+    """What the growth answer adds to the decision."""
+    growth = document.get("growth") or {}
+    text = growth.get("text") or growth.get("verdict")
+    return f" {_sentence(str(text))}" if text else ""
+
+
+def shape_words(answer: Document) -> str:
+    """The sizes of a decoder.
+
+    Examples
+    --------
+    >>> shape_words({"num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4,
+    ...              "num_key_value_heads": 4, "vocab_size": 32000})
+    '2 layers x 64, feed-forward 256, 4 heads, vocabulary 32,000'
+    """
+    heads, groups = answer["num_attention_heads"], answer["num_key_value_heads"]
+    shared = f" ({groups} for keys and values)" if groups != heads else ""
+    text = f"{plural(answer['num_hidden_layers'], 'layer')} x {answer['hidden_size']:,}"
+    if answer.get("num_experts"):
+        experts = f"{answer['num_experts']} experts of {answer['moe_intermediate_size']:,}"
+        text += f", {experts}, {answer['num_experts_per_tok']} per token"
+    else:
+        text += f", feed-forward {answer['intermediate_size']:,}"
+    return f"{text}, {plural(heads, 'head')}{shared}, vocabulary {answer['vocab_size']:,}"
+
+
+def layout_words(answer: Document) -> str:
+    """Degrees and recipe of a layout."""
+    degrees = ", ".join(f"{name} {answer[name]}" for name in ("tp", "pp", "dp", "cp", "ep", "vp") if answer[name] > 1)
+    micro = f"micro-batch {answer['micro_batch_size']} x {answer['num_microbatches']} per step"
+    extra = [
+        f"ZeRO {answer['zero_stage']}" if answer["zero_stage"] else "",
+        micro,
+        "sequence parallel" if answer["sequence_parallel"] and answer["tp"] > 1 else "",
+        f"recompute {answer['recompute']}",
+        "flash attention" if answer["flash_attention"] else "plain attention",
+    ]
+    return ", ".join(filter(None, [degrees or "one device, no parallelism", *extra]))
+
+
+def batch_words(answer: Document) -> str:
+    """Size of a step."""
+    tokens = quantity(answer["global_batch_tokens"], "token")
+    return f"{answer['global_batch_size']:,} sequences of {answer['seq_length']:,} = {tokens} tokens per step"

@@ -1,0 +1,280 @@
+"""The sections of an answer, each a list of lines from plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
+from simulator.report.text import bar, number, percent, plural, quantity, span, table, wrap
+
+Document = Mapping[str, Any]
+
+LABEL = 11
+"""Width of the labels of a line. [columns]"""
+
+LEVELS = {
+    "tiles": "matrix products: operands into the units",
+    "compute": "arithmetic at a share of the peak",
+    "roofline": "arithmetic or memory, the slower",
+    "attention": "attention",
+    "memory": "device memory: norms, activations",
+    "tensor_parallel": "links: tensor parallelism",
+    "context_parallel": "links: context parallelism",
+    "expert_parallel": "links: tokens to experts and back",
+    "host": "kernel launches that are not hidden",
+    "logits": "output layer and loss",
+    "pipeline_bubble": "waiting for other pipeline stages",
+    "pipeline_send": "network: between pipeline stages",
+    "data_parallel": "network: gradients, weights, not hidden",
+    "optimizer": "optimizer step",
+    "overhead": "fixed cost of a step",
+}
+"""Level of the clock, to what is copied there."""
+
+CATEGORIES = {
+    "weights": "weights",
+    "gradients": "gradients",
+    "optimizer": "optimizer states and master weights",
+    "activations": "activations kept for the backward pass",
+    "logits": "logits and their gradient",
+    "gathered": "weights gathered for use",
+    "communication": "communication buffers",
+    "fragmentation": "allocator: fragmentation and reserve",
+    "context": "driver and libraries",
+}
+"""Category of memory, in words."""
+
+CONVENTIONS = {
+    "megatron": "attention whole, logits in",
+    "maxtext": "causal attention halved",
+    "palm": "12 L H T attention, as in PaLM",
+    "6N": "6 x parameters, no attention",
+}
+"""FLOP convention, in words."""
+
+
+def labelled(label: str, text: str) -> list[str]:
+    """A label and a paragraph beside it."""
+    lines = wrap(text, indent=LABEL, hang=LABEL)
+    return [f"{label:<{LABEL}}{lines[0][LABEL:]}", *lines[1:]] if lines else []
+
+
+def plan(answer: Document) -> list[str]:
+    """Model, run and layout."""
+    size = f"{quantity(answer['params'], 'parameter')} parameters"
+    if answer["active_params"] != answer["params"]:
+        size += f", {quantity(answer['active_params'], 'parameter')} active per token"
+    size += f", {quantity(answer['non_embedding_params'], 'parameter')} without embeddings"
+    out = labelled("Model", f"{shape_words(answer)}; {size}")
+    run = f"{batch_words(answer)}, {answer['precision']}, {answer['optimizer']}"
+    if answer["tokens"] is not None:
+        each = number(answer["tokens_per_param"], 2)
+        run = f"{quantity(answer['tokens'], 'token')} tokens ({each} per parameter), {number(answer['steps'])} steps; {run}"
+    if answer.get("unique_tokens"):
+        run += f"; {quantity(answer['unique_tokens'], 'token')} distinct tokens, {number(answer['epochs'], 2)} epochs"
+    out += labelled("Run", run)
+    return out + labelled("Layout", layout_words(answer))
+
+
+def spending(answer: Document) -> list[str]:
+    """Time, cost, energy: interval first, then the point."""
+    bounds = answer["interval"]
+    point = f"{span(bounds['step_time_s'], 'second')} per step (point {quantity(answer['step_time_s'], 'second')})"
+    speed = f"{number(answer['tokens_per_s_per_gpu'])} tokens/s per accelerator, {number(answer['tokens_per_s'])} in all"
+    out = labelled("Step", f"{point}; {speed}")
+    if answer["time_to_train_days"] is None:
+        return out
+    took = quantity(answer["time_to_train_days"] * DAY, "second")
+    shown = days(bounds["time_to_train_days"])
+    hours = f"{number(answer['gpu_hours'])} accelerator-hours"
+    useful = f"{percent(answer['goodput'], 4)} of it useful steps"
+    out += labelled("Time", f"{shown} (point {took}); {hours}; {useful}" if shown != took else f"{took}; {hours}; {useful}")
+    return out + labelled("Cost", cost(answer)) + labelled("Energy", energy(answer))
+
+
+def cost(answer: Document) -> str:
+    """Money in one line."""
+    if answer["cost_usd"] is None:
+        return "no price is known; write hardware.price, such as $2.50/GPU-h"
+    shown, point = span(answer["interval"]["cost_usd"], "USD"), quantity(answer["cost_usd"], "USD")
+    text = f"{shown} (point {point})" if " to " in shown else point
+    text += f"; ${answer['usd_per_gpu_hour']:.2f} per accelerator-hour"
+    text += f", ${number(answer['usd_per_m_tokens'], 2)} per million tokens"
+    if answer.get("inference_tokens"):
+        served = quantity(answer["inference_tokens"], "token")
+        text += f"; serving {served} tokens {quantity(answer['serving_cost_usd'], 'USD')}"
+        text += f", in all {quantity(answer['lifetime_cost_usd'], 'USD')}"
+    return text
+
+
+def energy(answer: Document) -> str:
+    """Energy in one line."""
+    if answer["energy_mwh"] is None:
+        return ""
+    text = f"{number(answer['energy_mwh'])} MWh at {number(answer['power_per_gpu_w'])} W per accelerator"
+    return text + (f", {number(answer['co2e_t'])} t CO2e" if answer.get("co2e_t") is not None else "")
+
+
+def utilisation(answer: Document) -> list[str]:
+    """MFU with its convention and the peak below it; HFU apart."""
+    peak = f"{number(answer['peak_tflops'])} TFLOP/s, the dense {answer['peak_precision']} peak"
+    counted = CONVENTIONS.get(answer["flop_convention"], "")
+    text = f"{percent(answer['mfu'], 3)} of {peak}: {number(answer['model_tflops_per_gpu'])} TFLOP/s per accelerator, "
+    text += f"{answer['flop_convention']} convention ({counted})"
+    others = answer.get("mfu_by_convention") or {}
+    rest = ", ".join(f"{percent(v, 3)} {name}" for name, v in others.items() if name != answer["flop_convention"])
+    out = labelled("MFU", text + (f"; other conventions: {rest}" if rest else ""))
+    return out + labelled("HFU", f"{percent(answer['hfu'], 3)}, recomputed work counted")
+
+
+def memory_head(answer: Document) -> tuple[str, str, str]:
+    """Peak, verdict and margin."""
+    used = f"{number(answer['memory_gib'])} of {number(answer['memory_capacity_gib'])} GiB"
+    margin = f"margin {number(answer['memory_margin_gib'], 2)} GiB"
+    return used, answer["memory_verdict"], margin
+
+
+def memory(answer: Document) -> list[str]:
+    """Categories of the peak, with bars over the capacity."""
+    parts, capacity = answer.get("memory") or {}, answer["memory_capacity_gib"]
+    full = max(capacity, answer["memory_gib"])
+    rows = [
+        (CATEGORIES.get(name, name), number(gib), percent(gib / answer["memory_gib"]), bar(gib / full, 30))
+        for name, gib in parts.items()
+        if gib >= 0.005
+    ]
+    return table(("on the fullest device", "GiB", "", ""), rows, left=(0, 3))
+
+
+def breakdown(answer: Document) -> list[str]:
+    """Step time by level of the copies; the rows sum to the step time."""
+    levels, total = answer.get("breakdown") or {}, answer["step_time_s"]
+    rows = [
+        (name, number(value), percent(value / total), bar(value / total, 20), LEVELS.get(name, ""))
+        for name, value in sorted(levels.items(), key=lambda item: -item[1])
+        if value >= 5e-4 * total
+    ]
+    rest = total - sum(v for v in levels.values() if v >= 5e-4 * total)
+    if rest > 5e-4 * total:
+        rows.append(("other", number(rest, 2), percent(rest / total, 1), "", "levels below a thousandth"))
+    rows.append(("total", number(total), "100 %", "", ""))
+    return table(("level", "s", "", "", ""), rows, left=(0, 3, 4))
+
+
+def loss(document: Document) -> list[str]:
+    """Loss: differences first, then the absolute value with its law, corpus and error."""
+    answer = document["answer"]
+    if answer["loss"] is None:
+        return []
+    out = []
+    gaps = [row["loss"] - answer["loss"] for row in document["alternatives"] if row.get("loss") is not None]
+    gaps = [gap for gap in gaps if gap > 1e-6]
+    if gaps:
+        out += wrap(f"The next best plan that differs has {min(gaps):+.4f} nats/token.", indent=2, hang=2)
+    family = document.get("family") or {}
+    if family.get("text"):
+        out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)
+    law = next((s["source"] for s in document["sources"] if s["what"].startswith("law of loss")), "")
+    shape = f" with {answer['shape_law']} for depth and width" if answer.get("shape_law") else ""
+    text = f"{span(answer['interval']['loss'], '')} nats/token (point {answer['loss']:.3f}) by {answer['loss_law']}{shape}"
+    out += wrap(text + (f": {law}." if law else "."), indent=2, hang=2)
+    if answer.get("batch_factor") is not None and answer["batch_factor"] < 0.995:
+        text = f"The batch costs {percent(1 - answer['batch_factor'])} of the tokens: it is above the critical batch."
+        out += wrap(text, indent=2, hang=2)
+    return out
+
+
+ALTERNATIVE_HEADS = (
+    *("model", "GPUs", "GBS", "MBS", "seq", "TP", "PP", "CP", "EP", "VP"),
+    *("step s", "TFLOP/s", "tok/s", "cost", "loss"),
+)
+"""The column order of NVIDIA's performance pages; TFLOP/s and tokens/s per accelerator."""
+
+
+def alternative_row(row: Document, name: str) -> tuple[str, ...]:
+    """One plan as cells."""
+    loss_text = "-" if row.get("loss") is None else f"{row['loss']:.3f}"
+    cost_text = quantity(row["cost_usd"], "USD") if row.get("cost_usd") is not None else "-"
+    return (
+        name,
+        *(str(row[k]) for k in ("n_gpus", "global_batch_size", "micro_batch_size", "seq_length")),
+        *(str(row[k]) for k in ("tp", "pp", "cp", "ep", "vp")),
+        number(row["step_time_s"]),
+        number(row["model_tflops_per_gpu"]),
+        number(row["tokens_per_s_per_gpu"]),
+        cost_text,
+        loss_text,
+    )
+
+
+def _plan_name(row: Document, answer: Document) -> str:
+    if row["accelerator"] != answer["accelerator"]:
+        return str(row["accelerator"])
+    return f"{quantity(row['params'], 'parameter')} {row['num_hidden_layers']}x{row['hidden_size']}"
+
+
+def _differs(row: Document, answer: Document) -> str:
+    """Settings that the columns do not show."""
+    parts = [f"recompute {row['recompute']}"] if row["recompute"] != answer["recompute"] else []
+    if row["zero_stage"] != answer["zero_stage"]:
+        parts.append(f"ZeRO {row['zero_stage']}")
+    if row["memory_verdict"] != answer["memory_verdict"]:
+        parts.append(str(row["memory_verdict"]))
+    return ", ".join(parts)
+
+
+def alternatives(document: Document) -> list[str]:
+    """The answer and the next best plans, each with the reason it lost."""
+    answer, others = document["answer"], document["alternatives"]
+    if not others:
+        return []
+    several = any(row["accelerator"] != answer["accelerator"] for row in others)
+    first = answer["accelerator"] if several else _plan_name(answer, answer)
+    rows = [alternative_row(answer, first), *(alternative_row(row, _plan_name(row, answer)) for row in others)]
+    lines = table(ALTERNATIVE_HEADS, rows, gap=1)
+    out = [*lines[:2], *wrap("the answer", indent=4)]
+    for line, row in zip(lines[2:], others, strict=True):
+        out.append(line)
+        out += wrap("; ".join(filter(None, (row.get("why", ""), _differs(row, answer)))), indent=4, hang=4)
+    return out
+
+
+def bullets(items: Iterable[str]) -> list[str]:
+    """A list of sentences."""
+    return [line for item in items for line in wrap(f"- {item}", indent=2, hang=4)]
+
+
+def warnings(items: Sequence[Document]) -> list[str]:
+    """Warnings, each with its id."""
+    return [line for item in items for line in wrap(f"{item['id']}: {item['message']}", indent=2, hang=4)]
+
+
+def sources(items: Sequence[Document]) -> list[str]:
+    """Where each number comes from."""
+    return [line for item in items for line in wrap(f"{item['what']}: {item['source']}", indent=2, hang=4)]
+
+
+def evidence(answer: Document) -> list[str]:
+    """How good the evidence is, and how wrong such answers have been."""
+    known = answer.get("evidence") or {}
+    out = wrap(f"Constants of {answer['accelerator']}: {known.get('text', 'unknown')}.", indent=2, hang=2)
+    if known.get("rows"):
+        text = f"Median error {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
+        text += f" ({known['regime']}), none of them used to fit; see docs/accuracy.md."
+        out += wrap(text, indent=2, hang=2)
+    return out
+
+
+def search(document: Document) -> list[str]:
+    """How much was searched."""
+    found = document.get("search") or {}
+    if not found:
+        return []
+    text = f"{plural(found['plans_considered'], 'plan')} looked at, {found['plans_feasible']:,} can run"
+    if found.get("shapes_considered", 1) > 1:
+        text += f", of {plural(found['shapes_considered'], 'shape')}"
+        if found.get("shapes_excluded_by_bound"):
+            text += f" ({found['shapes_excluded_by_bound']:,} shapes excluded by a bound)"
+    refused = ", ".join(f"{reason} {count:,}" for reason, count in (found.get("refused") or {}).items())
+    return wrap(text + (f"; refused for {refused}." if refused else "."), indent=2, hang=2)

@@ -1,0 +1,219 @@
+"""Small pieces of a page: numbers, ranges, bars, aligned tables, wrapped lines."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from simulator.units import DIMENSIONS, format_quantity
+
+WIDTH = 100
+"""Columns of a page."""
+
+STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+"""Style to the number of its terminal code."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with few significant digits; thousands are grouped, nothing is written as a power of ten.
+
+    Examples
+    --------
+    >>> number(41.2345), number(184320), number(0.03456), number(None)
+    ('41.2', '184,000', '0.0346', '-')
+    """
+    if value is None or not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits - 1}e}")
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
+
+
+def quantity(value: float | None, dimension: str, digits: int = 3) -> str:
+    """A quantity as `simulator.units.format_quantity` writes it, or a dash.
+
+    Examples
+    --------
+    >>> quantity(8.64e5, "second"), quantity(41.2 * 86400, "second", 2), quantity(None, "USD")
+    ('10 days', '41 days', '-')
+    """
+    if value is None or not math.isfinite(value):
+        return "-"
+    # Rounded in the unit that is shown: two digits of seconds are not two digits of days.
+    unit = _rung(value, dimension, digits)[0] if value else None
+    return format_quantity(value, dimension, unit=unit, digits=digits)
+
+
+def span(bounds: Sequence[float] | None, dimension: str) -> str:
+    """An interval, with as many digits as tell its ends apart (two or three).
+
+    Examples
+    --------
+    >>> span([41.2 * 86400, 51.7 * 86400], "second")
+    '41 to 52 days'
+    >>> span([2.103, 2.168], "")
+    '2.10 to 2.17'
+    >>> span([61234, 148000], "USD")
+    '$61k to $150k'
+    """
+    if not bounds or any(value is None for value in bounds):
+        return "-"
+    low, high = bounds
+    if not dimension:
+        return f"{number(low)} to {number(high)}" if number(low) != number(high) else number(low)
+    digits = 2 if f"{low:.1e}" != f"{high:.1e}" else 3
+    if f"{low:.2e}" == f"{high:.2e}":
+        return quantity(high, dimension)
+    (one, unit), (other, last) = (_parts(value, dimension, digits) for value in (low, high))
+    sign = "$" if dimension.startswith("USD") else ""
+    joint = "" if dimension in ("USD", "count", "token", "parameter") else " "
+    first = f"{sign}{one}" if unit == last and joint else f"{sign}{one}{joint}{unit}"
+    return f"{first} to {sign}{other}{joint}{last}"
+
+
+def _parts(value: float, dimension: str, digits: int) -> tuple[str, str]:
+    """Number and unit, trailing zeros kept."""
+    unit, size = _rung(value, dimension, digits)
+    return number(value / size, digits), unit
+
+
+def _rung(value: float, dimension: str, digits: int) -> tuple[str, float]:
+    """Largest unit of which there is one, after rounding."""
+    ladder = DIMENSIONS[dimension].ladder
+    fitting = [rung for rung in ladder if abs(value) >= rung[1] * (1 - 0.5 * 10.0**-digits)]
+    return fitting[-1] if fitting else ladder[0]
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """A share in percent.
+
+    Examples
+    --------
+    >>> percent(0.4234), percent(0.00123), percent(1.0)
+    ('42 %', '0.12 %', '100 %')
+    """
+    if share is None or not math.isfinite(share):
+        return "-"
+    text = number(100 * share, digits)
+    return f"{text} %"
+
+
+def bar(share: float | None, width: int = 24) -> str:
+    """A bar of eighths of a character.
+
+    Examples
+    --------
+    >>> bar(0.5, 4), bar(1.2, 4), bar(0.0, 4)
+    ('██', '████', '')
+    """
+    if share is None or not math.isfinite(share):
+        return ""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    whole, rest = divmod(eighths, 8)
+    return "█" * whole + ("", *"▏▎▍▌▋▊▉")[rest]
+
+
+def plural(count: float, noun: str) -> str:
+    """A count with its noun.
+
+    Examples
+    --------
+    >>> plural(1, "row"), plural(2500, "row")
+    ('1 row', '2,500 rows')
+    """
+    return f"{count:,.0f} {noun}" + ("" if count == 1 else "s")
+
+
+def wrap(text: str, *, indent: int = 0, hang: int | None = None, width: int = WIDTH) -> list[str]:
+    """Lines of a paragraph; the first is indented by `indent`, the others by `hang`."""
+    rest = indent if hang is None else hang
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * rest,
+        break_long_words=True,
+        break_on_hyphens=False,
+    )
+
+
+def table(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    left: Iterable[int] = (0,),
+    indent: int = 2,
+    gap: int = 2,
+    width: int = WIDTH,
+) -> list[str]:
+    """Aligned columns; the last column wraps if the line would be too long.
+
+    Parameters
+    ----------
+    heads : sequence of str
+        Column heads; all empty for no head line.
+    rows : iterable of sequences
+        Cells.
+    left : iterable of int, optional
+        Columns that are aligned left; the others are numbers and aligned right.
+    indent, gap, width : int, optional
+        Before a line, between columns, of a line. [columns]
+
+    Examples
+    --------
+    >>> print("\\n".join(table(("level", "s"), [("tile", "1.25"), ("memory", "0.5")])))
+      level      s
+      tile    1.25
+      memory   0.5
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    lines = [list(heads), *cells] if any(heads) else cells
+    if not lines:
+        return []
+    left = set(left)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    last = len(widths) - 1
+    used = indent + sum(widths[:last]) + gap * last
+    widths[last] = max(min(widths[last], width - used), 8)
+    out = []
+    for line in lines:
+        tail = textwrap.wrap(line[last], widths[last], break_on_hyphens=False) if len(line[last]) > widths[last] else [line[last]]
+        shown = [c.ljust(widths[i]) if i in left else c.rjust(widths[i]) for i, c in enumerate([*line[:last], tail[0]])]
+        out.append((" " * indent + (" " * gap).join(shown)).rstrip())
+        out += [" " * used + more for more in tail[1:]]
+    return out
+
+
+def style(text: str, *names: str, color: bool) -> str:
+    """Text in a style, if color is wanted."""
+    if not color or not text:
+        return text
+    return f"\x1b[{';'.join(STYLES[name] for name in names)}m{text}\x1b[0m"
+
+
+def wants_color(stream: Any = None) -> bool:
+    """Whether a stream is a terminal that may be colored (https://no-color.org)."""
+    stream = sys.stdout if stream is None else stream
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """Text for a stream that may lack block characters.
+
+    Examples
+    --------
+    >>> printable("██▌ κ", "ascii"), printable("██▌", "utf-8")
+    ('##  ?', '██▌')
+    """
+    try:
+        text.encode(encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        plain = text.translate(str.maketrans("█▉▊▋▌▍▎▏×", "####    x"))
+        return plain.encode("ascii", "replace").decode("ascii")
+    return text
