@@ -240,3 +240,20 @@ def kappa_quantiles(
     order = np.argsort(values)
     position = (np.cumsum(weights[order]) - 0.5 * weights[order]) / weights.sum()
     return [float(np.interp(q, position, values[order])) for q in quantiles]
+
+
+def kappa_markdown() -> str:
+    """Return the evidence as a table for the manual.
+
+    ``python -c "from simulator.growth import evidence; print(evidence.kappa_markdown())"`` prints it.
+    """
+    lines = [
+        "| kind of growth | compared by | cases | papers | lowest | kappa | highest |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in kappa_table():
+        low, middle, high = (f"{row[key]:.2f}" for key in ("low", "kappa", "high"))
+        lines.append(
+            f"| {row['kind']} | {row['regime']} | {row['cases']} | {row['papers']} | {low} | {middle} | {high} |"
+        )
+    return "\n".join(lines)

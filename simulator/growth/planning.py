@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from simulator.errors import InfeasibleError
-from simulator.growth import operators, warm_start
-from simulator.growth.problem import Problem, Schedule, SunkSource
+from simulator.growth import operators
+from simulator.growth.problem import Problem, Schedule, SunkSource, build_problem
 from simulator.growth.schedule import (
     LEVELS,
     best_scratch,
@@ -29,6 +30,8 @@ Compared with the published cases by `simulator.growth.evidence.kappa_quantiles`
 percentile. An assumption, always shown.
 """
 MAX_STAGES = 4
+WORTH = 0.01
+"""Saving below which growth is said not to pay: less than what a second configuration costs in care. [-]"""
 BREAK_EVEN_RANGE = (0.1, 5.0)
 
 
@@ -49,6 +52,7 @@ class GrowthAnswer:
     by_stages: dict[int, Schedule]
     """Best schedule of each number of stages that fits the budget."""
     pays: bool
+    """Whether growth reaches the loss of `scratch` with a `saving` above `WORTH`."""
     loss_gain: float
     """Loss from scratch minus loss grown; negative if growth loses. [nats/token]"""
     cheapest: Schedule | None
@@ -58,30 +62,6 @@ class GrowthAnswer:
     break_even_kappa: float
     """Growth pays above this token efficiency; infinite if it never does. [-]"""
     verdict: str
-
-
-def _costs(
-    seconds_per_token: ArrayLike | None,
-    usd_per_token: ArrayLike | None,
-    budget_s: float | None,
-    budget_usd: float | None,
-) -> tuple[NDArray[np.float64], float, str]:
-    """Cost per token, budget and unit: the one budget given, or the one that binds."""
-    if (budget_usd is not None and usd_per_token is None) or (
-        budget_s is not None and seconds_per_token is None
-    ):
-        raise InfeasibleError("a budget needs the cost per token in its own unit (seconds or USD)")
-    if budget_s is not None and budget_usd is not None:
-        seconds = np.asarray(seconds_per_token, dtype=float)
-        price = np.asarray(usd_per_token, dtype=float) / seconds
-        if np.ptp(price) > 1e-9 * price.max():
-            raise InfeasibleError("two budgets at once need one price per second for all sizes")
-        return seconds, min(budget_s, budget_usd / float(price.flat[0])), "s"
-    if budget_s is not None:
-        return np.asarray(seconds_per_token, dtype=float), float(budget_s), "s"
-    if budget_usd is not None:
-        return np.asarray(usd_per_token, dtype=float), float(budget_usd), "USD"
-    raise InfeasibleError("a schedule needs a budget: budget_s or budget_usd")
 
 
 def best_schedule(
@@ -160,56 +140,37 @@ def best_schedule(
     >>> answer.pays, round(answer.saving, 3), round(answer.break_even_kappa, 2)
     (True, 0.051, 0.9)
     """
-    cost, budget, unit = _costs(seconds_per_token, usd_per_token, budget_s, budget_usd)
-    size = np.atleast_1d(np.asarray(params, dtype=float))
-    cost = np.broadcast_to(np.atleast_1d(cost), size.shape).astype(float)
-    law_floors = warm_start.floor(E=E, A=A, alpha=alpha, params=size) if floors is None else floors
-    if not 1 <= max_stages <= MAX_STAGES:
-        raise InfeasibleError(f"max_stages must be 1 to {MAX_STAGES}, not {max_stages}")
-    problem = Problem(
-        params=size,
-        floors=np.asarray(law_floors, dtype=float),
-        cost_per_token=cost,
-        B=float(B),
-        beta=float(beta),
-        kappa=float(kappa),
-        switch_cost=(reload_s if unit == "s" else reload_usd) + rewarm_tokens * cost,
-        sources=None if sources is None else np.asarray(sources, dtype=np.intp),
-        targets=None if targets is None else np.asarray(targets, dtype=np.intp),
-        sunk=sunk_source,
-        ramp_tokens=None
-        if ramp_tokens is None
-        else np.broadcast_to(np.asarray(ramp_tokens, dtype=float), size.shape),
-    )
-    sunk = problem.sunk_state()
-    if sunk is not None and not (np.isfinite(sunk[1]) and sunk[1] > 0):
-        raise InfeasibleError(
-            "the existing model's loss is below what the law allows for its size; calibrate the law on its corpus"
-            if np.isfinite(sunk[2])
-            else "an existing model needs its tokens or its loss"
-        )
+    problem, budget, unit = build_problem(
+        params=params, E=E, A=A, alpha=alpha, B=B, beta=beta, kappa=kappa,
+        seconds_per_token=seconds_per_token, usd_per_token=usd_per_token, budget_s=budget_s, budget_usd=budget_usd,
+        reload_s=reload_s, reload_usd=reload_usd, rewarm_tokens=rewarm_tokens, floors=floors,
+        sources=sources, targets=targets, sunk_source=sunk_source, ramp_tokens=ramp_tokens,
+    )  # fmt: skip
     return answer_problem(problem, budget=budget, unit=unit, max_stages=max_stages, levels=levels)
 
 
 def answer_problem(
-    problem: Problem, *, budget: float, unit: str, max_stages: int, levels: int = LEVELS
+    problem: Problem,
+    *,
+    budget: float,
+    unit: str,
+    max_stages: int,
+    levels: int = LEVELS,
+    edge: float | None = None,
 ) -> GrowthAnswer:
-    """Solve a `Problem` for every number of stages and compare with scratch."""
+    """Solve a `Problem` for every number of stages and compare with scratch; `edge` is the break-even if known."""
+    if not 1 <= max_stages <= MAX_STAGES:
+        raise InfeasibleError(f"max_stages must be 1 to {MAX_STAGES}, not {max_stages}")
     scratch = best_scratch(problem, budget=budget)
-    stage_counts = range(1 if problem.sunk is not None else 2, max_stages + 1)
-    found = {k: best_under_budget(problem, budget=budget, stages=k, levels=levels) for k in stage_counts}
+    counts = _stage_counts(problem, max_stages)
+    found = {k: best_under_budget(problem, budget=budget, stages=k, levels=levels) for k in counts}
     by_stages = {k: schedule for k, schedule in found.items() if schedule is not None}
     grown = min(by_stages.values(), key=lambda schedule: schedule.loss, default=None)
-    routes = [
-        cheapest_to_loss(problem, final_loss=scratch.loss, stages=k, budget=budget, levels=levels)
-        for k in stage_counts
-    ]
-    cheapest = min(
-        (route for route in routes if route is not None), key=lambda route: route.cost, default=None
-    )
-    pays = grown is not None and grown.loss < scratch.loss
+    cheapest = _cheapest(problem, scratch.loss, budget, max_stages, levels)
     saving = 1 - cheapest.cost / budget if cheapest is not None else float("nan")
-    edge = break_even_kappa(problem, budget=budget, max_stages=max_stages, levels=min(levels, 80))
+    pays = grown is not None and grown.loss < scratch.loss and saving > WORTH
+    if edge is None:
+        edge = break_even_kappa(problem, budget=budget, max_stages=max_stages, levels=min(levels, 80))
     return GrowthAnswer(
         kappa=problem.kappa,
         unit=unit,
@@ -227,20 +188,34 @@ def answer_problem(
     )
 
 
+def _stage_counts(problem: Problem, max_stages: int) -> range:
+    """Numbers of stages that count as growth; a sunk source may also just be continued."""
+    return range(1 if problem.sunk is not None else 2, max_stages + 1)
+
+
+def _cheapest(
+    problem: Problem, final_loss: float, budget: float, max_stages: int, levels: int
+) -> Schedule | None:
+    """Cheapest grown schedule to a loss, over all numbers of stages."""
+    routes = (
+        cheapest_to_loss(problem, final_loss=final_loss, stages=k, budget=budget, levels=levels)
+        for k in _stage_counts(problem, max_stages)
+    )
+    return min((route for route in routes if route is not None), key=lambda route: route.cost, default=None)
+
+
 def break_even_kappa(
     problem: Problem, *, budget: float, max_stages: int, levels: int = 80, tolerance: float = 1e-3
 ) -> float:
-    """Token efficiency above which some grown schedule beats the best run from scratch. [-]
+    """Token efficiency above which some grown schedule saves `WORTH` against the best run from scratch. [-]
 
     Infinite if none does up to `BREAK_EVEN_RANGE`; the lower end of it if growth pays even there (a sunk source).
     """
     target = best_scratch(problem, budget=budget).loss
-    stage_counts = range(1 if problem.sunk is not None else 2, max_stages + 1)
 
     def pays(kappa: float) -> bool:
-        trial = replace(problem, kappa=kappa)
-        tries = (best_under_budget(trial, budget=budget, stages=k, levels=levels) for k in stage_counts)
-        return any(schedule is not None and schedule.loss < target for schedule in tries)
+        route = _cheapest(replace(problem, kappa=kappa), target, budget, max_stages, levels)
+        return route is not None and route.cost < (1 - WORTH) * budget
 
     low, high = BREAK_EVEN_RANGE
     if not pays(high):
@@ -253,15 +228,16 @@ def break_even_kappa(
     return high
 
 
+def _bound(edge: float) -> str:
+    if not np.isfinite(edge):
+        return f"no kappa up to {BREAK_EVEN_RANGE[1]:g} makes it pay"
+    return f"growth pays if kappa > {edge:.2f}"
+
+
 def _verdict(pays: bool, saving: float, edge: float, kappa: float) -> str:
-    bound = (
-        f"growth pays if kappa > {edge:.2f}"
-        if np.isfinite(edge)
-        else "no token efficiency up to 5 makes it pay"
-    )
     if not pays:
-        return f"growth does not pay at kappa {kappa:.2f}; {bound}"
-    return f"growth saves {100 * saving:.0f} % at kappa {kappa:.2f}; {bound}"
+        return f"growth does not pay at kappa {kappa:.2f}; {_bound(edge)}"
+    return f"growth saves {100 * saving:.0f} % at kappa {kappa:.2f}; {_bound(edge)}"
 
 
 @dataclass(frozen=True)
@@ -288,7 +264,9 @@ def plan(
     operator: str = "hypercloning",
     factors: tuple[float, ...] = (2, 3, 4),
     kappas: Mapping[str, float] = KAPPA,
-    **problem: object,
+    max_stages: int = 2,
+    levels: int = LEVELS,
+    **problem: Any,
 ) -> GrowthPlan:
     """Answer whether, when and into what to grow, for every assumption about token efficiency.
 
@@ -304,8 +282,10 @@ def plan(
         Growth factors tried. [-]
     kappas : mapping, optional
         Token efficiencies by name.
+    max_stages, levels : int, optional
+        As in `best_schedule`.
     **problem
-        Everything else that `best_schedule` takes: costs per token, budgets, law constants, ``max_stages``.
+        Everything else that `best_schedule` takes: costs per token, budgets, law constants, a sunk source.
 
     Returns
     -------
@@ -321,28 +301,33 @@ def plan(
     >>> {name: one.pays for name, one in answer.answers.items()}
     {'pessimistic': False, 'central': True, 'optimistic': True}
     """
-    if shapes is None and params is None:
-        raise InfeasibleError("growth needs candidates: shapes, or their parameters")
     if shapes is not None:
         from simulator.transformer import parameters
 
         params = parameters(shapes) if params is None else params
         problem["sources"], problem["targets"] = operators.links(shapes, operator=operator, factors=factors)
-    else:
-        operators.get(operator)
-    answers = {name: best_schedule(params=params, kappa=kappa, **problem) for name, kappa in kappas.items()}  # type: ignore[arg-type]
+    if params is None:
+        raise InfeasibleError("growth needs candidates: shapes, or their parameters")
+    built, budget, unit = build_problem(params=params, **problem)
+    answers: dict[str, GrowthAnswer] = {}
+    edge: float | None = None
+    for name, kappa in kappas.items():
+        answers[name] = answer_problem(
+            replace(built, kappa=float(kappa)),
+            budget=budget,
+            unit=unit,
+            max_stages=max_stages,
+            levels=levels,
+            edge=edge,
+        )
+        edge = answers[name].break_even_kappa
     some = next(iter(answers.values()))
-    return GrowthPlan(operator, answers, some.scratch, _plan_verdict(answers))
+    return GrowthPlan(operators.get(operator).name, answers, some.scratch, _plan_verdict(answers))
 
 
 def _plan_verdict(answers: Mapping[str, GrowthAnswer]) -> str:
     paying = [name for name, answer in answers.items() if answer.pays]
-    edge = next(iter(answers.values())).break_even_kappa
-    bound = (
-        f"growth pays if kappa > {edge:.2f}"
-        if np.isfinite(edge)
-        else "no token efficiency makes growth pay here"
-    )
+    bound = _bound(next(iter(answers.values())).break_even_kappa)
     if not paying:
         return f"growth does not pay under any assumption ({bound})"
     if len(paying) == len(answers):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from simulator.errors import InfeasibleError
 from simulator.growth import warm_start
 from simulator.transformer import Numeric
 
@@ -139,6 +140,84 @@ class Problem:
             floor=self.floors[size], B=self.B, beta=self.beta, tokens=tokens
         )
         return size, tokens, float(reached)
+
+
+def _costs(
+    seconds_per_token: ArrayLike | None,
+    usd_per_token: ArrayLike | None,
+    budget_s: float | None,
+    budget_usd: float | None,
+) -> tuple[NDArray[np.float64], float, str]:
+    """Cost per token, budget and unit: the one budget given, or the one that binds."""
+    if (budget_usd is not None and usd_per_token is None) or (
+        budget_s is not None and seconds_per_token is None
+    ):
+        raise InfeasibleError("a budget needs the cost per token in its own unit (seconds or USD)")
+    if budget_s is not None and budget_usd is not None:
+        seconds = np.asarray(seconds_per_token, dtype=float)
+        price = np.asarray(usd_per_token, dtype=float) / seconds
+        if np.ptp(price) > 1e-9 * price.max():
+            raise InfeasibleError("two budgets at once need one price per second for all sizes")
+        return seconds, min(budget_s, budget_usd / float(price.flat[0])), "s"
+    if budget_s is not None:
+        return np.asarray(seconds_per_token, dtype=float), float(budget_s), "s"
+    if budget_usd is not None:
+        return np.asarray(usd_per_token, dtype=float), float(budget_usd), "USD"
+    raise InfeasibleError("a schedule needs a budget: budget_s or budget_usd")
+
+
+def build_problem(
+    *,
+    params: ArrayLike,
+    E: float,
+    A: float,
+    alpha: float,
+    B: float,
+    beta: float,
+    kappa: float = 1.0,
+    seconds_per_token: ArrayLike | None = None,
+    usd_per_token: ArrayLike | None = None,
+    budget_s: float | None = None,
+    budget_usd: float | None = None,
+    reload_s: float = 0.0,
+    reload_usd: float = 0.0,
+    rewarm_tokens: float = 0.0,
+    floors: ArrayLike | None = None,
+    sources: ArrayLike | None = None,
+    targets: ArrayLike | None = None,
+    sunk_source: SunkSource | None = None,
+    ramp_tokens: ArrayLike | None = None,
+) -> tuple[Problem, float, str]:
+    """Turn the arguments of `planning.best_schedule` into a `Problem`, its budget and the unit of its costs."""
+    cost, budget, unit = _costs(seconds_per_token, usd_per_token, budget_s, budget_usd)
+    size = np.atleast_1d(np.asarray(params, dtype=float))
+    cost = np.broadcast_to(np.atleast_1d(cost), size.shape).astype(float)
+    law_floors = warm_start.floor(E=E, A=A, alpha=alpha, params=size) if floors is None else floors
+    if not (budget > 0 and np.all(cost > 0) and np.all(size > 0) and kappa > 0):
+        raise InfeasibleError("a schedule needs a positive budget, costs, sizes and kappa")
+    problem = Problem(
+        params=size,
+        floors=np.asarray(law_floors, dtype=float),
+        cost_per_token=cost,
+        B=float(B),
+        beta=float(beta),
+        kappa=float(kappa),
+        switch_cost=(reload_s if unit == "s" else reload_usd) + rewarm_tokens * cost,
+        sources=None if sources is None else np.asarray(sources, dtype=np.intp),
+        targets=None if targets is None else np.asarray(targets, dtype=np.intp),
+        sunk=sunk_source,
+        ramp_tokens=None
+        if ramp_tokens is None
+        else np.broadcast_to(np.asarray(ramp_tokens, dtype=float), size.shape),
+    )
+    sunk = problem.sunk_state()
+    if sunk is not None and not (np.isfinite(sunk[1]) and sunk[1] > 0):
+        raise InfeasibleError(
+            "the existing model's loss is below what the law allows for its size; calibrate the law on its corpus"
+            if np.isfinite(sunk[2])
+            else "an existing model needs its tokens or its loss"
+        )
+    return problem, budget, unit
 
 
 def follow(

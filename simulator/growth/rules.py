@@ -18,6 +18,8 @@ KAPLAN_SC = 2.1e3
 KAPLAN_ALPHA_S = 0.76
 KAPLAN_ALPHA_B = 0.21
 """Exponent of the critical batch, B_crit = 2.1e8 tokens / L**(1/0.21)."""
+KAPLAN_BATCH = 2.1e8
+"""Critical batch at a loss of 1. [tokens]"""
 SHEN_STOP_SLOPE = -0.052
 """Slope d log10 L / d log10 C at which a run is compute-optimal under Kaplan's law."""
 SHEN_GROW_SLOPE = {"depth": -0.0575, "width": -0.0475, "both": -0.03}
@@ -69,6 +71,34 @@ def kaplan_slope(*, params: Numeric, steps: Numeric) -> Numeric:
     step_term = (2 * KAPLAN_SC / np.asarray(steps, dtype=float)) ** KAPLAN_ALPHA_S
     slope = -KAPLAN_ALPHA_S * step_term / kaplan_loss(params=params, steps=steps)
     return slope / (1 - slope / KAPLAN_ALPHA_B)
+
+
+def critical_batch_tokens(*, loss: Numeric) -> Numeric:
+    r"""Batch beyond which more tokens per step stop helping: :math:`2.1\cdot10^8 / L^{1/0.21}`. [tokens]
+
+    Kaplan et al., arXiv:2001.08361, as staged training uses it. It grows as the loss falls, so a grown model may take
+    a larger batch than its source did.
+
+    Examples
+    --------
+    >>> [round(float(critical_batch_tokens(loss=loss)) / 1e6, 2) for loss in (3.5, 3.0, 2.5)]
+    [0.54, 1.12, 2.67]
+    """
+    return KAPLAN_BATCH * np.asarray(loss, dtype=float) ** (-1 / KAPLAN_ALPHA_B)
+
+
+def shen_learning_rate(*, params: Numeric) -> Numeric:
+    r"""Peak learning rate of AdamW for a size: :math:`0.003239 - 0.0001395 \ln N`. [-]
+
+    Staged training (arXiv:2203.06211) restarts the schedule of the grown model at its effective step, with 150 to 200
+    steps of warm-up. `params` exclude embeddings; fitted below 1.5e9, and zero near 1.2e10.
+
+    Examples
+    --------
+    >>> [round(float(shen_learning_rate(params=n)), 5) for n in (84.9e6, 679.5e6)]
+    [0.00069, 0.0004]
+    """
+    return 0.003239 - 0.0001395 * np.log(np.asarray(params, dtype=float))
 
 
 def gstack_source_tokens(*, params: Numeric, flop: Numeric) -> Numeric:
