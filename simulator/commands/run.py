@@ -11,9 +11,17 @@ import click
 @click.argument("file")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the answer and its alternatives as CSV.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field, such as training.tokens=15T.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a field, such as training.tokens=15T.",
+)
 @click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
-@click.option("--explain", "keys", multiple=True, metavar="KEY", help="How a figure came about, such as cost_usd.")
+@click.option(
+    "--explain", "keys", multiple=True, metavar="KEY", help="How a figure came about, such as cost_usd."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(
     file: str,
@@ -38,7 +46,9 @@ def command(
     elif as_json:
         text = output.json_text(result.to_dict())
     elif as_csv:
-        text = output.csv_text([{"rank": 0, **result.answer}, *({"rank": i, **r} for i, r in enumerate(result.alternatives, 1))])
+        text = output.csv_text(
+            [{"rank": 0, **result.answer}, *({"rank": i, **r} for i, r in enumerate(result.alternatives, 1))]
+        )
     else:
         from simulator.report.terminal import page
 

@@ -118,7 +118,9 @@ def shape_words(answer: Document) -> str:
 
 def layout_words(answer: Document) -> str:
     """Degrees and recipe of a layout."""
-    degrees = ", ".join(f"{name} {answer[name]}" for name in ("tp", "pp", "dp", "cp", "ep", "vp") if answer[name] > 1)
+    degrees = ", ".join(
+        f"{name} {answer[name]}" for name in ("tp", "pp", "dp", "cp", "ep", "vp") if answer[name] > 1
+    )
     micro = f"micro-batch {answer['micro_batch_size']} x {answer['num_microbatches']} per step"
     extra = [
         f"ZeRO {answer['zero_stage']}" if answer["zero_stage"] else "",

@@ -61,7 +61,9 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: (" ".join(map(str, v)) if isinstance(v, list) else v) for k, v in r.items()} for r in records)
+    writer.writerows(
+        {k: (" ".join(map(str, v)) if isinstance(v, list) else v) for k, v in r.items()} for r in records
+    )
     return buffer.getvalue()
 
 

@@ -89,7 +89,10 @@ def spending(answer: Document) -> list[str]:
     shown = days(bounds["time_to_train_days"])
     hours = f"{number(answer['gpu_hours'])} accelerator-hours"
     useful = f"{percent(answer['goodput'], 4)} of it useful steps"
-    out += labelled("Time", f"{shown} (point {took}); {hours}; {useful}" if shown != took else f"{took}; {hours}; {useful}")
+    out += labelled(
+        "Time",
+        f"{shown} (point {took}); {hours}; {useful}" if shown != took else f"{took}; {hours}; {useful}",
+    )
     return out + labelled("Cost", cost(answer)) + labelled("Energy", energy(answer))
 
 
@@ -123,7 +126,9 @@ def utilisation(answer: Document) -> list[str]:
     text = f"{percent(answer['mfu'], 3)} of {peak}: {number(answer['model_tflops_per_gpu'])} TFLOP/s per accelerator, "
     text += f"{answer['flop_convention']} convention ({counted})"
     others = answer.get("mfu_by_convention") or {}
-    rest = ", ".join(f"{percent(v, 3)} {name}" for name, v in others.items() if name != answer["flop_convention"])
+    rest = ", ".join(
+        f"{percent(v, 3)} {name}" for name, v in others.items() if name != answer["flop_convention"]
+    )
     out = labelled("MFU", text + (f"; other conventions: {rest}" if rest else ""))
     return out + labelled("HFU", f"{percent(answer['hfu'], 3)}, recomputed work counted")
 
@@ -231,7 +236,10 @@ def alternatives(document: Document) -> list[str]:
         return []
     several = any(row["accelerator"] != answer["accelerator"] for row in others)
     first = answer["accelerator"] if several else _plan_name(answer, answer)
-    rows = [alternative_row(answer, first), *(alternative_row(row, _plan_name(row, answer)) for row in others)]
+    rows = [
+        alternative_row(answer, first),
+        *(alternative_row(row, _plan_name(row, answer)) for row in others),
+    ]
     lines = table(ALTERNATIVE_HEADS, rows, gap=1)
     out = [*lines[:2], *wrap("the answer", indent=4)]
     for line, row in zip(lines[2:], others, strict=True):

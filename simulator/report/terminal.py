@@ -45,7 +45,11 @@ def page(document: Mapping[str, Any], *, color: bool = False) -> str:
 def _memory(answer: Mapping[str, Any], color: bool) -> list[str]:
     used, verdict, margin = sections.memory_head(answer)
     marked = style(verdict, *VERDICTS.get(verdict, ("bold",)), color=color)
-    return ["", f"{style('Memory', 'bold', color=color)}     {used}  {marked}, {margin}", *sections.memory(answer)]
+    return [
+        "",
+        f"{style('Memory', 'bold', color=color)}     {used}  {marked}, {margin}",
+        *sections.memory(answer),
+    ]
 
 
 def _sections(document: Mapping[str, Any]) -> list[tuple[str, list[str]]]:

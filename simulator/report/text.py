@@ -183,8 +183,15 @@ def table(
     widths[last] = max(min(widths[last], width - used), 8)
     out = []
     for line in lines:
-        tail = textwrap.wrap(line[last], widths[last], break_on_hyphens=False) if len(line[last]) > widths[last] else [line[last]]
-        shown = [c.ljust(widths[i]) if i in left else c.rjust(widths[i]) for i, c in enumerate([*line[:last], tail[0]])]
+        tail = (
+            textwrap.wrap(line[last], widths[last], break_on_hyphens=False)
+            if len(line[last]) > widths[last]
+            else [line[last]]
+        )
+        shown = [
+            c.ljust(widths[i]) if i in left else c.rjust(widths[i])
+            for i, c in enumerate([*line[:last], tail[0]])
+        ]
         out.append((" " * indent + (" " * gap).join(shown)).rstrip())
         out += [" " * used + more for more in tail[1:]]
     return out

@@ -41,9 +41,15 @@ def validate_throughput(
     UnknownNameError
         If the clock is not known.
     """
+    return validate_cases(tables.read(path), clock=clock, rows=rows)
+
+
+def validate_cases(
+    cases: tables.Cases, *, clock: str = "memory_copies", rows: bool = False
+) -> dict[str, Any]:
+    """Do as `validate_throughput` for a table that has been read, so that several clocks share it."""
     if clock not in clocks.CLOCKS:
         raise UnknownNameError(clock, kind="clock", names=clocks.CLOCKS)
-    cases = tables.read(path)
     constants = tables.constants(cases, calibrations.shipped_values())
     levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
     predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
