@@ -10,6 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 HEAVY := torch==2.13.0 transformers==4.57.1
+HEAVY_TESTS := tests/test_against_transformers.py
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
@@ -48,7 +49,7 @@ lint: $(DEV_READY)
 	$(BIN)/lint-imports
 
 check: $(DEV_READY)
-	$(BIN)/pytest --benchmark-disable
+	$(BIN)/pytest --benchmark-disable $(HEAVY_TESTS:%=--ignore=%)
 
 wheel-test: $(DEV_READY)
 	$(BIN)/python tests/check_wheel.py
