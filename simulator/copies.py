@@ -102,7 +102,7 @@ def quantized_tile_bytes(
 
     Examples
     --------
-    One wave of 128 tiles on 132 processors moves 3 % more than the tiles themselves.
+    One wave of 128 tiles on 132 processors runs the small tile at nine tenths of the rate.
 
     >>> full = tile_bytes(m=2048, n=2048, k=4096)
     >>> print(round(quantized_tile_bytes(m=2048, n=2048, k=4096, sm_count=132) / full, 3))

@@ -215,19 +215,21 @@ def network_bandwidth(text: Any, per_node: float) -> float | None:
     return None
 
 
-DEGRADED_PROBE = 0.8
-"""A fabric whose all-reduce probe over the whole job is below this share of the healthy value is degraded. [-]"""
+DEGRADED_NODE_PROBE = 442.0
+"""All-reduce bus bandwidth in a node of eight H100s, measured before a job, below which its fabric is taken as degraded:
+midway between the two modes of the published probes, 424 and 459. [GB/s]"""
 
 
 def fabric_of(row: dict[str, Any]) -> str:
     """Set of fabric constants for a row: ``fabric``, or the degraded one where the row's own probe says so.
 
-    Some rows print an all-reduce probe that was run before training, over all ranks and inside a node. Healthy
-    networks hold their bus bandwidth as the job grows; on degraded ones it falls as one over the ranks, the sign of a
-    large latency in every ring step.
+    Some rows print an all-reduce probe that was run before training, over all ranks and inside a node. Its values have
+    two modes; in the lower one the bus bandwidth over all ranks falls as one over their number, the sign of a large
+    latency in every ring step. A row without a probe is taken as healthy.
     """
-    found = re.search(r"probe ([\d.]+) GB/s world, ([\d.]+) GB/s in node", str(row["notes"]))
-    if found and number(row["n_gpus"], 1) > number(row["gpus_per_node"], 8) and float(found.group(2)) < 442:
+    found = re.search(r"probe [\d.]+ GB/s world, ([\d.]+) GB/s in node", str(row["notes"]))
+    several = number(row["n_gpus"], 1) > number(row["gpus_per_node"], 8)
+    if found and several and float(found.group(1)) < DEGRADED_NODE_PROBE:
         return "fabric-degraded"
     return calibrations.FABRIC
 
@@ -238,7 +240,7 @@ def _step_time(row: dict[str, Any], one: Row) -> float:
     gpus = number(row["n_gpus"], 1)
     tokens = number(row["global_batch_seqs"], 1) * number(row["seq_len"], 2048)
     if quantity == "step_time_s":
-        return value
+        return float(value)
     if quantity == "tokens_per_s":
         return tokens / value
     if quantity == "tokens_per_s_per_gpu":
@@ -249,7 +251,8 @@ def _step_time(row: dict[str, Any], one: Row) -> float:
     flop = float(_flop_per_token(row, one) * tokens)
     if quantity == "tflops_per_gpu":
         return flop / (value * 1e12 * gpus)
-    return flop / ((value if value <= 1.5 else value / 100) * one.device.peak_flops * gpus)
+    share = value if value <= 1.5 else value / 100
+    return flop / float(share * one.device.peak_flops * gpus)
 
 
 def _flop_per_token(row: dict[str, Any], one: Row) -> float:
@@ -265,7 +268,7 @@ def _flop_per_token(row: dict[str, Any], one: Row) -> float:
         transformer.model_flop_per_token(one.shape, seq_length=one.layout.seq_length, convention=convention)
     )
     recomputed = text.startswith("hfu") or "incl. full recompute" in text or "recompute included" in text
-    return float(flop * 4 / 3) if recomputed and one.layout.recompute == 2 else flop
+    return flop * 4 / 3 if recomputed and one.layout.recompute == 2 else flop
 
 
 def software_of(row: dict[str, Any], profile: Profile, fabric: str) -> str:
