@@ -16,6 +16,7 @@ from simulator.errors import InfeasibleError, SimulatorError, SpecError, Unknown
 
 if TYPE_CHECKING:
     from simulator.result import Result
+    from simulator.scaling import laws
     from simulator.schema import (
         Accelerator,
         Cluster,
@@ -33,13 +34,14 @@ _HOMES = {
     "Accelerator": "simulator.schema",
     "Cluster": "simulator.schema",
     "Model": "simulator.schema",
+    "Result": "simulator.result",
     "Scenario": "simulator.schema",
     "format_quantity": "simulator.units",
+    "laws": "simulator.scaling",
     "load_accelerator": "simulator.schema",
     "load_model": "simulator.schema",
     "load_scenario": "simulator.schema",
     "parse_quantity": "simulator.units",
-    "Result": "simulator.result",
     "run": "simulator.simulate",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "format_quantity",
+    "laws",
     "load_accelerator",
     "load_model",
     "load_scenario",
