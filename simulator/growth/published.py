@@ -20,12 +20,12 @@ FACTOR = 2.0
 
 NAMED_SIZES = {
     "bert": {"small": 35e6, "base": 110e6, "large": 335e6},
-    "roberta": {"small": 43e6, "base": 125e6, "large": 355e6},
+    "roberta": {"small": 45e6, "base": 125e6, "large": 355e6},
     "gpt": {"base": 117e6, "medium": 345e6, "large": 774e6},
     "deit": {"s": 22e6, "b": 86e6},
     "cait": {"xs": 26.6e6, "s": 46.9e6},
 }
-"""Parameters of models that tables name by size: BERT (arXiv:1810.04805; small is 6 layers of 512), RoBERTa
+"""Parameters of models that tables name by size: BERT (arXiv:1810.04805; small is LiGO's 6 layers of 512), RoBERTa
 (arXiv:1907.11692), GPT-2, DeiT (arXiv:2012.12877), CaiT (arXiv:2103.17239)."""
 
 
