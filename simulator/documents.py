@@ -178,14 +178,18 @@ def choose_scenario(document: Document, name: str) -> Document:
         raise SpecError(document.problem(("scenarios", name), error.reason, error.hint)) from None
 
 
-def put(document: Document, key: str, value: Any, *, source: Path_ | None = None) -> Document:
+def put(
+    document: Document, key: str, value: Any, *, source: Path_ | None = None, origin: str = ""
+) -> Document:
     """A copy of the document with one dotted key set.
+
+    Mistakes in the value are shown at the path `source` of the document, else under the name `origin`.
 
     A reference on the way (``model: llama-3-8b`` before ``model.num_hidden_layers``) becomes
     a mapping that extends it.
     """
     parts = tuple(part for part in key.split(".") if part)
-    mark = _source_mark(document, source, key)
+    mark = document.values.get(source, Mark(origin, 0, 0)) if source else Mark(origin, 0, 0)
     if not parts or len(parts) > MAX_DEPTH:
         raise SpecError(
             document.problem_at(mark, "expected a dotted key such as training.tokens", path=key[:80])
@@ -217,12 +221,6 @@ def put(document: Document, key: str, value: Any, *, source: Path_ | None = None
     at[last] = plain(value)
     _move_marks(document, path, source, mark, keys, values)
     return replace(document, data=data, keys=keys, values=values)
-
-
-def _source_mark(document: Document, source: Path_ | None, key: str) -> Mark:
-    if source is not None and source in document.values:
-        return document.values[source]
-    return Mark(f"--set {key[:80]}", 0, 0)
 
 
 def _only(at: Any, part: str, path: Path_) -> tuple[Any, Path_]:
@@ -280,7 +278,7 @@ def apply_settings(document: Document, settings: Sequence[str]) -> Document:
                     hint="for example --set training.tokens=15T",
                 )
             )
-        document = put(document, key.strip(), _setting_value(key.strip(), text))
+        document = put(document, key.strip(), _setting_value(key.strip(), text), origin="--set")
     return document
 
 

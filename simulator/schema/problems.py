@@ -19,11 +19,15 @@ def translate(cls: type[BaseModel], error: ValidationError, document: Document) 
     """Every mistake in a validation error, at its place in the document, in reading order."""
     found: dict[tuple[str | None, int | None, str, str], Problem] = {}
     judged: set[Path_] = set()
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    meant = {(*i["loc"][:-1], _meant(cls, i["loc"])) for i in items if i["type"] == "extra_forbidden"}
+    for item in items:
         raw = tuple(item["loc"])
         path = data_path(document.data, raw)
         if item["type"] == "too_short" and item["input"]:
             continue  # entries were written, and each has its own complaint
+        if item["type"] == "missing" and raw in meant:
+            continue  # it was written under another name, which has its own complaint
         # Members of a union complain one by one about one value: the first complaint is kept.
         member = any(isinstance(part, str) and part not in path for part in raw)
         if member and path in judged:
@@ -88,21 +92,31 @@ def _deepest(data: Any, path: Path_) -> Path_:
     return data_path(data, path)
 
 
+def _meant(cls: type[BaseModel], raw: tuple[int | str, ...]) -> str:
+    """The field that an unknown one at this location stands for, or an empty string."""
+    key, known = str(raw[-1]), list(fields_at(cls, raw[:-1]))
+    ours = _ours(key)
+    return ours if ours in known else next(iter(nearest(key, known, count=1)), "")
+
+
+def _ours(key: str) -> str:
+    """Our name of a field that another tool calls `key`, or an empty string."""
+    return FIELDS.get(key) or FIELDS.get(key.lower().replace("-", "_")) or ""
+
+
 def _unknown(cls: type[BaseModel], raw: tuple[int | str, ...]) -> tuple[str, str]:
     """An unknown field: a foreign spelling, a field of another block, or a typing mistake."""
-    key = str(raw[-1])
-    known = list(fields_at(cls, raw[:-1]))
-    reason = "unknown field"
-    ours = FIELDS.get(key) or FIELDS.get(key.lower().replace("-", "_"))
-    if ours and ours in known:
+    key, ours, reason = str(raw[-1]), _ours(str(raw[-1])), "unknown field"
+    meant = _meant(cls, raw)
+    if ours and ours == meant:
         return reason, f"`{key}` is called `{ours}` here"
     block = _block_of(cls, ours or key, raw)
     if block:
         called = f"`{key}` is called `{ours}` here, and" if ours and ours != key else f"`{key}`"
         return reason, f"{called} belongs under `{block}`"
-    near = nearest(key, known, count=1)
-    if near:
-        return reason, f"did you mean {near[0]}?"
+    if meant:
+        return reason, f"did you mean {meant}?"
+    known = list(fields_at(cls, raw[:-1]))
     return reason, "fields here: " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
 
 
