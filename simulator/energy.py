@@ -14,7 +14,12 @@ JOULE_PER_MWH = 3.6e9
 
 
 def power_per_gpu_w(
-    *, tdp_w: Numeric, host_power_w: Numeric = 0.0, accelerators_per_node: Numeric = 8, pue: Numeric = 1.0, load: Numeric = 1.0
+    *,
+    tdp_w: Numeric,
+    host_power_w: Numeric = 0.0,
+    accelerators_per_node: Numeric = 8,
+    pue: Numeric = 1.0,
+    load: Numeric = 1.0,
 ) -> Numeric:
     """Power at the meter of one accelerator with its share of the node and the building. [W]
 

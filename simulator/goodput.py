@@ -84,7 +84,9 @@ def checkpoint_interval_s(*, checkpoint_s: Numeric, mtbf_s: Numeric) -> Numeric:
     return np.sqrt(2.0 * np.asarray(checkpoint_s, dtype=float) * mtbf_s)
 
 
-def modelled(*, mtbf_s: Numeric, checkpoint_s: Numeric, restart_s: Numeric, interval_s: Numeric | None = None) -> Numeric:
+def modelled(
+    *, mtbf_s: Numeric, checkpoint_s: Numeric, restart_s: Numeric, interval_s: Numeric | None = None
+) -> Numeric:
     r"""Goodput from a failure rate and the times of writing and restarting. [-]
 
     Parameters
@@ -109,5 +111,9 @@ def modelled(*, mtbf_s: Numeric, checkpoint_s: Numeric, restart_s: Numeric, inte
     >>> print(round(float(modelled(mtbf_s=3 * 3600, checkpoint_s=30, restart_s=600)), 3))
     0.885
     """
-    tau = checkpoint_interval_s(checkpoint_s=checkpoint_s, mtbf_s=mtbf_s) if interval_s is None else np.asarray(interval_s)
+    tau = (
+        checkpoint_interval_s(checkpoint_s=checkpoint_s, mtbf_s=mtbf_s)
+        if interval_s is None
+        else np.asarray(interval_s)
+    )
     return 1.0 / (1.0 + checkpoint_s / tau + (tau / 2.0 + restart_s) / np.asarray(mtbf_s, dtype=float))

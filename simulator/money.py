@@ -65,7 +65,9 @@ def usd_per_m_tokens(*, cost_usd: Numeric, tokens: Numeric) -> Numeric:
     return np.asarray(cost_usd) / np.asarray(tokens) * 1e6
 
 
-def hourly_purchase_price(*, usd_per_gpu: Numeric, years: Numeric = SERVICE_LIFE_YEARS, share_used: Numeric = 1.0) -> Numeric:
+def hourly_purchase_price(
+    *, usd_per_gpu: Numeric, years: Numeric = SERVICE_LIFE_YEARS, share_used: Numeric = 1.0
+) -> Numeric:
     """Straight-line write-off of a bought accelerator per hour of use. [USD/h]
 
     Parameters
@@ -136,5 +138,7 @@ def request_utilisation(
     >>> print(round(request_utilisation(), 4))
     0.0132
     """
-    work = np.asarray(prompt_tokens) / prompt_utilisation + np.asarray(generated_tokens) / generation_utilisation
+    work = (
+        np.asarray(prompt_tokens) / prompt_utilisation + np.asarray(generated_tokens) / generation_utilisation
+    )
     return (np.asarray(prompt_tokens) + generated_tokens) / work

@@ -80,9 +80,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data; equal for equal scenarios."""
-        names = (
-            "scenario version answer alternatives warnings sources assumptions excluded binding family search".split()
-        )
+        names = "scenario version answer alternatives warnings sources assumptions excluded binding family search".split()
         out = {"feasible": self.feasible, **{name: plain(getattr(self, name)) for name in names}}
         for name in ("stages", "growth", "infeasible"):
             if getattr(self, name):
@@ -94,7 +92,10 @@ class Result:
         """The answer and its alternatives as a `pandas.DataFrame`, best first."""
         import pandas as pd
 
-        rows = [{"rank": 0, **self.answer}, *({"rank": i, **row} for i, row in enumerate(self.alternatives, 1))]
+        rows = [
+            {"rank": 0, **self.answer},
+            *({"rank": i, **row} for i, row in enumerate(self.alternatives, 1)),
+        ]
         flat = [{k: v for k, v in plain(row).items() if not isinstance(v, (dict, list))} for row in rows]
         return pd.DataFrame(flat)
 
@@ -118,14 +119,21 @@ class Result:
         if bounds:
             lines.append(f"  80 % interval: {bounds[0]:.6g} to {bounds[1]:.6g}")
         words = key.replace("_", " ").split()
-        lines += [f"  source of {s['what']}: {s['source']}" for s in self.sources if any(w in s["what"] for w in words)]
+        lines += [
+            f"  source of {s['what']}: {s['source']}"
+            for s in self.sources
+            if any(w in s["what"] for w in words)
+        ]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         a = self.answer
         if not a:
             return f"Result(infeasible: {self.infeasible.get('reason', 'no plan')})"
-        parts = [f"{a['params'] / 1e9:.3g}B on {a['n_gpus']} x {a['accelerator']}", f"{a['step_time_s']:.3g} s/step"]
+        parts = [
+            f"{a['params'] / 1e9:.3g}B on {a['n_gpus']} x {a['accelerator']}",
+            f"{a['step_time_s']:.3g} s/step",
+        ]
         if a.get("time_to_train_days") is not None:
             parts.append(f"{a['time_to_train_days']:.3g} days")
         if a.get("cost_usd") is not None:
@@ -137,7 +145,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """Table for notebooks."""
-        shown = {k: v for k, v in plain(self.answer).items() if not isinstance(v, (dict, list)) and v is not None}
+        shown = {
+            k: v for k, v in plain(self.answer).items() if not isinstance(v, (dict, list)) and v is not None
+        }
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td>{html.escape(_short(v))}</td></tr>"
             for k, v in shown.items()

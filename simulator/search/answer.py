@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from simulator import energy, memory, money, transformer
-from simulator.layout import RECOMPUTE, Layout
+from simulator.layout import RECOMPUTE
 from simulator.memory import CATEGORIES
-from simulator.search.planner import Plan
 from simulator.search.question import Machine, Question
+from simulator.search.table import Plan
 from simulator.transformer import Shape
 
 GIB = float(2**30)
@@ -60,22 +60,21 @@ def flop_rates(plan: Plan, machine: Machine, *, convention: str = CONVENTION) ->
     s, layout = plan.shape, plan.layout
     share = 0.0 if layout.frozen else 1.0
     per_token = float(
-        transformer.model_flop_per_token(s, seq_length=layout.seq_length, convention=convention, trainable_share=share)
+        transformer.model_flop_per_token(
+            s, seq_length=layout.seq_length, convention=convention, trainable_share=share
+        )
     )
     causal = "halved" if convention == "maxtext" else "full"
     again = {
         0: 0.0,
         1: float(transformer.attention_flop_per_token(s, seq_length=layout.seq_length, causal=causal))
         * (1 - layout.flash_attention),
-        2: float(transformer.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False)),
+        2: float(
+            transformer.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False)
+        ),
     }[int(layout.recompute)]
-    rate = tokens_per_step(layout) / plan.step_time_s / plan.n_gpus
+    rate = plan.batch_tokens / plan.step_time_s / plan.n_gpus
     return {"model": per_token * rate, "hardware": (per_token + again) * rate, "per_token": per_token}
-
-
-def tokens_per_step(layout: Layout) -> float:
-    """Tokens of one optimizer step. [tokens]"""
-    return float(layout.micro_batch_size * layout.num_microbatches * layout.dp * layout.seq_length)
 
 
 def describe(question: Question, plan: Plan, *, factors: tuple[float, float] = (1.0, 1.0)) -> dict[str, Any]:
@@ -106,7 +105,9 @@ def _layout(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
     return {
         "accelerator": machine.label,
         "n_gpus": plan.n_gpus,
-        **{name: whole(getattr(x, name)) for name in ("tp", "pp", "dp", "cp", "ep", "vp", "micro_batch_size")},
+        **{
+            name: whole(getattr(x, name)) for name in ("tp", "pp", "dp", "cp", "ep", "vp", "micro_batch_size")
+        },
         "num_microbatches": whole(x.num_microbatches),
         "global_batch_size": whole(sequences),
         "global_batch_tokens": whole(sequences * x.seq_length),
@@ -121,12 +122,12 @@ def _layout(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
 
 
 def _shape(s: Shape) -> dict[str, Any]:
-    names = (
-        "num_hidden_layers hidden_size intermediate_size num_attention_heads num_key_value_heads head_dim vocab_size".split()
-    )
+    names = "num_hidden_layers hidden_size intermediate_size num_attention_heads num_key_value_heads head_dim vocab_size".split()
     out: dict[str, Any] = {name: whole(getattr(s, name)) for name in names}
     if s.num_experts:
-        out |= {n: whole(getattr(s, n)) for n in ("num_experts", "num_experts_per_tok", "moe_intermediate_size")}
+        out |= {
+            n: whole(getattr(s, n)) for n in ("num_experts", "num_experts_per_tok", "moe_intermediate_size")
+        }
     out["params"] = whole(transformer.parameters(s))
     out["active_params"] = whole(transformer.active_parameters(s))
     out["non_embedding_params"] = whole(transformer.non_embedding_parameters(s))
@@ -141,7 +142,7 @@ def breakdown(plan: Plan, machine: Machine) -> dict[str, float]:
 
 def _speed(plan: Plan, machine: Machine) -> dict[str, Any]:
     rates, peak = flop_rates(plan, machine), float(machine.setting.device.peak_flops)
-    per_gpu = tokens_per_step(plan.layout) / plan.step_time_s / plan.n_gpus
+    per_gpu = plan.batch_tokens / plan.step_time_s / plan.n_gpus
     return {
         "step_time_s": plan.step_time_s,
         "tokens_per_s": per_gpu * plan.n_gpus,
@@ -186,7 +187,9 @@ def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "gpu_hours": optional(c["gpu_hours"]),
         "cost_usd": optional(c["cost_usd"]),
         "usd_per_gpu_hour": machine.usd_per_gpu_hour,
-        "usd_per_m_tokens": optional(float(money.usd_per_m_tokens(cost_usd=c["cost_usd"], tokens=c["tokens"]))),
+        "usd_per_m_tokens": optional(
+            float(money.usd_per_m_tokens(cost_usd=c["cost_usd"], tokens=c["tokens"]))
+        ),
         "energy_mwh": optional(mwh),
         "power_per_gpu_w": machine.power_per_gpu_w,
         "co2e_t": optional(float(energy.co2e_t(energy_mwh=mwh, grid_g_per_kwh=grid))) if grid else None,
@@ -241,7 +244,7 @@ def _loss_interval(question: Question, plan: Plan, tokens: list[float]) -> list[
     loss = plan.columns["loss"]
     if not np.isfinite(loss):
         return None
-    batch = tokens_per_step(plan.layout)
+    batch = plan.batch_tokens
     few, many = (float(question.learning.loss(plan.shape, tokens=t, batch_tokens=batch)) for t in tokens)
     down = float(np.hypot(max(loss - many, 0.0), LAW_ERROR * loss))
     up = float(np.hypot(max(few - loss, 0.0), LAW_ERROR * loss))

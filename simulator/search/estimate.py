@@ -9,10 +9,10 @@ import numpy as np
 
 from simulator import memory, transformer
 from simulator.layout import Layout
-from simulator.search import evaluate, feasibility, lattice, planner
+from simulator.search import choice, evaluate, feasibility, lattice, planner
 from simulator.search.evaluate import Counts
-from simulator.search.planner import Plan
 from simulator.search.question import Question
+from simulator.search.table import Plan, plan_of, scalar_shape, single
 from simulator.transformer import Shape
 
 GIB = float(2**30)
@@ -21,7 +21,7 @@ GIB = float(2**30)
 def closest(question: Question, machine: int, n_gpus: int, shape: Shape) -> Plan | None:
     """The layout that needs least memory among those that divide, though it does not fit; ``None`` if none divides."""
     where = question.machines[machine]
-    one = planner.single(shape)
+    one = single(shape)
     axes = planner.axes_for(question, where, n_gpus, one)
     some, layout = lattice.shapes_on_axis(one), axes.layout()
     size = (1, axes.kernels, axes.spreads, axes.batches)
@@ -35,7 +35,7 @@ def closest(question: Question, machine: int, n_gpus: int, shape: Shape) -> Plan
     kernel, spread, batch = (int(i) for i in np.unravel_index(int(np.argmin(total)), size)[1:])
     chosen = evaluate.layout_at(axes, kernel, spread, batch)
     seconds = float(where.setting.step_time(shape, chosen))
-    return planner.plan_of(question, machine, n_gpus, shape, chosen, seconds)
+    return plan_of(question, machine, n_gpus, shape, chosen, seconds)
 
 
 def why_nothing(
@@ -73,22 +73,44 @@ def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, cap
         "lora_rank": setting.lora_rank,
         "constants": setting.profile,
     }
-    whole = replace(layout, **{k: int(getattr(layout, k)) for k in ("tp", "pp", "dp", "cp", "micro_batch_size", "num_microbatches")})
+    whole = replace(
+        layout,
+        **{
+            k: int(getattr(layout, k))
+            for k in ("tp", "pp", "dp", "cp", "micro_batch_size", "num_microbatches")
+        },
+    )
     change = memory.smallest_change(shape, whole, capacity=capacity, **how)
     if change is not None:
         return f"{change.change}: {change.reason}"
     fewest = memory.fewest_gpus(shape, whole, capacity=capacity, **how)
-    return f"{fewest.change}; {fewest.reason}" if fewest is not None else "no single change fits; a smaller model would"
+    return (
+        f"{fewest.change}; {fewest.reason}"
+        if fewest is not None
+        else "no single change fits; a smaller model would"
+    )
 
 
 def _free_a_pin(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
     """Which pinned choice, if left free, lets some layout run."""
     pins = question.pins
-    for name in ("micro_batch_size", "vp", "zero_stage", "dp", "pp", "tp", "cp", "ep", "recompute", "global_batch_size"):
+    for name in (
+        "micro_batch_size",
+        "vp",
+        "zero_stage",
+        "dp",
+        "pp",
+        "tp",
+        "cp",
+        "ep",
+        "recompute",
+        "global_batch_size",
+    ):
         if getattr(pins, name) is None:
             continue
-        freed = replace(question, pins=replace(pins, **{name: None}))
-        plans, _ = planner.layouts(freed, machine, n_gpus, shape)
+        free: dict[str, Any] = {name: None}
+        freed = replace(question, pins=replace(pins, **free))
+        plans, _ = choice.layouts(freed, machine, n_gpus, shape)
         if plans:
             return f"leave out {name}; {int(getattr(plans[0].layout, name, 0)) or 'another value'} would run"
     return f"another number of accelerators than {n_gpus}"
@@ -100,7 +122,10 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
     if counts.considered == 0 or (not refused and question.limits.given):
         tight = "cost" if question.limits.cost_usd is not None else "time"
         text = f"no plan ends within the limits ({', '.join(question.limits.given)})"
-        if any(m.usd_per_gpu_hour is None for m in question.machines) and question.limits.cost_usd is not None:
+        if (
+            any(m.usd_per_gpu_hour is None for m in question.machines)
+            and question.limits.cost_usd is not None
+        ):
             tight, text = "price", "a limit on cost needs a price; write hardware.price, such as $2.50/GPU-h"
         return {"reason": tight, "text": text, "smallest_change": "raise the limit, or lower tokens"}
     reason = max(refused, key=lambda name: refused[name])
@@ -108,9 +133,13 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         reason = "memory"
     if refused.get("time"):
         reason = "time"
-    out: dict[str, Any] = {"reason": reason, "text": feasibility.REASONS[reason], "refused": dict(sorted(refused.items()))}
+    out: dict[str, Any] = {
+        "reason": reason,
+        "text": feasibility.REASONS[reason],
+        "refused": dict(sorted(refused.items())),
+    }
     smallest = int(np.argmin(evaluate.parameters(candidates)))
-    shape = planner.scalar_shape(candidates, smallest)
+    shape = scalar_shape(candidates, smallest)
     machine = next(i for i, m in enumerate(question.machines) if m.counts)
     plan = closest(question, machine, max(question.machines[machine].counts), shape)
     if reason == "memory" and plan is not None:
@@ -119,7 +148,9 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         total = float(setting.memory(shape, plan.layout)["total"])
         size = float(transformer.parameters(shape)) / 1e9
         out |= {"needed": total / GIB, "available": capacity / GIB, "unit": "GiB"}
-        out["text"] = f"memory: even {size:.3g}B parameters need {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB"
+        out["text"] = (
+            f"memory: even {size:.3g}B parameters need {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB"
+        )
         out["smallest_change"] = smallest_change(setting, shape, plan.layout, capacity)
     elif reason == "time" and plan is not None:
         from simulator.search import explain

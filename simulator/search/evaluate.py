@@ -36,6 +36,13 @@ class Setting:
     trainable: str = "full"
     lora_rank: int = 0
     profile: MemoryConstants = MEMORY_PROFILES["megatron"]
+    headroom: float = 0.0
+    """Share of the memory that a plan must leave free. [-]"""
+
+    @property
+    def memory_limit(self) -> float:
+        """Memory that a plan may use. [B]"""
+        return float(self.device.memory_capacity) * (1.0 - self.headroom)
 
     def step_time(self, shape: Shape, layout: Layout) -> Any:
         """Seconds of one step. [s]"""
@@ -124,8 +131,20 @@ def chunk(shape: Shape, axes: Axes, setting: Setting, counts: Counts) -> Array:
         counts.add("memory", left - now)
         if not now:
             return np.full(size, np.inf)
-        seconds = np.asarray(setting.step_time(shape, layout), dtype=float)
-    return np.where(runs, seconds, np.inf)
+    return timed(shape, axes, setting, runs)
+
+
+def timed(shape: Shape, axes: Axes, setting: Setting, runs: Any) -> Array:
+    """Step time of the plans that run; rows of an axis on which nothing runs are not evaluated. [s]"""
+    out = np.full(runs.shape, np.inf)
+    kernels = np.flatnonzero(runs.any(axis=(0, 2, 3)))
+    spreads = np.flatnonzero(runs.any(axis=(0, 1, 3)))
+    part = axes.take(kernels, spreads)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        seconds = setting.step_time(shape, part.layout())
+    inside = np.ix_(np.arange(runs.shape[0]), kernels, spreads, np.arange(runs.shape[3]))
+    out[inside] = np.where(runs[inside], seconds, np.inf)
+    return out
 
 
 def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting) -> Any:
@@ -135,7 +154,7 @@ def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting) -> Any:
     there are at least as many micro-batches as stages, so that two evaluations (just full, and the most that
     interleaving keeps) stand for all.
     """
-    capacity = setting.device.memory_capacity
+    capacity = setting.memory_limit
     if axes.batches == 1:
         return setting.memory(shape, layout)["total"] <= capacity
     full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
@@ -219,13 +238,20 @@ def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> A
     endless = 1e9
     tp, cp = lattice.on_axis(axes.tp, lattice.KERNEL), lattice.on_axis(axes.cp, lattice.KERNEL)
     alone = axes.layout().with_(
-        pp=1.0, vp=1.0, dp=1.0, ep=lattice.on_axis(axes.ep, lattice.KERNEL), zero_stage=0.0, num_microbatches=endless
+        pp=1.0,
+        vp=1.0,
+        dp=1.0,
+        ep=lattice.on_axis(axes.ep, lattice.KERNEL),
+        zero_stage=0.0,
+        num_microbatches=endless,
     )
     shapes = lattice.shapes_on_axis(shape)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         seconds = np.asarray(setting.step_time(shapes, alone))
     per_token = seconds * tp * cp / (endless * alone.micro_batch_size * axes.seq_length)
-    split = feasibility.divides(tp, shapes.num_attention_heads) & feasibility.divides(tp, shapes.intermediate_size)
+    split = feasibility.divides(tp, shapes.num_attention_heads) & feasibility.divides(
+        tp, shapes.intermediate_size
+    )
     out = np.where(split, per_token, np.inf)
     return np.asarray(out[:, :, 0, 0])
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from simulator import scaling
 from simulator.errors import SimulatorError
-from simulator.search import planner
+from simulator.search import choice
 from simulator.search.answer import breakdown
-from simulator.search.planner import Found, Plan, Pool
+from simulator.search.choice import Pool
 from simulator.search.question import RESOLUTION_NATS, Limits, Question
+from simulator.search.table import Found, Plan
 
 DAY = 86400.0
 
@@ -31,7 +32,9 @@ MORE_TEXT = {"time_s": "one more day", "cost_usd": "10 % more money", "energy_j"
 def multiplier(question: Question, loss: float, reference: float) -> float | None:
     """Compute that a difference of losses is worth, at best size; ``None`` where the law has no such form. [-]"""
     try:
-        value = float(scaling.compute_multiplier(law=question.learning.law, loss=loss, reference_loss=reference))
+        value = float(
+            scaling.compute_multiplier(law=question.learning.law, loss=loss, reference_loss=reference)
+        )
     except SimulatorError:
         return None
     return value if np.isfinite(value) else None
@@ -45,14 +48,16 @@ def binding(question: Question, plan: Plan, found: Found | None = None) -> dict[
     if found is not None and question.tokens is None and question.steps is None:
         for name in names:
             more = MORE[name](question.limits)
-            better = planner.pool(question, found, more)
+            better = choice.pool(question, found, more)
             if not len(better):
                 continue
             loss = float(better.columns["loss"][0])
             prices[LIMIT_NAMES[name]] = {
                 "change": MORE_TEXT[name],
                 "loss_difference": min(loss - plan.columns["loss"], 0.0),
-                "compute_multiplier": multiplier(question, min(loss, plan.columns["loss"]), plan.columns["loss"]),
+                "compute_multiplier": multiplier(
+                    question, min(loss, plan.columns["loss"]), plan.columns["loss"]
+                ),
             }
     if prices:
         out["shadow_prices"] = prices
@@ -84,10 +89,18 @@ def _binding_text(question: Question, plan: Plan, out: dict[str, Any]) -> str:
     limit = out["constraint"]
     if limit == "none":
         return "nothing limits the length of the run"
-    text = "the number of tokens sets the length of the run" if limit == "tokens" else f"{limit} is the binding limit"
+    text = (
+        "the number of tokens sets the length of the run"
+        if limit == "tokens"
+        else f"{limit} is the binding limit"
+    )
     for price in out.get("shadow_prices", {}).values():
         if price["loss_difference"] < 0:
-            worth = f", worth {100 * (price['compute_multiplier'] - 1):.1f} % compute" if price["compute_multiplier"] else ""
+            worth = (
+                f", worth {100 * (price['compute_multiplier'] - 1):.1f} % compute"
+                if price["compute_multiplier"]
+                else ""
+            )
             text += f"; {price['change']} lowers the loss by {-price['loss_difference']:.4f}{worth}"
         else:
             text += f"; {price['change']} changes nothing"
@@ -105,7 +118,9 @@ def family(question: Question, choices: Pool, plan: Plan) -> dict[str, Any]:
     }
     shapes = {
         tuple(row)
-        for row in np.stack([choices.columns[n][near] for n in ("params", "hidden_size", "num_hidden_layers")], axis=1).tolist()
+        for row in np.stack(
+            [choices.columns[n][near] for n in ("params", "hidden_size", "num_hidden_layers")], axis=1
+        ).tolist()
     }
     return {
         "resolution_nats": RESOLUTION_NATS,
@@ -144,16 +159,11 @@ def why_layout_lost(question: Question, plan: Plan, best: Plan) -> str:
     """One line on why a slower layout of the same model lost: the level of its breakdown that grew most."""
     machine = question.machines[plan.machine]
     mine, others = breakdown(plan, machine), breakdown(best, machine)
-    scale = _tokens(plan) / _tokens(best)
+    scale = plan.batch_tokens / best.batch_tokens
     growth = {name: mine.get(name, 0.0) / scale - others.get(name, 0.0) for name in {*mine, *others}}
     worst = max(sorted(growth), key=lambda name: growth[name])
     slower = plan.step_time_s / scale / best.step_time_s - 1
     return f"{100 * slower:.1f} % slower per token; {worst} +{growth[worst]:.3g} s per step"
-
-
-def _tokens(plan: Plan) -> float:
-    x = plan.layout
-    return float(x.micro_batch_size * x.num_microbatches * x.dp * x.seq_length)
 
 
 def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
@@ -163,7 +173,10 @@ def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
     units = {"time_s": (DAY, "days"), "cost_usd": (1.0, "USD"), "energy_j": (3.6e9, "MWh")}
     over = {n: needs[n] / getattr(limits, n) for n in limits.given if np.isfinite(needs[n])}
     if not over:
-        return {"reason": "price", "text": f"the limit on cost cannot be judged: no price is known for {machine.label}"}
+        return {
+            "reason": "price",
+            "text": f"the limit on cost cannot be judged: no price is known for {machine.label}",
+        }
     worst = max(over, key=lambda n: over[n])
     scale, unit = units[worst]
     need, have = needs[worst] / scale, getattr(limits, worst) / scale

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -98,10 +98,11 @@ class Axes:
         """Layouts per shape."""
         return self.kernels * self.spreads * self.batches
 
-    def take(self, kernels: Any) -> Axes:
-        """Keep some of the K axis."""
+    def take(self, kernels: Any, spreads: Any = slice(None)) -> Axes:
+        """Keep some of the K axis and of the P axis."""
         kept = {name: getattr(self, name)[kernels] for name in KERNEL_FIELDS}
-        return Axes(**{**{f.name: getattr(self, f.name) for f in fields(self)}, **kept})
+        kept |= {name: getattr(self, name)[spreads] for name in SPREAD_FIELDS}
+        return replace(self, **kept)
 
     def layout(self) -> Layout:
         """All layouts, each field with length one on the axes it does not depend on."""
@@ -131,6 +132,10 @@ class Axes:
 
 KERNEL_FIELDS = ("tp", "cp", "ep", "micro_batch_size", "recompute")
 """Fields of `Axes` on the K axis."""
+
+
+SPREAD_FIELDS = ("pp", "vp", "zero_stage")
+"""Fields of `Axes` on the P axis."""
 
 
 def on_axis(column: Array, axis: int) -> Array:
@@ -232,23 +237,35 @@ def layout_axes(
     largest = max(1, min(MAX_TOKENS_PER_MICROBATCH // seq_length, int(max(batches))))
     tps = [pins.tp] if pins.tp else [d for d in divisors(link_domain, MAX_TP) if n_gpus % d == 0]
     cps = [pins.cp] if pins.cp else ([1, 2, 4, 8] if seq_length >= LONG_SEQUENCE else [1])
-    eps = [pins.ep] if pins.ep else ([d for d in divisors(experts, MAX_TP) if n_gpus % d == 0] if experts else [1])
-    micro = [pins.micro_batch_size] if pins.micro_batch_size else ([1] if one_microbatch else powers_of_two(largest))
+    eps = (
+        [pins.ep]
+        if pins.ep
+        else ([d for d in divisors(experts, MAX_TP) if n_gpus % d == 0] if experts else [1])
+    )
+    micro = (
+        [pins.micro_batch_size]
+        if pins.micro_batch_size
+        else ([1] if one_microbatch else powers_of_two(largest))
+    )
     modes = [0, 2] if flash_attention else [0, 1, 2]
     modes = modes if pins.recompute is None else [pins.recompute]
     kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
-    pps = [pins.pp] if pins.pp else [d for d in divisors(n_gpus, min(MAX_PP, depth))]
+    pps = [pins.pp] if pins.pp else divisors(n_gpus, min(MAX_PP, depth))
     spread = [
         (pp, vp, zero)
         for pp in pps
         for vp in ([pins.vp] if pins.vp else ([1, 2, 4] if interleave and pp > 1 else [1]))
-        for zero in ([pins.zero_stage] if pins.zero_stage is not None else (zero_stages if pp == 1 else zero_stages[:1]))
+        for zero in (
+            [pins.zero_stage]
+            if pins.zero_stage is not None
+            else (zero_stages if pp == 1 else zero_stages[:1])
+        )
     ]
     columns = np.array(spread, dtype=float)
     return Axes(
-        n_gpus,
-        *kernel.T,
-        *columns.T,
+        n_gpus=n_gpus,
+        **dict(zip(KERNEL_FIELDS, kernel.T.copy(), strict=True)),
+        **dict(zip(SPREAD_FIELDS, columns.T.copy(), strict=True)),
         global_batch_size=np.array(batches, dtype=float),
         seq_length=seq_length,
         pins=pins,

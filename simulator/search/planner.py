@@ -8,20 +8,18 @@ lattices).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator import scaling, transformer
-from simulator.layout import Layout
 from simulator.scaling import batch as batch_laws
 from simulator.search import evaluate, lattice
 from simulator.search import question as questions
-from simulator.search.evaluate import Counts, Fastest
 from simulator.search.lattice import Axes
-from simulator.search.question import RESOLUTION_NATS, Limits, Machine, Question
+from simulator.search.question import RESOLUTION_NATS, Machine, Question
+from simulator.search.table import Found, Table
 from simulator.transformer import Shape
 
 Array = NDArray[np.float64]
@@ -32,125 +30,62 @@ BLOCK = 48
 BATCH_SPAN = (0.125, 32.0)
 """Batches tried, relative to the batch that the reference law recommends for the tokens at hand. [-]"""
 
-
-@dataclass(frozen=True)
-class Table:
-    """Fastest layouts of some shapes on one number of accelerators of one machine."""
-
-    machine: int
-    axes: Axes
-    shape: Shape
-    fastest: Fastest
-
-    def outcome(self, question: Question, limits: Limits | None = None) -> dict[str, Any]:
-        """Columns of `question.outcome`, of shape (S, G)."""
-        return questions.outcome(
-            question,
-            question.machines[self.machine],
-            n_gpus=self.axes.n_gpus,
-            shape=self.shape,
-            batch_sequences=self.axes.global_batch_size,
-            step_time_s=self.fastest.step_time_s,
-            limits=limits,
-        )
+BATCH_TOLERANCE = 0.05
+"""A batch written in tokens may be rounded by this much to one that the devices divide. [-]"""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """One shape in one layout on one machine, with what it comes to."""
-
-    machine: int
-    n_gpus: int
-    shape: Shape
-    layout: Layout
-    step_time_s: float
-    columns: dict[str, float]
-
-    @property
-    def params(self) -> float:
-        """Parameters. [-]"""
-        return float(transformer.parameters(self.shape))
-
-
-@dataclass
-class Found:
-    """All that a search saw."""
-
-    tables: list[Table] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-    shapes_considered: int = 0
-    shapes_pruned: int = 0
-    """Shapes that a bound excluded; their plans are not in `counts`."""
-
-
-def scalar_shape(shape: Shape, index: int) -> Shape:
-    """One shape of arrays as plain numbers."""
-    from dataclasses import fields
-
-    values = {}
-    for f in fields(shape):
-        value = np.asarray(getattr(shape, f.name))
-        number = float(value.reshape(-1)[index if value.size > 1 else 0])
-        values[f.name] = int(number) if number.is_integer() else number
-    return Shape(**values)
-
-
-def plan_at(question: Question, table: Table, shape: int, batch: int) -> Plan:
-    """The plan in one cell of a table, its columns computed as numbers."""
-    fastest, axes = table.fastest, table.axes
-    chosen = scalar_shape(table.shape, shape)
-    layout = evaluate.layout_at(axes, int(fastest.kernel[shape, batch]), int(fastest.spread[shape, batch]), batch)
-    return plan_of(question, table.machine, axes.n_gpus, chosen, layout, float(fastest.step_time_s[shape, batch]))
-
-
-def plan_of(question: Question, machine: int, n_gpus: int, shape: Shape, layout: Layout, step_time_s: float) -> Plan:
-    """A plan from a shape and a layout."""
-    sequences = layout.micro_batch_size * layout.num_microbatches * layout.dp
-    columns = questions.outcome(
-        question,
-        question.machines[machine],
-        n_gpus=n_gpus,
-        shape=shape,
-        batch_sequences=sequences,
-        step_time_s=step_time_s,
-    )
-    return Plan(machine, n_gpus, shape, layout, step_time_s, {k: float(v) for k, v in columns.items()})
-
-
-# --- batches --------------------------------------------------------------------------------------------------------
+# --- batches and layouts --------------------------------------------------------------------------------------------
 
 
 def batches(question: Question, machine: Machine, n_gpus: int, shape: Shape) -> list[float]:
     """Global batches to try on one number of accelerators. [sequences]"""
-    if question.pins.global_batch_size is not None:
-        return [float(question.pins.global_batch_size)]
+    pinned = question.pins.global_batch_size
+    if pinned is not None:
+        return near_batches(pinned, n_gpus) if question.batch_in_tokens else [float(pinned)]
     tokens = likely_tokens(question, machine, n_gpus, shape)
-    middle = float(batch_laws.recommended_batch_tokens(law=questions.REFERENCE_BATCH_LAW, tokens=tokens)) / question.seq_length
+    best = float(batch_laws.recommended_batch_tokens(law=questions.REFERENCE_BATCH_LAW, tokens=tokens))
+    middle = best / question.seq_length
     high = max(middle * BATCH_SPAN[1], float(n_gpus))
     return lattice.batch_sizes(n_gpus=n_gpus, low=middle * BATCH_SPAN[0], high=high)
+
+
+def near_batches(sequences: float, n_gpus: int, tolerance: float = BATCH_TOLERANCE) -> list[float]:
+    """Batches near one that was written in tokens, each a multiple of a larger divisor of the accelerators. [sequences]
+
+    Examples
+    --------
+    >>> near_batches(977, 1024)
+    [960.0, 976.0, 977.0, 984.0, 992.0, 1024.0]
+    """
+    near = {float(sequences)}
+    for divisor in lattice.divisors(n_gpus, int(max(1.0, sequences))):
+        rounded = max(1.0, float(np.round(sequences / divisor))) * divisor
+        if abs(rounded / sequences - 1) <= tolerance:
+            near.add(rounded)
+    return sorted(near)
 
 
 def likely_tokens(question: Question, machine: Machine, n_gpus: int, shape: Shape) -> float:
     """Order of magnitude of the tokens of a run, to centre the batches on. [tokens]"""
     if question.tokens is not None:
         return question.tokens
-    smallest, largest = float(np.min(transformer.parameters(shape))), float(np.max(transformer.parameters(shape)))
+    sizes = transformer.active_parameters(shape)
+    smallest, largest = float(np.min(sizes)), float(np.max(sizes))
     cap, _ = questions.wall_limit_s(question, machine, n_gpus, np.asarray(smallest), question.limits)
     seconds = float(cap) if np.isfinite(cap) and float(cap) > 0 else 30 * 86400.0
-    compute = 0.4 * machine.setting.device.peak_flops * n_gpus * seconds
-    best = compute / (6.0 * smallest)
+    compute = 0.4 * float(machine.setting.device.peak_flops) * n_gpus * seconds
+    params = smallest
     if largest > 2 * smallest:
-        params, best = scaling.optimal(scaling.DEFAULT, compute)
-        best = compute / (6.0 * float(np.clip(params, smallest, largest)))
-    return max(best, 1e6)
+        best, _ = scaling.optimal(scaling.DEFAULT, compute)
+        params = float(np.clip(best, smallest, largest))
+    return max(compute / (6.0 * params), 1e6)
 
 
 def axes_for(question: Question, machine: Machine, n_gpus: int, shape: Shape) -> Axes:
     """Layouts to try on one number of accelerators."""
-    domain = int(min(machine.setting.device.link_domain, max(machine.node_size, machine.setting.device.link_domain)))
     return lattice.layout_axes(
         n_gpus=n_gpus,
-        link_domain=domain,
+        link_domain=int(machine.setting.device.link_domain),
         shape=shape,
         seq_length=question.seq_length,
         batches=batches(question, machine, n_gpus, shape),
@@ -164,7 +99,32 @@ def axes_for(question: Question, machine: Machine, n_gpus: int, shape: Shape) ->
 # --- search ---------------------------------------------------------------------------------------------------------
 
 
-def search(question: Question, shape: Shape, *, machine: int = 0, prune: bool = True, margin: float = RESOLUTION_NATS) -> Found:
+@dataclass
+class Front:
+    """Shapes still to look at on one number of accelerators, most hopeful first."""
+
+    axes: Axes
+    per_token: Array
+    """Least accelerator seconds per token of every shape and kernel, (S, K). [s]"""
+    bound: Array
+    """Lowest loss that a shape can have, (S). [nats/token]"""
+    order: NDArray[np.intp]
+    done: int = 0
+
+    @property
+    def next_bound(self) -> float:
+        """Bound of the next shape."""
+        return float(self.bound[self.order[self.done]]) if self.done < len(self.order) else np.inf
+
+
+def search(
+    question: Question,
+    shape: Shape,
+    *,
+    machine: int = 0,
+    prune: bool = True,
+    margin: float = RESOLUTION_NATS,
+) -> Found:
     """Evaluate shapes on one machine and all its numbers of accelerators.
 
     Parameters
@@ -176,7 +136,8 @@ def search(question: Question, shape: Shape, *, machine: int = 0, prune: bool = 
     machine : int, optional
         Index into the question's machines.
     prune : bool, optional
-        Leave out shapes that cannot come within `margin` of the best.
+        Leave out shapes that cannot be best; on the number of accelerators that is best, those that cannot come within
+        `margin` of it.
     margin : float, optional
         Loss within which plans are kept, for the alternatives. [nats/token]
 
@@ -184,38 +145,61 @@ def search(question: Question, shape: Shape, *, machine: int = 0, prune: bool = 
     -------
     Found
     """
-    found = Found()
-    best = np.inf
-    for n_gpus in question.machines[machine].counts:
-        best = _search_count(question, shape, machine, n_gpus, found, best if prune else None, margin)
+    found, where = Found(), question.machines[machine]
+    number = lattice.count(shape)
+    found.shapes_considered = number * len(where.counts)
+    if not prune or number == 1 or not question.bounded:
+        for n_gpus in where.counts:
+            axes = axes_for(question, where, n_gpus, shape)
+            _add(
+                question,
+                found,
+                Table(machine, axes, shape, evaluate.fastest(shape, axes, where.setting, found.counts)),
+            )
+        return found
+    fronts = [front(question, where, n_gpus, shape) for n_gpus in where.counts]
+    fronts.sort(key=lambda one: (one.next_bound, one.axes.n_gpus))
+    best, home = np.inf, fronts[0]
+    for most in (1, None):
+        for one in fronts:
+            lowest = _advance(
+                question, machine, shape, one, found, best, margin=0.0, keep=margin, blocks=most
+            )
+            if lowest < best:
+                best, home = lowest, one
+    _advance(question, machine, shape, home, found, best, margin=margin, keep=margin, blocks=None)
+    found.shapes_pruned = sum(number - one.done for one in fronts)
     return found
 
 
-def _search_count(
-    question: Question, shape: Shape, machine: int, n_gpus: int, found: Found, best: float | None, margin: float
+def _advance(
+    question: Question,
+    machine: int,
+    shape: Shape,
+    one: Front,
+    found: Found,
+    best: float,
+    *,
+    margin: float,
+    keep: float,
+    blocks: int | None,
 ) -> float:
-    """Search one number of accelerators; returns the best loss so far."""
-    where = question.machines[machine]
-    axes = axes_for(question, where, n_gpus, shape)
-    number = lattice.count(shape)
-    found.shapes_considered += number
-    if best is None or number == 1 or not question.bounded:
-        _add(question, found, Table(machine, axes, shape, evaluate.fastest(shape, axes, where.setting, found.counts)))
-        return np.inf
-    hopeful = hopeful_loss(question, where, n_gpus, shape, axes)
-    per_shape = np.min(hopeful, axis=1)
-    order = np.argsort(per_shape, kind="stable")
-    for start in range(0, number, BLOCK):
-        rows = order[start : start + BLOCK]
-        rows = rows[per_shape[rows] <= best + margin]
-        if not rows.size:
-            found.shapes_pruned += number - start
-            break
-        kernels = np.flatnonzero(np.any(hopeful[rows] <= best + margin, axis=0))
-        some, part = lattice.take(shape, np.sort(rows)), axes.take(kernels)
-        found.shapes_pruned += min(BLOCK, number - start) - rows.size
-        table = Table(machine, part, some, evaluate.fastest(some, part, where.setting, found.counts))
-        best = min(best, _add(question, found, table))
+    """Evaluate the next blocks of a front while they may come within `margin` of the best; returns the best loss."""
+    where, number = question.machines[machine], len(one.order)
+    while one.done < number and one.next_bound <= best + margin and np.isfinite(one.next_bound):
+        rows = one.order[one.done : one.done + BLOCK]
+        rows = rows[one.bound[rows] <= best + margin]
+        one.done += len(rows)
+        some = lattice.take(shape, np.sort(rows))
+        hopeful = loss_bound(question, where, some, one.axes, one.per_token[np.sort(rows)])
+        part = one.axes.take(np.flatnonzero(np.any(hopeful <= best + keep, axis=0)))
+        if part.kernels:
+            table = Table(machine, part, some, evaluate.fastest(some, part, where.setting, found.counts))
+            best = min(best, _add(question, found, table))
+        if blocks is not None:
+            blocks -= 1
+            if not blocks:
+                break
     return best
 
 
@@ -229,178 +213,37 @@ def _add(question: Question, found: Found, table: Table) -> float:
     return float(np.min(losses)) if losses.size else float("inf")
 
 
-def hopeful_loss(question: Question, machine: Machine, n_gpus: int, shape: Shape, axes: Axes) -> Array:
-    """Lower bound on the loss of every shape and kernel, of shape (S, K). [nats/token]
-
-    The tokens that the bound on time allows, at a batch that costs nothing.
-    """
+def front(question: Question, machine: Machine, n_gpus: int, shape: Shape) -> Front:
+    """Order shapes by the lowest loss that they can have."""
+    axes = axes_for(question, machine, n_gpus, shape)
     per_token = evaluate.least_gpu_seconds_per_token(shape, axes, machine.setting)
+    bound = loss_bound(question, machine, shape, axes, np.min(per_token, axis=1, keepdims=True))[:, 0]
+    return Front(axes, per_token, bound, np.argsort(bound, kind="stable"))
+
+
+def loss_bound(question: Question, machine: Machine, shape: Shape, axes: Axes, per_token: Array) -> Array:
+    """Lower bound on the loss, of the shape of `per_token`: (S, K). [nats/token]
+
+    The tokens that the bound on time allows, at a batch that costs nothing. Infinite where fixed tokens cannot be
+    trained within the limits.
+    """
     active = np.broadcast_to(evaluate.active_parameters(shape)[:, None], per_token.shape)
-    cap, _ = questions.wall_limit_s(question, machine, n_gpus, active, question.limits)
-    useful = cap * question.goodput_of(n_gpus) * n_gpus
-    with np.errstate(divide="ignore", invalid="ignore"):
-        most = useful / per_token
+    cap, _ = questions.wall_limit_s(question, machine, axes.n_gpus, active, question.limits)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        most = cap * question.goodput_of(axes.n_gpus) * axes.n_gpus / per_token
         if question.tokens is not None:
-            tokens = np.full_like(most, question.tokens)
+            tokens, ends = np.full_like(most, question.tokens), most >= question.tokens
         elif question.steps is not None:
-            tokens = np.full_like(most, question.steps * float(np.max(axes.global_batch_size)) * question.seq_length)
+            largest = question.steps * float(np.max(axes.global_batch_size)) * question.seq_length
+            smallest = question.steps * float(np.min(axes.global_batch_size)) * question.seq_length
+            tokens, ends = np.full_like(most, largest), most >= smallest
         else:
-            tokens = most
-        ends = (most >= question.tokens) if question.tokens is not None else (most > 0)
-        loss = question.learning.loss(questions._columns(shape), tokens=np.maximum(tokens, 1.0))
-    return np.where(ends & ~np.isnan(cap), loss, np.inf)
+            tokens, ends = most, most > 0
+        loss = question.learning.loss(questions.columns_of(shape), tokens=np.maximum(tokens, 1.0))
+    return np.where(ends & np.isfinite(per_token) & ~np.isnan(cap), loss, np.inf)
 
 
-# --- choice ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pool:
-    """All plans of a search as flat columns, best first."""
-
-    table: NDArray[np.intp]
-    shape: NDArray[np.intp]
-    batch: NDArray[np.intp]
-    columns: dict[str, Array]
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-
-def pool(question: Question, found: Found, limits: Limits | None = None, *, objective: str = "loss") -> Pool:
-    """Plans that run, ordered by the objective.
-
-    ``loss``: lowest loss, then lowest cost, then least time. ``cost``: least money (or accelerator time) per token that
-    counts, then time. ``time``: least time per token that counts.
-    """
-    parts: dict[str, list[Any]] = {}
-    for index, table in enumerate(found.tables):
-        columns = table.outcome(question, limits)
-        keep = columns["runs"]
-        rows, cells = np.nonzero(keep)
-        entry: dict[str, Any] = {name: np.broadcast_to(value, keep.shape)[keep] for name, value in columns.items()}
-        entry |= {
-            "params": evaluate.parameters(table.shape)[rows if lattice.count(table.shape) > 1 else rows * 0],
-            "hidden_size": np.asarray(table.shape.hidden_size, dtype=float).reshape(-1)[rows],
-            "num_hidden_layers": np.asarray(table.shape.num_hidden_layers, dtype=float).reshape(-1)[rows],
-            "n_gpus": np.full(rows.shape, float(table.axes.n_gpus)),
-            "step_time_s": table.fastest.step_time_s[keep],
-            "global_batch_size": table.axes.global_batch_size[cells],
-            "table": np.full(rows.shape, index),
-            "shape": rows,
-            "batch": cells,
-        }
-        for name, value in entry.items():
-            parts.setdefault(name, []).append(value)
-    if not parts:
-        empty = np.array([], dtype=np.intp)
-        return Pool(empty, empty, empty, {})
-    flat = {name: np.concatenate(values) for name, values in parts.items()}
-    order = np.lexsort(tuple(reversed(_keys(flat, objective, found))))
-    flat = {name: values[order] for name, values in flat.items()}
-    return Pool(flat.pop("table"), flat.pop("shape"), flat.pop("batch"), flat)
-
-
-def _keys(flat: dict[str, Array], objective: str, found: Found) -> list[Array]:
-    """Sort keys, most important first; the last make the order independent of how plans were enumerated."""
-    cost = np.where(np.isnan(flat["cost_usd"]), flat["gpu_hours"], flat["cost_usd"])
-    if objective == "loss":
-        main = [flat["loss"], cost, flat["wall_s"]]
-    elif objective == "cost":
-        main = [cost / flat["batch_factor"], flat["wall_s"]]
-    else:
-        main = [flat["step_time_s"] / flat["global_batch_size"] / flat["batch_factor"]]
-    return [*main, flat["params"], flat["num_hidden_layers"], flat["n_gpus"], flat["global_batch_size"]]
-
-
-def select(question: Question, found: Found, choices: Pool, index: int) -> Plan:
-    """The plan at a place of a pool."""
-    return plan_at(question, found.tables[choices.table[index]], int(choices.shape[index]), int(choices.batch[index]))
-
-
-def distinct(choices: Pool, number: int, *, start: int = 0) -> list[int]:
-    """Places of plans that differ from each other in a way that matters, best first.
-
-    Two plans are alike if they have the same number of accelerators, sizes within 15 % and widths over depths within a
-    factor of 1.4.
-    """
-    if not len(choices):
-        return []
-    size, count = np.log(choices.columns["params"]), choices.columns["n_gpus"]
-    aspect = np.log(choices.columns["hidden_size"] / choices.columns["num_hidden_layers"])
-    free = np.ones(len(choices), dtype=bool)
-    chosen: list[int] = []
-    at = start
-    while len(chosen) < number + 1:
-        chosen.append(at)
-        near = (np.abs(size - size[at]) < np.log(1.15)) & (np.abs(aspect - aspect[at]) < np.log(1.4)) & (count == count[at])
-        free &= ~near
-        left = np.flatnonzero(free)
-        if not left.size:
-            break
-        at = int(left[0])
-    return chosen
-
-
-def layouts(question: Question, machine: int, n_gpus: int, shape: Shape, batch: float | None = None) -> tuple[list[Plan], Counts]:
-    """Layouts of one model, fastest first, one per combination of degrees, sharding and recomputation."""
-    where = question.machines[machine]
-    pinned = question if batch is None else replace(question, pins=replace(question.pins, global_batch_size=batch))
-    one = single(shape)
-    axes = axes_for(pinned, where, n_gpus, one)
-    counts = Counts()
-    pieces, step = [], max(1, evaluate.ROWS // max(1, axes.spreads * axes.batches))
-    for start in range(0, axes.kernels, step):
-        part = axes.take(slice(start, start + step))
-        pieces.append(evaluate.chunk(lattice.shapes_on_axis(one), part, where.setting, counts)[0])
-    times = np.concatenate(pieces)
-    factor = pinned.learning.batch_factor(
-        tokens=likely_tokens(pinned, where, n_gpus, one), batch_tokens=axes.global_batch_size * pinned.seq_length
-    )
-    worth = times / (axes.global_batch_size * factor)
-    order = np.argsort(worth, axis=None, kind="stable")
-    seen: set[tuple[float, ...]] = set()
-    out: list[Plan] = []
-    for flat in order[: 50_000]:
-        kernel, spread, cell = (int(i) for i in np.unravel_index(flat, times.shape))
-        if not np.isfinite(times[kernel, spread, cell]):
-            break
-        layout = evaluate.layout_at(axes, kernel, spread, cell)
-        key = (layout.tp, layout.pp, layout.cp, layout.ep, layout.zero_stage, layout.recompute)
-        if key in seen:
-            continue
-        seen.add(key)
-        out.append(plan_of(pinned, machine, n_gpus, shape, layout, float(times[kernel, spread, cell])))
-        if len(out) > pinned.max_alternatives + 1:
-            break
-    return out, counts
-
-
-def single(shape: Shape) -> Shape:
-    """A model as arrays of length one."""
-    changes = {
-        name: np.atleast_1d(np.asarray(getattr(shape, name), dtype=float)) for name in ("hidden_size", "num_hidden_layers")
-    }
-    return replace(shape, **changes)
-
-
-def lifetime_first(question: Question, choices: Pool) -> int:
-    """Place of the answer in a pool: the first, or with inference the cheapest over its life among equals.
-
-    Plans within the resolution of the laws of loss are equals; serving then decides, which favours small models.
-    """
-    if not question.inference_tokens:
-        return 0
-    columns = choices.columns
-    equal = columns["loss"] <= columns["loss"][0] + RESOLUTION_NATS
-    lifetime = columns["gpu_hours"] * 3600.0 + columns["serving_s"]
-    return int(np.argmin(np.where(equal, lifetime, np.inf)))
-
-
-def rank_key(question: Question, plan: Plan, objective: str) -> tuple[float, ...]:
-    """Order of plans on different machines."""
-    c = plan.columns
-    cost = c["cost_usd"] if np.isfinite(c["cost_usd"]) else np.inf
-    if objective == "cost":
-        return (cost, c["gpu_hours"] if np.isinf(cost) else 0.0, c["wall_s"], plan.machine)
-    return (c["loss"], cost, c["wall_s"], plan.machine)
+def with_headroom(question: Question, headroom: float) -> Question:
+    """A question whose plans leave a share of the memory free."""
+    machines = tuple(replace(m, setting=replace(m.setting, headroom=headroom)) for m in question.machines)
+    return replace(question, machines=machines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,10 @@ class Learning:
     def loss(self, shape: Shape, *, tokens: Any, batch_tokens: Any = 0.0) -> Any:
         """Loss of shapes on the first axis after tokens on all axes. [nats/token]"""
         effective = tokens * self.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
-        width, depth = np.asarray(shape.hidden_size, dtype=float), np.asarray(shape.num_hidden_layers, dtype=float)
+        width, depth = (
+            np.asarray(shape.hidden_size, dtype=float),
+            np.asarray(shape.num_hidden_layers, dtype=float),
+        )
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             inside = np.maximum(transformer.non_embedding_parameters(shape), 1.0)
             attention = transformer.attention_matrix_parameters(shape)
@@ -126,6 +129,8 @@ class Question:
     interleave: bool = True
     flash_attention: bool = True
     max_alternatives: int = 5
+    batch_in_tokens: bool = False
+    """The pinned batch was written in tokens and may be rounded."""
 
     def goodput_of(self, n_gpus: int) -> float:
         """Useful share of wall-clock time. [-]"""
@@ -149,7 +154,9 @@ def serving_s(question: Question, machine: Machine, active_params: Any) -> Any:
     )
 
 
-def wall_limit_s(question: Question, machine: Machine, n_gpus: int, active_params: Any, limits: Limits) -> tuple[Any, Any]:
+def wall_limit_s(
+    question: Question, machine: Machine, n_gpus: int, active_params: Any, limits: Limits
+) -> tuple[Any, Any]:
     """Wall-clock time that every limit allows, and which limit is the tightest (an index into `Limits.given`). [s]
 
     A limit on cost covers serving as well, if the question demands it.
@@ -167,7 +174,9 @@ def wall_limit_s(question: Question, machine: Machine, n_gpus: int, active_param
                 wall = money.affordable_s(usd=limits.cost_usd, n_gpus=n_gpus, usd_per_gpu_hour=price)
                 caps.append(np.maximum(wall - serving / n_gpus, 0.0))
         elif machine.power_per_gpu_w:
-            wall = energy.affordable_s(joules=limits.energy_j, n_gpus=n_gpus, power_per_gpu_w=machine.power_per_gpu_w)
+            wall = energy.affordable_s(
+                joules=limits.energy_j, n_gpus=n_gpus, power_per_gpu_w=machine.power_per_gpu_w
+            )
             caps.append(np.full_like(serving, wall))
         else:
             caps.append(np.full_like(serving, np.nan))
@@ -212,8 +221,8 @@ def outcome(
     """
     limits = question.limits if limits is None else limits
     column = np.ndim(step_time_s) == 2
-    over = (lambda a: np.asarray(a, dtype=float).reshape(-1, 1)) if column else (lambda a: np.asarray(a, dtype=float))
-    active = over(transformer.active_parameters(shape))
+    active = np.asarray(transformer.active_parameters(shape), dtype=float)
+    active = active.reshape(-1, 1) if column else active
     useful_share = question.goodput_of(n_gpus)
     batch_tokens = np.asarray(batch_sequences, dtype=float) * question.seq_length
     step = np.asarray(step_time_s, dtype=float)
@@ -231,7 +240,7 @@ def outcome(
         fixed = question.tokens is not None or question.steps is not None
         runs = np.isfinite(step) & ((wall <= cap) if fixed else np.ones_like(step, dtype=bool))
         runs = runs & ~np.isnan(cap) & (cap > 0)
-        shaped = _columns(shape) if column else shape
+        shaped = columns_of(shape) if column else shape
         loss = question.learning.loss(shaped, tokens=tokens, batch_tokens=batch_tokens)
         factor = question.learning.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
     hours = money.gpu_hours(n_gpus=n_gpus, seconds=wall)
@@ -253,9 +262,7 @@ def outcome(
     }
 
 
-def _columns(shape: Shape) -> Shape:
+def columns_of(shape: Shape) -> Shape:
     """Arrays of a `Shape` as columns (S, 1)."""
-    from dataclasses import fields
-
     values = {f.name: getattr(shape, f.name) for f in fields(shape)}
     return Shape(**{k: (np.asarray(v).reshape(-1, 1) if np.ndim(v) else v) for k, v in values.items()})

@@ -76,7 +76,11 @@ def candidates(
     """
     wide = widths() if hidden_size is None else np.array(hidden_size, dtype=float)
     deep = depths() if num_hidden_layers is None else np.array(num_hidden_layers, dtype=float)
-    shares = KEY_VALUE_SHARES if template is None else (float(template.num_key_value_heads / template.num_attention_heads),)
+    shares = (
+        KEY_VALUE_SHARES
+        if template is None
+        else (float(template.num_key_value_heads / template.num_attention_heads),)
+    )
     width, depth, share = (a.ravel() for a in np.meshgrid(wide, deep, np.array(shares), indexing="ij"))
     if hidden_size is None or num_hidden_layers is None:
         keep = (width / depth >= ASPECTS[0]) & (width / depth <= ASPECTS[1])
@@ -88,7 +92,10 @@ def candidates(
     else:
         size = np.full_like(width, float(template.head_dim))
         ffn = feed_forward(
-            width, gated=bool(template.gated), ratio=float(template.intermediate_size / template.hidden_size), multiple=128
+            width,
+            gated=bool(template.gated),
+            ratio=float(template.intermediate_size / template.hidden_size),
+            multiple=128,
         )
     heads = np.maximum(1.0, np.round(width / size))
     groups = np.maximum(1.0, np.round(heads * share))
@@ -116,5 +123,3 @@ def _scaled(template: Shape, width: Array) -> dict[str, Array]:
         if value:
             out[name] = 64 * np.ceil(value / float(template.hidden_size) * width / 64 - 1e-9)
     return out
-
-

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from simulator.search.planner import Plan
 from simulator.search.question import Question
+from simulator.search.table import Plan
 
 FACTORS = {"measured": (0.86, 1.16), "transferred": (0.78, 1.28), "datasheet": (0.65, 1.55)}
 """10th and 90th percentile of measured over predicted step time, by grade of evidence. [-]"""

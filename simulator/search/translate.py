@@ -66,7 +66,9 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
     time_s = budget.time
     if time_s is None and open_count:
         time_s = LONGEST_DAYS * 86400.0
-        notes.assumptions.append(f"a run of at most {LONGEST_DAYS:g} days, since neither time nor n_gpus is given")
+        notes.assumptions.append(
+            f"a run of at most {LONGEST_DAYS:g} days, since neither time nor n_gpus is given"
+        )
     shape_law = scenario.shape_law
     if shape_law is None and (scenario.find in ("architecture", "growth") or scenario.model is None):
         shape_law = DEFAULT_SHAPE_LAW
@@ -89,6 +91,7 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         interleave=scenario.software in INTERLEAVES,
         flash_attention=training.flash_attention,
         max_alternatives=scenario.search.max_alternatives,
+        batch_in_tokens=training.global_batch_tokens is not None,
     )
 
 
@@ -128,11 +131,15 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
     )
     used, _ = calibrations.peak_of(accelerator, training.precision)
     if used != training.precision:
-        notes.warn("precision", f"{accelerator.label} has no {training.precision} matrix units; it runs in {used}")
+        notes.warn(
+            "precision", f"{accelerator.label} has no {training.precision} matrix units; it runs in {used}"
+        )
     compiled = training.compile if training.compile is not None else scenario.software in COMPILES
     constants, evidence = _constants(accelerator, scenario.software, used, compiled)
     if evidence.grade != "measured":
-        notes.warn("evidence", f"{accelerator.label}: constants {evidence.sentence}; the interval is wider for it")
+        notes.warn(
+            "evidence", f"{accelerator.label}: constants {evidence.sentence}; the interval is wider for it"
+        )
     for field_name, reason in accelerator.doubtful.items():
         notes.warn("doubtful", f"{accelerator.label} {field_name}: {reason}")
     profile = MEMORY_OF.get(scenario.software, scenario.software)
@@ -166,14 +173,26 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
 def _constants(accelerator: Any, software: str, precision: str, compiled: bool) -> tuple[Any, Any]:
     """Constants of the calibration sets."""
     try:
-        return calibrations.constants_of(accelerator, software=software, precision=precision, compiled=compiled)
+        return calibrations.constants_of(
+            accelerator, software=software, precision=precision, compiled=compiled
+        )
     except (KeyError, SimulatorError):
         from dataclasses import MISSING, fields
 
         from simulator.device import Constants
 
-        rough = {"tile_efficiency": 0.75, "attention_efficiency": 0.45, "hbm_efficiency": 0.85, "link_efficiency": 0.75}
-        rough |= {"link_latency_s": 6e-6, "network_efficiency": 0.75, "network_latency_s": 3e-5, "network_slowdown": 0.1}
+        rough = {
+            "tile_efficiency": 0.75,
+            "attention_efficiency": 0.45,
+            "hbm_efficiency": 0.85,
+            "link_efficiency": 0.75,
+        }
+        rough |= {
+            "link_latency_s": 6e-6,
+            "network_efficiency": 0.75,
+            "network_latency_s": 3e-5,
+            "network_slowdown": 0.1,
+        }
         rough |= {"launch_s": 5e-6}
         missing = {f.name: 0.0 for f in fields(Constants) if f.default is MISSING}
         return Constants(**{**missing, **rough}), calibrations.Evidence("datasheet", ("prior",))
@@ -194,11 +213,17 @@ def _price(hardware: Hardware, notes: Notes) -> dict[str, Any]:
         return {}
     name = hardware.accelerator.label
     if found.usd_per_gpu_hour is not None:
-        notes.source(f"price of {name}", f"{found.label}: ${found.usd_per_gpu_hour:g}/GPU-h. {found.source}".strip())
+        notes.source(
+            f"price of {name}", f"{found.label}: ${found.usd_per_gpu_hour:g}/GPU-h. {found.source}".strip()
+        )
         return {"usd_per_gpu_hour": found.usd_per_gpu_hour}
     rent = float(money.hourly_purchase_price(usd_per_gpu=found.usd_per_gpu))
-    notes.source(f"price of {name}", f"{found.label}: ${found.usd_per_gpu:g} per accelerator. {found.source}".strip())
-    notes.assumptions.append(f"{name}: purchase written off over {money.SERVICE_LIFE_YEARS:g} years of full use")
+    notes.source(
+        f"price of {name}", f"{found.label}: ${found.usd_per_gpu:g} per accelerator. {found.source}".strip()
+    )
+    notes.assumptions.append(
+        f"{name}: purchase written off over {money.SERVICE_LIFE_YEARS:g} years of full use"
+    )
     return {"usd_per_gpu_hour": rent}
 
 
@@ -208,7 +233,11 @@ def _power(hardware: Hardware, notes: Notes) -> dict[str, Any]:
         return {}
     host = cluster.host_power if cluster and cluster.host_power else 0.0
     pue = cluster.pue if cluster else 1.0
-    power = float(energy.power_per_gpu_w(tdp_w=tdp, host_power_w=host, accelerators_per_node=hardware.node_size, pue=pue))
+    power = float(
+        energy.power_per_gpu_w(
+            tdp_w=tdp, host_power_w=host, accelerators_per_node=hardware.node_size, pue=pue
+        )
+    )
     left_out = [] if host else ["the nodes' own power"]
     left_out += [] if cluster else ["cooling (PUE 1)"]
     without = f", without {' and '.join(left_out)}" if left_out else ""

@@ -1,0 +1,187 @@
+"""What stands beside the numbers: assumptions, sources, warnings, and the settings and the record of a growth answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from simulator import goodput, money, scaling, transformer
+from simulator.errors import SimulatorError
+from simulator.growth import KAPPA
+from simulator.schema import Scenario
+from simulator.search import answer as answers
+from simulator.search import growing
+from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Question
+from simulator.search.spread import step_factors
+from simulator.search.table import Plan
+from simulator.search.translate import Notes
+from simulator.transformer import Shape
+
+EXCLUDED = (
+    "evaluation, data preparation and staff",
+    "storage and network traffic charges",
+    "time in a queue",
+)
+"""What no answer contains."""
+
+FADING_EPOCHS = 4.0
+"""Repetitions from which on data are worth clearly less than fresh ones (Muennighoff et al., arXiv:2305.16264). [-]"""
+
+
+def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -> None:
+    """Say what was assumed, where laws are outside their range, and where numbers come from."""
+    machine = question.machines[best.machine]
+    notes.source("clock and calibration", str(machine.about["evidence"]["text"]))
+    notes.assumptions.append(
+        f"FLOP by the {answers.CONVENTION} convention (attention counted whole, logits in, recomputation apart)"
+    )
+    notes.excluded.extend(EXCLUDED)
+    if question.goodput is None:
+        share = question.goodput_of(best.n_gpus)
+        notes.assumptions.append(
+            f"goodput {share:.4f} at {best.n_gpus} accelerators, scaled from Llama 3's published run"
+        )
+        notes.source("goodput", goodput.SOURCE)
+        notes.excluded.append("stalls of the input pipeline, and failures beyond those in the goodput")
+    else:
+        notes.excluded.append("failures and stalls beyond the goodput of the scenario")
+    if question.inference_tokens:
+        use = float(money.request_utilisation())
+        notes.assumptions.append(
+            f"serving on the same accelerators at {100 * use:.1f} % of their 16-bit peak (requests and utilisation of arXiv:2401.00448)"
+        )
+        if question.limits.cost_usd is not None:
+            notes.assumptions.append("the limit on cost covers training and serving")
+    if np.isfinite(best.columns["tokens"]):
+        _annotate_loss(scenario, question, notes, best)
+    else:
+        notes.warn(
+            "no-tokens", "neither tokens nor a limit is given, so time to train, cost and loss are unknown"
+        )
+
+
+def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: Plan) -> None:
+    law, tokens = scaling.get(question.learning.law), best.columns["tokens"]
+    notes.source(f"law of loss {law.name}", f"{law.source}, {law.corpus}, tokenizer {law.tokenizer}")
+    if question.learning.shape_law:
+        notes.source(
+            f"law of shape {question.learning.shape_law}", scaling.get(question.learning.shape_law).source
+        )
+    if law.range and not law.in_range(params=best.params, tokens=tokens):
+        covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in law.range.items())
+        notes.warn("law-range", f"{law.name} was fitted on {covered}; this plan lies outside")
+    notes.assumptions.append(
+        f"a batch costs tokens by the critical batch of {BATCH_LAW}, from the batch of {REFERENCE_BATCH_LAW} on"
+    )
+    notes.assumptions.append(
+        "the interval of the loss joins that of the step time with the 4 % error of an extrapolated loss "
+        "(arXiv:2410.11840); differences between plans under one law are much smaller"
+    )
+    unique = question.learning.unique_tokens
+    if unique and tokens > FADING_EPOCHS * unique:
+        notes.warn(
+            "repeated-data",
+            f"the data are repeated {tokens / unique:.1f} times; beyond about {FADING_EPOCHS:g} the gain fades (arXiv:2305.16264)",
+        )
+    if best.shape.num_experts:
+        notes.warn(
+            "moe-loss",
+            "laws of dense models see the active parameters only: the loss of a mixture is pessimistic",
+        )
+    if scenario.training.trainable == "lora":
+        notes.warn(
+            "fine-tuning", "the laws of loss are for training from scratch; they do not predict a fine-tune"
+        )
+
+
+# --- growth ---------------------------------------------------------------------------------------------------------
+
+
+def growth_settings(scenario: Scenario) -> dict[str, Any]:
+    """Operator, stages and token efficiencies that a scenario asks for."""
+    asked = scenario.growth
+    operator = asked.operator if asked is not None else "hypercloning"
+    kappa = asked.kappa if asked is not None else None
+    if isinstance(kappa, float):
+        kappas, chosen = {**KAPPA, "given": kappa}, "given"
+    else:
+        kappas, chosen = dict(KAPPA), kappa or "central"
+    return {
+        "operator": growing.OPERATOR_OF[operator],
+        "max_stages": asked.max_stages if asked is not None else 2,
+        "kappas": kappas,
+        "chosen": chosen,
+    }
+
+
+def sunk_model(scenario: Scenario, question: Question, notes: Notes) -> tuple[Shape, float] | None:
+    """A model that already exists, with the tokens it was trained on."""
+    asked = scenario.growth
+    if asked is None or asked.source_model is None:
+        return None
+    shape = transformer.shape_of(asked.source_model)
+    if asked.source_loss is not None:
+        params = float(transformer.active_parameters(shape))
+        try:
+            tokens = float(scaling.tokens_for_loss(question.learning.law, params, asked.source_loss))
+        except SimulatorError as error:
+            notes.warn("growth", str(error))
+            return None
+        if np.isfinite(tokens):
+            return shape, tokens
+        notes.warn(
+            "growth",
+            f"under {question.learning.law} a model of this size never reaches {asked.source_loss:g} nats",
+        )
+    if asked.source_tokens is not None:
+        return shape, asked.source_tokens
+    notes.warn("growth", "growth.source_model needs source_tokens or source_loss; it is left out")
+    return None
+
+
+def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> None:
+    """Say what a schedule rests on."""
+    notes.assumptions.append(
+        f"growth: credit for the source's loss, then {grown.answer.kappa:g} times the progress per token (kappa, an "
+        "assumption with published cases on both sides); costs are seconds of each stage's own fastest layout"
+    )
+    notes.assumptions.append(
+        f"a switch stops training for {growing.SWITCH_S / 60:.0f} minutes, what one interruption of Llama 3's run cost"
+    )
+    unique = question.learning.unique_tokens
+    if unique and grown.answer.best.tokens > unique:
+        notes.warn("growth-data", "schedules take data as unlimited; this one needs more than unique_tokens")
+
+
+def growth_answer(question: Question, grown: growing.Grown) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The record of a schedule that grows: the last model, with tokens, time, cost and loss of the whole run."""
+    schedule = grown.answer.best
+    plans = growing.stage_plans(question, grown, schedule)
+    last, stages = plans[-1], growing.describe_stages(question, grown, schedule)
+    record = answers.describe(question, last, factors=step_factors(question, last))
+    days = sum(stage["time_days"] for stage in stages)
+    hours = sum(stage["gpu_hours"] for stage in stages)
+    price, power = record["usd_per_gpu_hour"], record["power_per_gpu_w"]
+    cost = None if price is None else hours * price
+    record |= {
+        "tokens": schedule.tokens,
+        "steps": sum(stage["tokens"] / plan.batch_tokens for stage, plan in zip(stages, plans, strict=True)),
+        "time_to_train_days": days,
+        "gpu_hours": hours,
+        "cost_usd": cost,
+        "usd_per_m_tokens": None if cost is None else cost / schedule.tokens * 1e6,
+        "energy_mwh": None if power is None else hours * power / 1e6,
+        "tokens_per_param": schedule.tokens / float(transformer.active_parameters(last.shape)),
+        "loss": schedule.loss,
+    }
+    low, high = step_factors(question, last)
+    gap = answers.LAW_ERROR * schedule.loss
+    record["interval"] |= {
+        "time_to_train_days": [days, days],
+        "gpu_hours": [hours, hours],
+        "cost_usd": None if cost is None else [cost, cost],
+        "tokens": [schedule.tokens / high, schedule.tokens / low],
+        "loss": [schedule.loss - gap, schedule.loss + gap],
+    }
+    return record, stages
