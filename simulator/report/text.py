@@ -152,7 +152,7 @@ def table(
     gap: int = 2,
     width: int = WIDTH,
 ) -> list[str]:
-    """Aligned columns; the last column wraps if the line would be too long.
+    r"""Aligned columns; the last column wraps if the line would be too long.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def table(
 
     Examples
     --------
-    >>> print("\\n".join(table(("level", "s"), [("tile", "1.25"), ("memory", "0.5")])))
+    >>> print("\n".join(table(("level", "s"), [("tile", "1.25"), ("memory", "0.5")])))
       level      s
       tile    1.25
       memory   0.5

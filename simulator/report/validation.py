@@ -1,0 +1,234 @@
+"""What `trainsim validate` collects and shows, and the page *How wrong is it?*."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from simulator import clocks, library, uncertainty
+from simulator.report import accuracy
+from simulator.report.tables import Table
+from simulator.report.text import percent
+from simulator.result import plain
+
+TABLES = {"cases": "throughput", "memory": "memory", "losses": "loss_runs", "growth": "growth"}
+"""Kind of measurement, to the table that ships."""
+
+KNOWN = ("korthikanti", "megatron21")
+"""Published runs that many readers know, shown one by one."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One table, checked: the report of the contract, and what only the page needs."""
+
+    kind: str
+    path: Path
+    report: dict[str, Any]
+    labels: dict[str, str] = field(default_factory=dict)
+    """Id of a row, to what was run."""
+    by_clock: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Reports of other clocks on the same rows."""
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.path.name
+
+
+def shipped() -> dict[str, Path]:
+    """Tables that ship, by kind."""
+    return {kind: library.find("measurements", name) for kind, name in TABLES.items()}
+
+
+def collect(tables: Mapping[str, Path], *, clock: str = "memory_copies") -> dict[str, Checked]:
+    """Check tables by kind (`TABLES`), with one clock or with all of them."""
+    checks = {
+        "cases": lambda path: _cases(path, clock),
+        "memory": _memory,
+        "losses": _losses,
+        "growth": _growth,
+    }
+    return {kind: checks[kind](path) for kind, path in tables.items()}
+
+
+def _cases(path: Path, clock: str) -> Checked:
+    from simulator.validate import cases as measured
+    from simulator.validate.throughput import validate_cases
+
+    frame = measured.read_frame(path)
+    found = measured.of_frame(frame)
+    first = next(iter(clocks.CLOCKS)) if clock == "all" else clock
+    report = validate_cases(found, clock=first, rows=True)
+    others = {}
+    if clock == "all":
+        others = {
+            name: report if name == first else validate_cases(found, clock=name, rows=True)
+            for name in clocks.CLOCKS
+        }
+    return Checked("cases", path, report, _labels(frame), others)
+
+
+def _labels(frame: Any) -> dict[str, str]:
+    """What was run, in a few words, by the id of the row."""
+    labels = {}
+    for row in frame.to_dict("records"):
+        model = str(row.get("model_name") or "model")
+        gpus = f"{row['n_gpus']:.0f} x " if row.get("n_gpus") == row.get("n_gpus") else ""
+        labels[str(row.get("id", ""))] = f"{model[:28]}, {gpus}{row.get('gpu')}"
+    return labels
+
+
+def _memory(path: Path) -> Checked:
+    from simulator.validate.memory import validate_memory
+
+    return Checked("memory", path, validate_memory(path))
+
+
+def _losses(path: Path) -> Checked:
+    from simulator.validate.losses import validate_losses
+
+    return Checked("losses", path, validate_losses(path, rows=True))
+
+
+def _growth(path: Path) -> Checked:
+    from simulator.validate.growth import validate_growth
+
+    return Checked("growth", path, validate_growth(path))
+
+
+# --- as data --------------------------------------------------------------------------------------------------------
+
+
+def plain_report(checked: Checked, *, rows: bool) -> dict[str, Any]:
+    """The report of one table, with the keys of docs/validation.md; rows of cases and losses only if asked."""
+    out = {k: v for k, v in checked.report.items() if k != "rows" or rows or checked.kind == "growth"}
+    if checked.kind == "losses" and not rows:
+        out["by_dataset"] = {
+            name: {k: v for k, v in entry.items() if k != "rows"}
+            for name, entry in checked.report["by_dataset"].items()
+        }
+    if checked.by_clock:
+        out["by_clock"] = {
+            name: {k: v for k, v in report.items() if k != "rows" or rows}
+            for name, report in checked.by_clock.items()
+        }
+    return dict(plain(out))
+
+
+def rows_of(checked: Checked) -> list[dict[str, Any]]:
+    """Every row of a table that has rows."""
+    if checked.kind == "losses":
+        sets = checked.report["by_dataset"]
+        return [{"dataset": name, **row} for name, entry in sets.items() for row in entry.get("rows", [])]
+    return list(checked.report.get("rows", []))
+
+
+# --- as a page ------------------------------------------------------------------------------------------------------
+
+
+def page(reports: Mapping[str, Checked], *, worst: int = 10, rows: bool = False) -> str:
+    """Text of all tables."""
+    parts = [
+        table.text() for checked in reports.values() for table in _tables(checked, worst=worst, rows=rows)
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def _tables(checked: Checked, *, worst: int, rows: bool = False) -> list[Table]:
+    if checked.kind == "memory":
+        return [accuracy.memory(checked.report, checked.name)]
+    if checked.kind == "losses":
+        out = [accuracy.losses(checked.report, checked.name)]
+        return [*out, *_all_rows(checked)] if rows else out
+    if checked.kind == "growth":
+        return accuracy.growth(
+            checked.report, checked.name, most=len(checked.report["rows"]) if rows else worst
+        )
+    return _case_tables(checked, worst=worst, rows=rows)
+
+
+def _case_tables(checked: Checked, *, worst: int, rows: bool) -> list[Table]:
+    report = checked.report
+    out = [accuracy.overall(report, checked.name)]
+    if checked.by_clock:
+        out += [accuracy.clocks(checked.by_clock), accuracy.clock_sources(checked.by_clock)]
+    most = len(report["rows"]) if rows else worst
+    if most and report["rows"]:
+        out.append(accuracy.worst(report["rows"], checked.labels, most=most))
+    out.append(accuracy.grouped(report["by_source"], "By source, worst first"))
+    out.append(accuracy.grouped(report["by_gpu"], "By accelerator, worst first"))
+    left = accuracy.skipped(report)
+    return [*out, left] if left else out
+
+
+def _all_rows(checked: Checked) -> list[Table]:
+    heads = ("dataset", "run", "measured", "predicted")
+    cells = [
+        (r["dataset"], r["run"], f"{r['measured']:.3f}", f"{r['predicted']:.3f}") for r in rows_of(checked)
+    ]
+    return [Table("Predicted runs", heads, cells, left=(0, 1))]
+
+
+# --- How wrong is it? -----------------------------------------------------------------------------------------------
+
+COMMAND = "trainsim validate --write docs/accuracy.md"
+
+
+def accuracy_page() -> str:
+    """The page docs/accuracy.md, from the shipped tables and all clocks."""
+    found = collect(shipped(), clock="all")
+    cases, memory = found["cases"], found["memory"]
+    lines = [f"<!-- Written by `{COMMAND}`; do not edit. -->", "# How wrong is it?", "", *_summary(found), ""]
+    sections: Sequence[Table | None] = (
+        accuracy.worst(cases.report["rows"], cases.labels, most=15),
+        accuracy.held_out(uncertainty.table()),
+        accuracy.overall(cases.report, cases.name),
+        accuracy.clocks(cases.by_clock),
+        accuracy.clock_sources(cases.by_clock),
+        _known(cases),
+        accuracy.grouped(cases.report["by_source"], "By source, worst first"),
+        accuracy.grouped(cases.report["by_gpu"], "By accelerator, worst first"),
+        accuracy.skipped(cases.report),
+        accuracy.memory(memory.report, memory.name),
+        accuracy.losses(found["losses"].report, found["losses"].name),
+        *accuracy.growth(found["growth"].report, found["growth"].name),
+    )
+    for table in sections:
+        if table is not None:
+            lines += [*table.markdown(), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _known(cases: Checked) -> Table:
+    rows = [accuracy.case_row(row, cases.labels) for row in accuracy.select(cases.report["rows"], KNOWN)]
+    note = (
+        "Korthikanti et al. 2022, arXiv:2205.05198, table 5: odd rows with full recomputation, even rows with selective "
+        "recomputation and sequence parallelism. Narayanan et al. 2021, arXiv:2104.04473, table 1."
+    )
+    return Table("Megatron's published runs", accuracy.CASE_HEADS, rows, left=(0, 1), note=note)
+
+
+def _summary(found: Mapping[str, Checked]) -> list[str]:
+    cases, memory, growth = found["cases"].report, found["memory"].report, found["growth"].report
+    whole, unseen = cases["complete"], uncertainty.table()
+    rule = found["cases"].by_clock["constant_mfu"]["complete"]
+    median = {
+        grade: percent(unseen.get(f"grade={grade}", {}).get("median_error"))
+        for grade in ("measured", "datasheet")
+    }
+    apart = growth["leave_one_paper_out"]["direction_right"]
+    text = (
+        f"Step time: the default clock's median error is {percent(whole['median_ape'])} on {whole['n']:,} measured runs with a "
+        f"complete configuration; the rule of half the peak has {percent(rule['median_ape'])} on the same rows.\n"
+        "The constants were fitted to these rows, so read this too: on models left out of the fit the median error is "
+        f"{median['measured']}, on accelerators left out of it {median['datasheet']}.\n"
+        f"Of the measured step times {percent(cases['coverage_80'])} lie inside the 80 % interval.\n"
+        f"Memory: median error of the peak {percent(memory['median_ape'])}; *fits* is told right for "
+        f"{percent(memory['fits']['accuracy'])} of the layouts.\n"
+        f"Growth: {percent(growth['direction_right'])} of published cases have the right direction, "
+        f"{percent(apart)} if their whole paper is left out of the evidence."
+    )
+    return [f"- {line}" for line in text.splitlines()]
