@@ -208,7 +208,8 @@ def fit_curves(
         constants = dict(zip(names, np.exp(theta), strict=True)) | held
         with np.errstate(all="ignore"):
             values = [function(learning_rates=eta, at=at, **constants) for eta, at, _ in curves]
-            return np.log(np.concatenate(values))
+            out: Array = np.log(np.concatenate(values))
+        return out
 
     def objective(theta: Array, _: Any) -> tuple[Array, Array]:
         value, slope = np.empty(len(theta)), np.empty_like(theta)
