@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.report import growth
 from simulator.report.text import plural, quantity, span
 
 DAY = 86400.0
@@ -86,14 +87,8 @@ def _answered(document: Document) -> str:
         tokens = span(bounds["tokens"], "token")
         took = quantity(answer["time_to_train_days"] * DAY, "second")
         text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; cost {cost}, {loss}."
-    return text + _growth(document)
-
-
-def _growth(document: Document) -> str:
-    """What the growth answer adds to the decision."""
-    growth = document.get("growth") or {}
-    text = growth.get("text") or growth.get("verdict")
-    return f" {_sentence(str(text))}" if text else ""
+    grown = growth.words(document)
+    return f"{text} {grown}" if grown else text
 
 
 def shape_words(answer: Document) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from simulator.report.decision import DAY, batch_words, days, layout_words, shap
 from simulator.report.text import bar, number, percent, plural, quantity, span, table, wrap
 
 Document = Mapping[str, Any]
+
+LEAST = 0.005
+"""Levels below this share of a step are added up. [-]"""
 
 LABEL = 11
 """Width of the labels of a line. [columns]"""
@@ -145,25 +149,32 @@ def memory(answer: Document) -> list[str]:
     parts, capacity = answer.get("memory") or {}, answer["memory_capacity_gib"]
     full = max(capacity, answer["memory_gib"])
     rows = [
-        (CATEGORIES.get(name, name), number(gib), percent(gib / answer["memory_gib"]), bar(gib / full, 30))
+        (CATEGORIES.get(name, name), f"{gib:.1f}", percent(gib / answer["memory_gib"]), bar(gib / full, 30))
         for name, gib in parts.items()
-        if gib >= 0.005
+        if gib >= 0.05
     ]
+    rest = sum(gib for gib in parts.values() if gib < 0.05)
+    if rest >= 0.05:
+        rows.append(("other", f"{rest:.1f}", percent(rest / answer["memory_gib"]), ""))
+    rows.append(("total", f"{answer['memory_gib']:.1f}", "100 %", ""))
     return table(("on the fullest device", "GiB", "", ""), rows, left=(0, 3))
 
 
 def breakdown(answer: Document) -> list[str]:
     """Step time by level of the copies; the rows sum to the step time."""
     levels, total = answer.get("breakdown") or {}, answer["step_time_s"]
+    shown = {name: value for name, value in levels.items() if value >= LEAST * total}
+    decimals = max(0, 2 - math.floor(math.log10(total)))
     rows = [
-        (name, number(value), percent(value / total), bar(value / total, 20), LEVELS.get(name, ""))
-        for name, value in sorted(levels.items(), key=lambda item: -item[1])
-        if value >= 5e-4 * total
+        (name, f"{value:.{decimals}f}", percent(value / total), bar(value / total, 20), LEVELS.get(name, ""))
+        for name, value in sorted(shown.items(), key=lambda item: -item[1])
     ]
-    rest = total - sum(v for v in levels.values() if v >= 5e-4 * total)
-    if rest > 5e-4 * total:
-        rows.append(("other", number(rest, 2), percent(rest / total, 1), "", "levels below a thousandth"))
-    rows.append(("total", number(total), "100 %", "", ""))
+    rest = total - sum(shown.values())
+    if len(shown) < len(levels) and rest > 0:
+        rows.append(
+            ("other", f"{rest:.{decimals}f}", percent(rest / total), "", "levels below half a percent")
+        )
+    rows.append(("total", f"{total:.{decimals}f}", "100 %", "", ""))
     return table(("level", "s", "", "", ""), rows, left=(0, 3, 4))
 
 

@@ -86,7 +86,9 @@ def _parts(value: float, dimension: str, digits: int) -> tuple[str, str]:
 def _rung(value: float, dimension: str, digits: int) -> tuple[str, float]:
     """Largest unit of which there is one, after rounding."""
     ladder = DIMENSIONS[dimension].ladder
-    fitting = [rung for rung in ladder if abs(value) >= rung[1] * (1 - 0.5 * 10.0**-digits)]
+    fitting: list[tuple[str, float]] = [
+        rung for rung in ladder if abs(value) >= rung[1] * (1 - 0.5 * 10.0**-digits)
+    ]
     return fitting[-1] if fitting else ladder[0]
 
 
@@ -116,7 +118,7 @@ def bar(share: float | None, width: int = 24) -> str:
         return ""
     eighths = round(min(max(share, 0.0), 1.0) * width * 8)
     whole, rest = divmod(eighths, 8)
-    return "█" * whole + ("", *"▏▎▍▌▋▊▉")[rest]
+    return "█" * whole + " ▏▎▍▌▋▊▉"[rest].strip()
 
 
 def plural(count: float, noun: str) -> str:
