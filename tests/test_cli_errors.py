@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -187,3 +188,60 @@ def test_an_interrupt_ends_in_130_without_a_traceback() -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode == 128 + signal.SIGINT
     assert result.stderr.strip() == "interrupted"
+
+
+# --- hostile and broken scenarios ------------------------------------------------------------------
+
+BOMB = "a0: &a0 [x, x, x, x]\n" + "\n".join(
+    f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}]" for i in range(1, 30)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (BOMB.encode(), "anchors (&a0) are not used here"),
+        (b"name: x\n" * 1_300_000, "at most 1 MB"),
+        (b"\x7fELF" + bytes(range(256)), "not"),
+        (b"name: \xe9\n", "not UTF-8"),
+        (b"extends: scenario.yaml\n", "in a circle"),
+        (b"extends: gone.yaml\n", "no such file"),
+        (b"", "is empty"),
+        (b"[" * 100_000, "deep"),
+        (b"name: a\nname: b\n", "duplicate key"),
+        (b"budget: {time: 10}\n", "10 has no unit"),
+        (b"budget: {time: 10 GB}\n", "expected second"),
+        (b"tensor_parallel_degree: 8\n", "`tensor_parallel_degree` is called `tp` here"),
+    ],
+    ids=range(12),
+)
+def test_a_wrong_scenario_is_one_clear_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: bytes,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scenario.yaml").write_bytes(content)
+    assert main(["schema", "scenario"]) == 0  # the modules are loaded before the clock starts
+    capsys.readouterr()
+    start = time.process_time()
+    assert main(["run", "scenario.yaml", "--json"]) == 2
+    assert time.process_time() - start < 1.0
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert words in streams.err
+    assert "scenario.yaml" in streams.err
+    assert "Traceback" not in streams.err
+
+
+@pytest.mark.parametrize(
+    "file", ["gone.yaml", "nowhere/gone.yaml", "/", ".", "", "quikstart", "a\0b", "x" * 9000]
+)
+def test_a_scenario_that_is_not_there(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", file]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.strip()
+    assert len(streams.err) < 2000

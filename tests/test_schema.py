@@ -28,6 +28,7 @@ from simulator.schema import (
     quotes,
 )
 from simulator.schema.jsonschema import SCHEMAS, text_of
+from simulator.schema.load import CLASSES
 from simulator.schema.problems import fields_at
 from simulator.schema.synonyms import FIELDS, VALUES
 
@@ -395,7 +396,7 @@ def test_every_shipped_scenario_is_valid(name: str) -> None:
         load_scenario(name, scenario=variant)
 
 
-FILES = [*ROOT.glob("hardware_specs/**/*.yaml"), *ROOT.glob("scenarios/**/*.yaml")]
+FILES = [path for kind in CLASSES for path in library.files(kind)]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from simulator import documents, library, yamlio
+from simulator import documents, library
 from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.schema.accelerator import Accelerator
 from simulator.schema.base import WRITTEN, Spec
@@ -170,8 +170,6 @@ def open_scenario(source: str | Path | Mapping[str, Any]) -> tuple[Document, Pat
     try:
         path = library.find("scenarios", name)
     except UnknownNameError as error:
-        if Path(name).suffix or Path(name).exists():
-            yamlio.read_text(Path(name))
         raise SpecError(
             Problem("no such file or shipped scenario", file=name[:200], hint=error.hint)
         ) from None
