@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import InfeasibleError, SimulatorError, SpecError, UnknownNameError
 
 if TYPE_CHECKING:
+    from simulator.comparison import Comparison, compare
     from simulator.result import Result
     from simulator.scaling import laws
     from simulator.schema import (
@@ -26,16 +27,18 @@ if TYPE_CHECKING:
         load_model,
         load_scenario,
     )
-    from simulator.simulate import run
+    from simulator.simulate import run, step_time
     from simulator.units import format_quantity, parse_quantity
 
 # Public name to the module that holds it.
 _HOMES = {
     "Accelerator": "simulator.schema",
     "Cluster": "simulator.schema",
+    "Comparison": "simulator.comparison",
     "Model": "simulator.schema",
     "Result": "simulator.result",
     "Scenario": "simulator.schema",
+    "compare": "simulator.comparison",
     "format_quantity": "simulator.units",
     "laws": "simulator.scaling",
     "load_accelerator": "simulator.schema",
@@ -43,11 +46,13 @@ _HOMES = {
     "load_scenario": "simulator.schema",
     "parse_quantity": "simulator.units",
     "run": "simulator.simulate",
+    "step_time": "simulator.simulate",
 }
 
 __all__ = [
     "Accelerator",
     "Cluster",
+    "Comparison",
     "InfeasibleError",
     "Model",
     "Result",
@@ -56,6 +61,7 @@ __all__ = [
     "SpecError",
     "UnknownNameError",
     "__version__",
+    "compare",
     "format_quantity",
     "laws",
     "load_accelerator",
@@ -63,6 +69,7 @@ __all__ = [
     "load_scenario",
     "parse_quantity",
     "run",
+    "step_time",
 ]
 
 

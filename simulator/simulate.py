@@ -272,3 +272,45 @@ def _version() -> str:
     import simulator
 
     return str(simulator.__version__)
+
+
+def step_time(model: Any, accelerator: str | Mapping[str, Any], *, n_gpus: int = 1, **settings: Any) -> float:
+    """Predict the time of one optimizer step. [s]
+
+    Parameters
+    ----------
+    model : str or mapping
+        Model by id or path, or its fields.
+    accelerator : str or mapping
+        Accelerator by id, alias or path, or its fields.
+    n_gpus : int, optional
+        Accelerators. [-]
+    **settings
+        Fields of ``training`` and ``parallelism``, and ``clock`` and ``software``; what is left out is chosen.
+
+    Raises
+    ------
+    InfeasibleError
+        If no layout runs.
+
+    Examples
+    --------
+    >>> model = {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "intermediate_size": 11008}
+    >>> step_time(model, "a100-sxm-80gb", n_gpus=8, micro_batch_size=1, global_batch_size=64, tp=2) > 1
+    True
+    """
+    from simulator.schema import Parallelism
+
+    top = {name: settings.pop(name) for name in ("clock", "software") if name in settings}
+    degrees = {name: settings.pop(name) for name in list(settings) if name in Parallelism.model_fields}
+    asked = {
+        "model": model,
+        "hardware": {"accelerator": accelerator, "n_gpus": n_gpus},
+        "training": settings,
+        "parallelism": degrees,
+        **top,
+    }
+    result = run(asked)
+    if not result.feasible:
+        raise InfeasibleError(str(result.infeasible.get("text")))
+    return float(result.answer["step_time_s"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -233,18 +233,16 @@ def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> A
     -----
     The clock of an endless step on one pipeline stage without data parallelism: no bubble, no gradient traffic, no
     optimizer. The slowest of several stages is never faster than their mean, so no plan with the same kernel is faster.
-    Memory is not looked at, which only lowers the bound.
+    Memory is not looked at, which only lowers the bound; nor is recomputation, which only adds work, so kernels that
+    differ in it share the bound of the least.
     """
+    names = ("tp", "cp", "ep", "micro_batch_size")
+    rows = np.stack([getattr(axes, name) for name in names], axis=1)
+    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    least = replace(axes.take(first), recompute=np.full(len(first), np.min(axes.recompute)))
     endless = 1e9
-    tp, cp = lattice.on_axis(axes.tp, lattice.KERNEL), lattice.on_axis(axes.cp, lattice.KERNEL)
-    alone = axes.layout().with_(
-        pp=1.0,
-        vp=1.0,
-        dp=1.0,
-        ep=lattice.on_axis(axes.ep, lattice.KERNEL),
-        zero_stage=0.0,
-        num_microbatches=endless,
-    )
+    tp, cp = lattice.on_axis(least.tp, lattice.KERNEL), lattice.on_axis(least.cp, lattice.KERNEL)
+    alone = least.layout().with_(pp=1.0, vp=1.0, dp=1.0, zero_stage=0.0, num_microbatches=endless)
     shapes = lattice.shapes_on_axis(shape)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         seconds = np.asarray(setting.step_time(shapes, alone))
@@ -253,7 +251,7 @@ def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> A
         tp, shapes.intermediate_size
     )
     out = np.where(split, per_token, np.inf)
-    return np.asarray(out[:, :, 0, 0])
+    return np.asarray(out[:, :, 0, 0][:, inverse.reshape(-1)])
 
 
 def parameters(shape: Shape) -> Array:

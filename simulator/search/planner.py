@@ -157,7 +157,8 @@ def search(
                 Table(machine, axes, shape, evaluate.fastest(shape, axes, where.setting, found.counts)),
             )
         return found
-    fronts = [front(question, where, n_gpus, shape) for n_gpus in where.counts]
+    known: dict[tuple[float, ...], Array] = {}
+    fronts = [front(question, where, n_gpus, shape, known) for n_gpus in where.counts]
     fronts.sort(key=lambda one: (one.next_bound, one.axes.n_gpus))
     best, home = np.inf, fronts[0]
     for most in (1, None):
@@ -213,10 +214,27 @@ def _add(question: Question, found: Found, table: Table) -> float:
     return float(np.min(losses)) if losses.size else float("inf")
 
 
-def front(question: Question, machine: Machine, n_gpus: int, shape: Shape) -> Front:
-    """Order shapes by the lowest loss that they can have."""
+def front(
+    question: Question,
+    machine: Machine,
+    n_gpus: int,
+    shape: Shape,
+    known: dict[tuple[float, ...], Array] | None = None,
+) -> Front:
+    """Order shapes by the lowest loss that they can have.
+
+    The bound on their time does not depend on the number of accelerators: `known` keeps its columns by kernel.
+    """
     axes = axes_for(question, machine, n_gpus, shape)
-    per_token = evaluate.least_gpu_seconds_per_token(shape, axes, machine.setting)
+    known = {} if known is None else known
+    rows = [
+        tuple(float(getattr(axes, name)[k]) for name in lattice.KERNEL_FIELDS) for k in range(axes.kernels)
+    ]
+    fresh = [k for k, row in enumerate(rows) if row not in known]
+    if fresh:
+        least = evaluate.least_gpu_seconds_per_token(shape, axes.take(np.array(fresh)), machine.setting)
+        known |= {rows[k]: least[:, place] for place, k in enumerate(fresh)}
+    per_token = np.stack([known[row] for row in rows], axis=1)
     bound = loss_bound(question, machine, shape, axes, np.min(per_token, axis=1, keepdims=True))[:, 0]
     return Front(axes, per_token, bound, np.argsort(bound, kind="stable"))
 

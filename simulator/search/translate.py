@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator import calibrations, energy, money
 from simulator.clocks import CLOCKS
-from simulator.errors import SimulatorError, UnknownNameError
+from simulator.errors import UnknownNameError
 from simulator.layout import RECOMPUTE, SCHEDULES
 from simulator.memory import MEMORY_PROFILES
 from simulator.schema import Hardware, Scenario, quote
@@ -135,7 +135,9 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
             "precision", f"{accelerator.label} has no {training.precision} matrix units; it runs in {used}"
         )
     compiled = training.compile if training.compile is not None else scenario.software in COMPILES
-    constants, evidence = _constants(accelerator, scenario.software, used, compiled)
+    constants, evidence = calibrations.constants_of(
+        accelerator, software=scenario.software, precision=used, compiled=compiled
+    )
     if evidence.grade != "measured":
         notes.warn(
             "evidence", f"{accelerator.label}: constants {evidence.sentence}; the interval is wider for it"
@@ -168,34 +170,6 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         **_price(hardware, notes),
         **_power(hardware, notes),
     )
-
-
-def _constants(accelerator: Any, software: str, precision: str, compiled: bool) -> tuple[Any, Any]:
-    """Constants of the calibration sets."""
-    try:
-        return calibrations.constants_of(
-            accelerator, software=software, precision=precision, compiled=compiled
-        )
-    except (KeyError, SimulatorError):
-        from dataclasses import MISSING, fields
-
-        from simulator.device import Constants
-
-        rough = {
-            "tile_efficiency": 0.75,
-            "attention_efficiency": 0.45,
-            "hbm_efficiency": 0.85,
-            "link_efficiency": 0.75,
-        }
-        rough |= {
-            "link_latency_s": 6e-6,
-            "network_efficiency": 0.75,
-            "network_latency_s": 3e-5,
-            "network_slowdown": 0.1,
-        }
-        rough |= {"launch_s": 5e-6}
-        missing = {f.name: 0.0 for f in fields(Constants) if f.default is MISSING}
-        return Constants(**{**missing, **rough}), calibrations.Evidence("datasheet", ("prior",))
 
 
 def counts_of(scenario: Scenario, hardware: Hardware) -> tuple[int, ...]:
