@@ -269,9 +269,12 @@ def _asked(scenario: Scenario) -> dict[str, Any]:
 
 
 def _version() -> str:
-    import simulator
+    from importlib.metadata import PackageNotFoundError, version
 
-    return str(simulator.__version__)
+    try:
+        return version("trainsim")
+    except PackageNotFoundError:
+        return "0+unknown"
 
 
 def step_time(model: Any, accelerator: str | Mapping[str, Any], *, n_gpus: int = 1, **settings: Any) -> float:
@@ -301,9 +304,9 @@ def step_time(model: Any, accelerator: str | Mapping[str, Any], *, n_gpus: int =
     """
     from simulator.schema import Parallelism
 
-    top = {name: settings.pop(name) for name in ("clock", "software") if name in settings}
+    top: dict[str, Any] = {name: settings.pop(name) for name in ("clock", "software") if name in settings}
     degrees = {name: settings.pop(name) for name in list(settings) if name in Parallelism.model_fields}
-    asked = {
+    asked: dict[str, Any] = {
         "model": model,
         "hardware": {"accelerator": accelerator, "n_gpus": n_gpus},
         "training": settings,
