@@ -69,6 +69,12 @@ def _doing(document: Document) -> str:
     return f"Training {model_words(document)} on {where(document['answer'])}"
 
 
+def _chosen(document: Document) -> str:
+    """What a search over hardware adds before its sentence."""
+    others = sum(row.get("kind") == "hardware" for row in document["alternatives"])
+    return f"Cheapest of {others + 1}: " if document["scenario"]["find"] == "hardware" and others else ""
+
+
 def _answered(document: Document) -> str:
     """Sentence for a plan that runs."""
     answer = document["answer"]
@@ -82,7 +88,7 @@ def _answered(document: Document) -> str:
     if fixed:
         tokens = quantity(answer["tokens"], "token")
         took = days(bounds["time_to_train_days"])
-        text = f"{_doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
+        text = f"{_chosen(document)}{_doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
     else:
         tokens = span(bounds["tokens"], "token")
         took = quantity(answer["time_to_train_days"] * DAY, "second")

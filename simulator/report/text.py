@@ -40,14 +40,15 @@ def quantity(value: float | None, dimension: str, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> quantity(8.64e5, "second"), quantity(41.2 * 86400, "second", 2), quantity(None, "USD")
-    ('10 days', '41 days', '-')
+    >>> quantity(86400, "second"), quantity(41.2 * 86400, "second", 2), quantity(None, "USD")
+    ('1 day', '41 days', '-')
     """
     if value is None or not math.isfinite(value):
         return "-"
     # Rounded in the unit that is shown: two digits of seconds are not two digits of days.
     unit = _rung(value, dimension, digits)[0] if value else None
-    return format_quantity(value, dimension, unit=unit, digits=digits)
+    text = format_quantity(value, dimension, unit=unit, digits=digits)
+    return text[:-1] if text in ("1 days", "1 years") else text
 
 
 def span(bounds: Sequence[float] | None, dimension: str) -> str:

@@ -181,7 +181,7 @@ def accuracy_page() -> str:
     """The page docs/accuracy.md, from the shipped tables and all clocks."""
     found = collect(shipped(), clock="all")
     cases, memory = found["cases"], found["memory"]
-    lines = [f"<!-- Written by `{COMMAND}`; do not edit. -->", "# How wrong is it?", "", *_summary(found), ""]
+    lines = [f"<!-- Written by `{COMMAND}`; do not edit. -->", "# How wrong is it?", "", *summary(found), ""]
     sections: Sequence[Table | None] = (
         accuracy.worst(cases.report["rows"], cases.labels, most=15),
         accuracy.held_out(uncertainty.table()),
@@ -211,7 +211,8 @@ def _known(cases: Checked) -> Table:
     return Table("Megatron's published runs", accuracy.CASE_HEADS, rows, left=(0, 1), note=note)
 
 
-def _summary(found: Mapping[str, Checked]) -> list[str]:
+def summary(found: Mapping[str, Checked]) -> list[str]:
+    """The figures that matter, as a list of sentences in Markdown; `found` holds all shipped tables and all clocks."""
     cases, memory, growth = found["cases"].report, found["memory"].report, found["growth"].report
     whole, unseen = cases["complete"], uncertainty.table()
     rule = found["cases"].by_clock["constant_mfu"]["complete"]
