@@ -70,9 +70,12 @@ def _doing(document: Document) -> str:
 
 
 def _chosen(document: Document) -> str:
-    """What a search over hardware adds before its sentence."""
+    """Start of the sentence of a search over hardware."""
     others = sum(row.get("kind") == "hardware" for row in document["alternatives"])
-    return f"Cheapest of {others + 1}: " if document["scenario"]["find"] == "hardware" and others else ""
+    if document["scenario"]["find"] != "hardware" or not others:
+        return ""
+    doing = _doing(document)
+    return f"Cheapest of {others + 1}: {doing[:1].lower()}{doing[1:]}"
 
 
 def _answered(document: Document) -> str:
@@ -88,7 +91,7 @@ def _answered(document: Document) -> str:
     if fixed:
         tokens = quantity(answer["tokens"], "token")
         took = days(bounds["time_to_train_days"])
-        text = f"{_chosen(document)}{_doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
+        text = f"{_chosen(document) or _doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
     else:
         tokens = span(bounds["tokens"], "token")
         took = quantity(answer["time_to_train_days"] * DAY, "second")

@@ -1,0 +1,282 @@
+"""The page that people read: pieces, sections, golden pages."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.errors import SpecError
+from simulator.report import accuracy, decision, growth, output, sections, terminal, text
+from simulator.report.tables import Table
+
+GOLDEN = Path(__file__).parent / "golden"
+PAGES = sorted(path.stem for path in GOLDEN.glob("*.json"))
+CODES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def stored(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    return document
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_golden_page(name: str) -> None:
+    """A stored result gives the stored page; after a wanted change: python docs/refresh.py golden."""
+    assert terminal.page(stored(name)) == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_there_are_golden_pages() -> None:
+    assert {"quickstart", "gpt-3-175b", "does-not-fit"} <= set(PAGES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_keep_to_the_width(name: str) -> None:
+    assert max(map(len, terminal.page(stored(name)).splitlines())) <= text.WIDTH
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_color_changes_nothing_but_codes(name: str) -> None:
+    plain, colored = terminal.page(stored(name)), terminal.page(stored(name), color=True)
+    assert "\x1b" not in plain
+    assert colored != plain
+    assert CODES.sub("", colored) == plain
+
+
+def test_the_decision_comes_first_with_the_interval_before_the_point() -> None:
+    document = stored("gpt-3-175b")
+    low, high = document["answer"]["interval"]["time_to_train_days"]
+    sentence = decision.decision(document)
+    assert f"{low:.0f} to {high:.0f} days" in sentence
+    lines = terminal.page(document).splitlines()
+    assert lines[3].startswith("Training gpt-3-175b")
+    point = next(i for i, line in enumerate(lines) if "(point" in line)
+    assert point > 3
+
+
+def test_a_plan_that_does_not_fit_says_by_how_much_and_what_to_change() -> None:
+    document = stored("does-not-fit")
+    page = terminal.page(document)
+    head = page.split("\n\n")[1]
+    assert "does not run" in head
+    assert "Smallest change: " in head
+    assert "DOES NOT FIT" in page
+    assert f"{document['infeasible']['needed']:.1f}" in head
+
+
+def test_nothing_at_all_is_a_page_too() -> None:
+    document = stored("does-not-fit")
+    document |= {
+        "answer": {},
+        "binding": {},
+        "family": {},
+        "infeasible": {"reason": "devices", "text": "no layout"},
+    }
+    page = terminal.page(document)
+    assert "No plan keeps all limits. No layout." in page
+    assert "Memory" not in page.split("What was searched")[0]
+
+
+def test_breakdown_rows_sum_to_the_total() -> None:
+    answer = stored("gpt-3-175b")["answer"]
+    rows = [line.split() for line in sections.breakdown(answer)[1:]]
+    shown = {row[0]: float(row[1]) for row in rows}
+    total = shown.pop("total")
+    assert math.isclose(sum(shown.values()), total, abs_tol=0.06 * len(shown))
+    assert math.isclose(total, answer["step_time_s"], rel_tol=0.01)
+    assert len(shown) >= 4
+
+
+def test_memory_rows_sum_to_the_total() -> None:
+    answer = stored("does-not-fit")["answer"]
+    numbers = [float(re.findall(r"(\d+\.\d)  ", line)[0]) for line in sections.memory(answer)[1:]]
+    assert math.isclose(sum(numbers[:-1]), numbers[-1], abs_tol=0.05 * len(numbers))
+
+
+def test_bars_are_in_proportion() -> None:
+    assert [len(text.bar(share, 20)) for share in (0, 0.25, 0.5, 1.0, 7.0)] == [0, 5, 10, 20, 20]
+    assert text.bar(float("nan")) == ""
+
+
+def test_mfu_stands_beside_its_convention_and_peak() -> None:
+    lines = " ".join(" ".join(sections.utilisation(stored("gpt-3-175b")["answer"])).split())
+    assert "312 TFLOP/s, the dense bf16 peak" in lines
+    assert "megatron convention" in lines
+    assert "maxtext" in lines
+    assert "HFU" in lines
+
+
+def test_alternatives_have_the_columns_of_performance_pages_and_say_why() -> None:
+    document = stored("quickstart")
+    lines = sections.alternatives(document)
+    assert lines[0].split()[:10] == "model GPUs GBS MBS seq TP PP CP EP VP".split()
+    whys = [row["why"].split(";")[0] for row in document["alternatives"]]
+    assert all(any(why in line for line in lines) for why in whys)
+
+
+def test_no_alternatives_no_section() -> None:
+    assert "Alternatives" not in terminal.page(stored("gpt-3-175b") | {"alternatives": []})
+
+
+def test_differences_of_loss_come_before_the_loss() -> None:
+    lines = sections.loss(stored("quickstart"))
+    assert "+0." in lines[0]
+    assert any("MassiveText" in line for line in lines[1:])
+
+
+def test_unknown_price_and_tokens_are_words_not_none() -> None:
+    document = copy.deepcopy(stored("gpt-3-175b"))
+    answer = document["answer"]
+    for name in ("cost_usd", "usd_per_gpu_hour", "usd_per_m_tokens", "energy_mwh", "loss"):
+        answer[name] = None
+    answer["interval"] |= {"cost_usd": None, "loss": None}
+    page = terminal.page(document)
+    assert "no price is known" in page
+    assert "None" not in page
+    answer |= dict.fromkeys(("tokens", "steps", "time_to_train_days", "gpu_hours", "tokens_per_param"))
+    answer["interval"] |= {"tokens": None, "time_to_train_days": None, "gpu_hours": None}
+    page = terminal.page(document)
+    assert "per step of" in page
+    assert "None" not in page
+
+
+def test_growth_shows_every_kappa_beside_scratch() -> None:
+    document = stored("quickstart")
+    lines = "\n".join(growth.section(document))
+    for name, case in document["growth"]["cases"].items():
+        assert name in lines
+        assert f"{case['loss_scratch']:.3f}" in lines
+    assert "pays" in lines
+    assert "kappa" in lines
+
+
+def test_growth_that_does_not_pay_is_said() -> None:
+    document = stored("quickstart") | {"stages": []}
+    assert "from scratch" in growth.words(document)
+    assert growth.words(document | {"growth": {}}) == ""
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True), st.floats(allow_nan=True, allow_infinity=True))
+def test_numbers_never_fail(one: float, other: float) -> None:
+    for dimension in ("second", "USD", "token", "byte", ""):
+        assert isinstance(text.span([min(one, other), max(one, other)], dimension), str)
+    assert text.number(one) != ""
+    assert text.percent(one) != ""
+
+
+@given(st.floats(min_value=1e-6, max_value=1e15))
+def test_number_keeps_three_digits(value: float) -> None:
+    read = float(text.number(value).replace(",", ""))
+    assert math.isclose(read, value, rel_tol=0.00501)
+
+
+@given(st.floats(min_value=60, max_value=3e9), st.floats(min_value=1, max_value=3))
+def test_spans_of_time_read_back(low: float, ratio: float) -> None:
+    from simulator.units import parse_quantity
+
+    shown = text.span([low, low * ratio], "second")
+    ends = shown.split(" to ")
+    unit = ends[-1].split()[-1]
+    first = ends[0] if " " in ends[0] else f"{ends[0]} {unit}"
+    back = [
+        parse_quantity(part.replace(",", "").replace("1 day", "1.0 day"), "second")
+        for part in (first, ends[-1])
+    ]
+    assert math.isclose(back[0], low, rel_tol=0.06)
+    assert math.isclose(back[1], low * ratio, rel_tol=0.06)
+
+
+def test_one_day_is_singular() -> None:
+    assert text.quantity(86400, "second") == "1 day"
+    assert text.quantity(2 * 86400, "second") == "2 days"
+
+
+def test_tables_wrap_their_last_column_and_nothing_else() -> None:
+    lines = text.table(("a", "b"), [("x", "word " * 60)], left=(0, 1), width=60)
+    assert max(map(len, lines)) <= 60
+    assert "".join(lines).count("word") == 60
+
+
+def test_markdown_tables_escape_bars() -> None:
+    assert Table("", ("a",), [("x|y",)]).markdown()[-1] == "| x\\|y |"
+
+
+def test_without_block_characters_there_are_others() -> None:
+    shown = text.printable("████▌ × é", "ascii")
+    assert shown.startswith("####")
+    shown.encode("ascii")
+
+
+def test_color_only_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert text.wants_color(Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not text.wants_color(Terminal())
+    monkeypatch.delenv("NO_COLOR")
+    with Path(os.devnull).open("w") as pipe:
+        assert not text.wants_color(pipe)
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.txt"
+    output.write_whole(path, "first\n")
+
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(SpecError, match="No space left"):
+        output.write_whole(path, "second\n")
+    assert path.read_text() == "first\n"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot be written"):
+        output.write_whole(tmp_path / "none" / "out.txt", "text")
+
+
+def test_csv_spreads_intervals() -> None:
+    rows = output.csv_text(
+        [{"a": 1, "interval": {"cost_usd": [1.0, 2.0], "loss": None}, "memory": {"weights": 3.0}}]
+    )
+    assert rows.splitlines() == [
+        "a,cost_usd_p10,cost_usd_p90,loss_p10,loss_p90,memory.weights",
+        "1,1.0,2.0,,,3.0",
+    ]
+
+
+def test_worst_cases_come_first_in_both_directions() -> None:
+    def row(name: str, predicted: float) -> dict[str, Any]:
+        return {
+            "id": name,
+            "predicted_step_time_s": predicted,
+            "measured_step_time_s": 1.0,
+            "low": 0.9,
+            "high": 1.1,
+        }
+
+    table = accuracy.worst([row("good", 1.01), row("slow", 3.0), row("fast", 0.1)], {}, most=2)
+    assert [cells[0] for cells in table.rows] == ["fast", "slow"]
+
+
+def test_groups_of_few_rows_do_not_lead() -> None:
+    groups = {
+        "one": {"n": 1, "median_ape": 9.0},
+        "many": {"n": 50, "median_ape": 0.1},
+        "worse": {"n": 50, "median_ape": 0.2},
+    }
+    assert [cells[0] for cells in accuracy.grouped(groups, "x").rows] == ["worse", "many", "one"]
