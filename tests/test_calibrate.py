@@ -28,7 +28,9 @@ def report() -> dict[str, object]:
 
 
 def test_contract_keys(report: dict[str, object]) -> None:
-    wanted = "n n_skipped skipped median_ape mape p90_ape bias spearman coverage_80 by_source by_gpu rows".split()
+    wanted = (
+        "n n_skipped skipped median_ape mape p90_ape bias spearman coverage_80 by_source by_gpu rows".split()
+    )
     assert set(wanted) <= set(report)
     row = report["rows"][0]
     assert list(row) == ["id", "predicted_step_time_s", "measured_step_time_s", "low", "high"]
@@ -69,7 +71,10 @@ def test_known_constants_are_recovered() -> None:
     truth = {("ampere", "tile_efficiency_16"): 0.6, ("llm-foundry", "elementwise_factor"): 2.5}
     fitted = calibrate.fit(synthetic(truth))
     assert fitted.values["ampere", "tile_efficiency_16"] == pytest.approx(0.6, rel=0.15)
-    assert summary(calibrate.predict(synthetic(truth), fitted.values), synthetic(truth).measured_s)["median_ape"] < 0.02
+    assert (
+        summary(calibrate.predict(synthetic(truth), fitted.values), synthetic(truth).measured_s)["median_ape"]
+        < 0.02
+    )
 
 
 def test_what_the_rows_do_not_say_keeps_the_prior() -> None:

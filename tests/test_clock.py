@@ -22,7 +22,11 @@ CONSTANTS, EVIDENCE = calibrations.constants_of(H100)
 def seven_billion(**changes: float) -> Shape:
     """Llama-2 7B."""
     return decoder(
-        num_hidden_layers=32, hidden_size=4096, intermediate_size=11008, num_attention_heads=32, vocab_size=32000
+        num_hidden_layers=32,
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_attention_heads=32,
+        vocab_size=32000,
     ).with_(**changes)
 
 
@@ -54,11 +58,16 @@ def test_levels_are_not_negative_and_mfu_is_at_most_one(layout: Layout) -> None:
     levels = clock.memory_copies(shape, layout, DEVICE, CONSTANTS)
     assert all(float(value) >= 0.0 for value in levels.values())
     seconds = float(sum(levels.values()))
-    flop = model_flop_per_token(shape, seq_length=layout.seq_length, convention="maxtext") * tokens_per_step(layout)
+    flop = model_flop_per_token(shape, seq_length=layout.seq_length, convention="maxtext") * tokens_per_step(
+        layout
+    )
     assert flop / (seconds * n_gpus(layout) * DEVICE.peak_flops) <= 1.0
 
 
-@given(layout=LAYOUTS, better=st.sampled_from(["memory_bandwidth", "link_bandwidth", "network_bandwidth", "peak_flops"]))
+@given(
+    layout=LAYOUTS,
+    better=st.sampled_from(["memory_bandwidth", "link_bandwidth", "network_bandwidth", "peak_flops"]),
+)
 @settings(max_examples=60, deadline=None)
 def test_a_faster_machine_never_hurts(layout: Layout, better: str) -> None:
     shape = seven_billion()
@@ -97,14 +106,23 @@ def test_arrays_and_scalars_agree() -> None:
         for b in (1, 2)
         for r in (0, 2)
     ]
-    arrays = Layout(**{name: np.array([getattr(each, name) for each in layouts]) for name in vars(layouts[0])})
+    arrays = Layout(
+        **{name: np.array([getattr(each, name) for each in layouts]) for name in vars(layouts[0])}
+    )
     together = sum(clock.memory_copies(seven_billion(), arrays, DEVICE, CONSTANTS).values())
     assert together == pytest.approx([step(seven_billion(), each) for each in layouts], rel=1e-12)
 
 
 def test_one_device_has_no_communication_and_no_bubble() -> None:
     levels = clock.memory_copies(seven_billion(), Layout(micro_batch_size=1), DEVICE, CONSTANTS)
-    silent = ("tensor_parallel", "context_parallel", "expert_parallel", "data_parallel", "pipeline_send", "pipeline_bubble")
+    silent = (
+        "tensor_parallel",
+        "context_parallel",
+        "expert_parallel",
+        "data_parallel",
+        "pipeline_send",
+        "pipeline_bubble",
+    )
     assert [float(levels[name]) for name in silent] == [0.0] * len(silent)
 
 
@@ -151,7 +169,9 @@ KORTHIKANTI = [
 
 @pytest.mark.parametrize("case", KORTHIKANTI, ids=lambda case: case[0])
 @pytest.mark.parametrize("selective", [False, True], ids=["full", "selective"])
-def test_korthikanti_step_times(case: tuple[str, int, int, int, int, int, int, float, float], selective: bool) -> None:
+def test_korthikanti_step_times(
+    case: tuple[str, int, int, int, int, int, int, float, float], selective: bool
+) -> None:
     _, hidden, heads, layers, pp, vp, batch, full_s, selective_s = case
     shape = decoder(
         num_hidden_layers=layers,
@@ -182,8 +202,11 @@ def test_korthikanti_step_times(case: tuple[str, int, int, int, int, int, int, f
 
 def test_every_clock_answers_the_same_plans() -> None:
     layout = Layout(tp=8, pp=4, dp=4, num_microbatches=32, recompute=2)
-    times = {name: float(clocks.step_time(seven_billion(), layout, DEVICE, CONSTANTS, name=name)) for name in clocks.CLOCKS}
-    assert list(times)[0] == "memory_copies"
+    times = {
+        name: float(clocks.step_time(seven_billion(), layout, DEVICE, CONSTANTS, name=name))
+        for name in clocks.CLOCKS
+    }
+    assert next(iter(times)) == "memory_copies"
     assert all(0.1 < value / times["memory_copies"] < 10.0 for value in times.values())
 
 
@@ -191,4 +214,6 @@ def test_constant_mfu_is_half_of_peak_plus_the_bubble() -> None:
     layout = Layout(tp=1, pp=4, dp=2, num_microbatches=12, seq_length=2048)
     flop = model_flop_per_token(seven_billion(), seq_length=2048) * tokens_per_step(layout)
     expected = flop / (0.5 * 8 * DEVICE.peak_flops) * (1 + 3 / 12)
-    assert float(clocks.step_time(seven_billion(), layout, DEVICE, CONSTANTS, name="constant_mfu")) == pytest.approx(expected)
+    assert float(
+        clocks.step_time(seven_billion(), layout, DEVICE, CONSTANTS, name="constant_mfu")
+    ) == pytest.approx(expected)

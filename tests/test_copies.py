@@ -11,7 +11,9 @@ from simulator import collectives, copies, pipeline
 def wave_efficiency(m: int, n: int, sm_count: int) -> float:
     """Useful share of the waves, large tiles only."""
     full = copies.tile_bytes(m=m, n=n, k=1024)
-    return float(full / copies.quantized_tile_bytes(m=m, n=n, k=1024, sm_count=sm_count, small_tile_rate=1e-6))
+    return float(
+        full / copies.quantized_tile_bytes(m=m, n=n, k=1024, sm_count=sm_count, small_tile_rate=1e-6)
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,9 @@ def test_textbook_copies_per_layer() -> None:
 def test_arrays_and_scalars_agree() -> None:
     m = np.array([100, 2048, 4097])
     together = copies.quantized_tile_bytes(m=m, n=512, k=64, sm_count=108)
-    assert together == pytest.approx([float(copies.quantized_tile_bytes(m=v, n=512, k=64, sm_count=108)) for v in m])
+    assert together == pytest.approx(
+        [float(copies.quantized_tile_bytes(m=v, n=512, k=64, sm_count=108)) for v in m]
+    )
 
 
 RING = {"link_bandwidth": 300e9, "network_bandwidth": 25e9, "link_latency_s": 1e-5, "network_latency_s": 3e-5}
@@ -75,7 +79,9 @@ def test_measured_all_reduce_of_eight_a100() -> None:
     # 1 GiB in 8.204 ms and 16 GiB in 127.997 ms on 8 x A100 with NVSwitch (github:stas00/ml-engineering@744d01e)
     for nbytes, measured in ((2**30, 8.204e-3), (2**34, 127.997e-3)):
         wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=8)
-        seconds = collectives.collective_time(wire_bytes=wire, local=8, nodes=1, **{**RING, "link_bandwidth": 235e9})
+        seconds = collectives.collective_time(
+            wire_bytes=wire, local=8, nodes=1, **{**RING, "link_bandwidth": 235e9}
+        )
         assert float(seconds) == pytest.approx(measured, rel=0.05)
 
 
@@ -86,4 +92,6 @@ def test_pipelines() -> None:
     interleaved = pipeline.pipeline_time(middle_s=1.0, last_s=1.0, pp=8, num_microbatches=8, vp=4)
     serial = pipeline.pipeline_time(middle_s=1.0, last_s=1.0, pp=8, num_microbatches=8, serial=1)
     assert (float(plain), float(interleaved), float(serial)) == pytest.approx((15.0, 9.75, 64.0))
-    assert float(pipeline.pipeline_time(middle_s=1.0, last_s=1.5, pp=4, num_microbatches=100)) == pytest.approx(153.0)
+    assert float(
+        pipeline.pipeline_time(middle_s=1.0, last_s=1.5, pp=4, num_microbatches=100)
+    ) == pytest.approx(153.0)

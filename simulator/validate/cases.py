@@ -113,7 +113,7 @@ def of_frame(frame: pd.DataFrame, known: dict[str, Calibration] | None = None) -
 def _with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     wanted = (
         "id source source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
-        "vocab moe_experts moe_topk moe_d_ff micro_batch tp pp vpp cp ep dp zero_stage act_ckpt flash_attn seq_parallel "
+        "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage act_ckpt flash_attn seq_parallel "
         "compile total_tokens notes quality flops_convention config_group"
     ).split()
     absent = [name for name in wanted if name not in frame.columns]

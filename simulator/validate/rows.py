@@ -149,7 +149,7 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device)
     if batch < dp:  # fewer sequences than replicas: the sequences themselves are split
         cp, dp = cp * dp / batch, batch
     local = max(batch / dp, 1e-9)
-    micro = min(number(row["micro_batch"], local if profile.zero_stage >= 3 else 1), local)
+    micro = min(number(row["micro_batch"], usual_micro_batch(row, profile, local)), local)
     recompute = profile.recompute if empty(row["act_ckpt"]) else str(row["act_ckpt"]).lower()
     return Layout(
         tp=tp,
@@ -168,6 +168,22 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device)
         flash_attention=_flag(row["flash_attn"], profile.flash_attention),
         frozen=_lora(row),
     )
+
+
+SMALL_MODEL = 2e9
+"""Parameters below which a replica is usually given its whole share of the batch at once. [-]"""
+
+
+def usual_micro_batch(row: dict[str, Any], profile: Profile, local: float) -> float:
+    """Sequences per forward pass of a row that does not state them.
+
+    Its own accumulation steps if those are stated; the whole share of the batch under FSDP and for small models; else
+    one sequence, as in large tensor- and pipeline-parallel runs.
+    """
+    if not empty(row["grad_accum"]):
+        return local / max(number(row["grad_accum"], 1), 1.0)
+    small = not empty(row["params_B"]) and number(row["params_B"], 0) * 1e9 < SMALL_MODEL
+    return local if profile.zero_stage >= 3 or small else 1.0
 
 
 def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:
