@@ -14,6 +14,9 @@ from simulator.units import DIMENSIONS, format_quantity
 WIDTH = 100
 """Columns of a page."""
 
+LARGEST = 1e300
+"""What is larger is not shown as a number."""
+
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 """Style to the number of its terminal code."""
 
@@ -26,7 +29,7 @@ def number(value: float | None, digits: int = 3) -> str:
     >>> number(41.2345), number(184320), number(0.03456), number(None)
     ('41.2', '184,000', '0.0346', '-')
     """
-    if value is None or not math.isfinite(value):
+    if value is None or not abs(value) < LARGEST:
         return "-"
     if value == 0:
         return "0"
@@ -43,7 +46,7 @@ def quantity(value: float | None, dimension: str, digits: int = 3) -> str:
     >>> quantity(86400, "second"), quantity(41.2 * 86400, "second", 2), quantity(None, "USD")
     ('1 day', '41 days', '-')
     """
-    if value is None or not math.isfinite(value):
+    if value is None or not abs(value) < LARGEST:
         return "-"
     # Rounded in the unit that is shown: two digits of seconds are not two digits of days.
     unit = _rung(value, dimension, digits)[0] if value else None
@@ -63,7 +66,7 @@ def span(bounds: Sequence[float] | None, dimension: str) -> str:
     >>> span([61234, 148000], "USD")
     '$61k to $150k'
     """
-    if not bounds or any(value is None for value in bounds):
+    if not bounds or not all(value is not None and abs(value) < LARGEST for value in bounds):
         return "-"
     low, high = bounds
     if not dimension:
@@ -101,10 +104,10 @@ def percent(share: float | None, digits: int = 2) -> str:
     >>> percent(0.4234), percent(0.00123), percent(1.0)
     ('42 %', '0.12 %', '100 %')
     """
-    if share is None or not math.isfinite(share):
+    if share is None:
         return "-"
     text = number(100 * share, digits)
-    return f"{text} %"
+    return text if text == "-" else f"{text} %"
 
 
 def bar(share: float | None, width: int = 24) -> str:
