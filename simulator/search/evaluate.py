@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from simulator import memory, transformer
 from simulator.device import Constants, Device
-from simulator.layout import Layout
+from simulator.layout import SCHEDULES, Layout
 from simulator.memory import MEMORY_PROFILES, MemoryConstants
 from simulator.search import feasibility, lattice
 from simulator.search.lattice import Axes
@@ -152,10 +152,10 @@ def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting) -> Any:
 
     What a stage keeps grows with the number of micro-batches only until the pipeline is full. With several batches
     there are at least as many micro-batches as stages, so that two evaluations (just full, and the most that
-    interleaving keeps) stand for all.
+    interleaving keeps) stand for all. GPipe keeps every micro-batch and is evaluated one by one.
     """
     capacity = setting.memory_limit
-    if axes.batches == 1:
+    if axes.batches == 1 or axes.pins.schedule == SCHEDULES["gpipe"]:
         return setting.memory(shape, layout)["total"] <= capacity
     full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
     if np.all(layout.vp == 1):
