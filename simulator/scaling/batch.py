@@ -279,7 +279,6 @@ LAWS = (
         "arXiv:2503.04715",
         OPTIMAL,
         range={"tokens": (2e9, 1e11)},
-        uncertainty={},
         notes="60M to 1B parameters.",
     ),
     _law(
@@ -290,7 +289,6 @@ LAWS = (
         "B = 0.2920 C^0.3271",
         "arXiv:2401.02954",
         OPTIMAL,
-        range={"compute_flop": (1e17, 2e19)},
         notes="C counts non-embedding FLOP.",
     ),
     _law(
@@ -313,9 +311,9 @@ LAWS = (
         "B = 160 (N/108e6)^(2/3) x 2048",
         "arXiv:2412.04403",
         OPTIMAL,
-        corpus="OLMo mix",
+        corpus="that of OLMo 2",
         tokenizer="dolma2, 100278",
-        range={"params": (190e6, 13.2e9)},
+        range={"params": (190e6, 1.28e9)},
         notes="A recipe, after Porian 2024; halved at a sequence length of 4096.",
     ),
     _law(

@@ -129,7 +129,7 @@ def _law(name: str, constants: dict[str, float], **about: Any) -> Law:
 
 
 MASSIVE = {"corpus": "MassiveText", "tokenizer": "SentencePiece, 32k"}
-HOFFMANN_RANGE = {"params": (44e6, 16e9), "tokens": (1e9, 5e11)}
+HOFFMANN_RANGE = {"params": (70e6, 16e9), "tokens": (5e9, 5e11)}
 
 LAWS = (
     _law(

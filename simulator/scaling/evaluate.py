@@ -14,7 +14,7 @@ from .law import Law, Numeric
 from .registry import DEFAULT, get, laws
 
 REFERENCE_ASPECT = 70.0
-"""Width over depth that a law without shape stands for: Chinchilla's own models have 51 to 102 (arXiv:2203.15556, Table A9). [-]"""
+"""Width over depth that a law without shape stands for: Chinchilla's models have 51 to 90 (arXiv:2203.15556, Table A4). [-]"""
 
 REFERENCE_MLP_ATTENTION = 2.0
 """Feed-forward over attention parameters of the same models: 8 w^2 over 4 w^2. [-]"""

@@ -127,7 +127,7 @@ def _lin(name: str, values: tuple[float, float, float, float], corpus: str) -> L
         form=RECTIFIED,
         constants=dict(zip(RECTIFIED.parameters, values, strict=True)),
         corpus=corpus,
-        tokenizer="GPT-2, 50257",
+        tokenizer="that of the model",
         n_convention="none",
         source="arXiv:2402.02314, https://github.com/linhaowei1/Fine-tuning-Scaling-Law",
         range={"examples": (0, 1_638_400)},

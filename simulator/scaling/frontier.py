@@ -360,8 +360,8 @@ class Frontier:
         The same for tokens.
     n_convention : str
         What is counted as N.
-    range_flop : tuple of float
-        Range of the fit. [FLOP]
+    range_flop : tuple of float or None
+        Range of the fit, None where not confirmed. [FLOP]
     source, notes : str
         Where it is from and what to know.
     """
@@ -372,7 +372,7 @@ class Frontier:
     tokens_coefficient: float
     tokens_exponent: float
     n_convention: str
-    range_flop: tuple[float, float]
+    range_flop: tuple[float, float] | None
     source: str
     notes: str = ""
 
@@ -427,8 +427,8 @@ _HALF = 0.5 / PF_DAY
 frontiers: dict[str, Frontier] = {
     f.name: f
     for f in (
-        _through("Hoffmann2022Approach1", APPROACH_1, "total", (6e18, 3e21), "arXiv:2203.15556 Table 3"),
-        _through("Hoffmann2022Approach2", APPROACH_2, "total", (6e18, 3e21), "arXiv:2203.15556 Table A3"),
+        _through("Hoffmann2022Approach1", APPROACH_1, "total", None, "arXiv:2203.15556 Table 3"),
+        _through("Hoffmann2022Approach2", APPROACH_2, "total", None, "arXiv:2203.15556 Table A3"),
         Frontier(
             "Kaplan2020",
             1.3e9 * _HALF**0.73,
@@ -436,7 +436,7 @@ frontiers: dict[str, Frontier] = {
             2e10 * _HALF**0.27,
             0.27,
             "non_embedding",
-            (1e12, 1e21),
+            None,
             "arXiv:2001.08361",
             "At the critical batch, where C_min = C/2.",
         ),
@@ -447,7 +447,7 @@ frontiers: dict[str, Frontier] = {
             5.8316,
             0.4757,
             "non-embedding FLOP per token over six",
-            (1e17, 3e20),
+            None,
             "arXiv:2401.02954",
             "Published for M, the non-embedding FLOP per token: C = M D.",
         ),

@@ -112,7 +112,7 @@ def clark(
     Returns
     -------
     numeric
-        Loss after 130B tokens. [nats/token]
+        Loss at the end of the authors' runs. [nats/token]
 
     Notes
     -----
@@ -243,17 +243,16 @@ def _clark(name: str, values: tuple[float, ...], notes: str) -> Law:
         name=name,
         form=CLARK,
         constants=dict(zip(CLARK.parameters, values, strict=True)),
-        corpus="MassiveText",
-        tokenizer="SentencePiece, 32k",
+        corpus="not stated",
+        tokenizer="not stated",
         source="arXiv:2202.01169, https://github.com/google-deepmind/scaling_laws_for_routing",
         n_convention="dense",
-        range={"dense_params": (15e6, 1.3e9), "num_experts": (1, 512)},
         provenance=REFIT,
         notes=f"Fitted to the authors' public curves (final step, one expert per token); the paper's own constants differ. {notes}",
     )
 
 
-_KRAJEWSKI: dict[str, Any] = {"corpus": "C4", "tokenizer": "GPT-2, 50257", "source": "arXiv:2402.07871"}
+_KRAJEWSKI: dict[str, Any] = {"corpus": "not stated", "tokenizer": "not stated", "source": "arXiv:2402.07871"}
 _DENSE = {"E": 0.47, "A": 16.3, "alpha": 0.126, "B": 26.7, "beta": 0.127}
 
 LAWS = (
@@ -262,7 +261,6 @@ LAWS = (
         form=KRAJEWSKI,
         constants={"c": 0.47, "a": 18.1, "alpha": 0.115, "b": 30.8, "beta": 0.147, "g": 2.1, "gamma": 0.58},
         n_convention="total, experts included",
-        range={"total_params": (129e6, 3.7e9), "tokens": (16e9, 130e9), "granularity": (1, 16)},
         notes="Expansion of 64. Rounded constants: about 0.7 % below the paper's Table 2.",
         **_KRAJEWSKI,
     ),
@@ -287,7 +285,7 @@ LAWS = (
         name="Abnar2025",
         form=ABNAR,
         constants={},
-        corpus="RedPajama",
+        corpus="not stated",
         tokenizer="not stated",
         source="arXiv:2501.12370",
         provenance=FORM,

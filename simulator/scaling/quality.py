@@ -144,7 +144,7 @@ def ladder_accuracy(*, task: str, params: Numeric, tokens: Numeric) -> Numeric:
     Notes
     -----
     Fitted on 190M to 1.3B parameters at one to ten times the Chinchilla tokens, on one data mix. At 13B and 5T the two-digit constants
-    are within 0.035 of the published predictions, and the predictions within 0.02 to 0.11 of the truth.
+    are within 0.035 of the published predictions, and those within 0.11 of the truth.
 
     References
     ----------
@@ -411,11 +411,11 @@ LAWS = (
         name="OlmoLadder2024C4",
         form=CHINCHILLA,
         constants=_LADDER_C4,
-        corpus="OLMo mix, evaluated on C4",
+        corpus="that of OLMo 2, evaluated on C4",
         tokenizer="dolma2, 100278",
         n_convention="blocks and one vocabulary matrix",
         source="arXiv:2412.04403",
-        range={"params": (190e6, 1.3e9), "tokens": (3.8e9, 2.6e11)},
+        range={"params": (190e6, 1.28e9), "tokens": (3.8e9, 2.6e11)},
         terms=_LADDER_C4,
         notes="Exponents printed to two digits.",
     ),

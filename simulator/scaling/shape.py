@@ -198,7 +198,12 @@ BIAN_CONDITIONAL = Form(
 
 
 def _gemstones(
-    name: str, exponents: list[float], log_scales: list[float], log_floor: float, notes: str
+    name: str,
+    exponents: list[float],
+    log_scales: list[float],
+    log_floor: float,
+    tokens: tuple[float, float],
+    notes: str,
 ) -> Law:
     letters = ("w", "d", "p", "t")
     constants = {"E": float(np.exp(log_floor))}
@@ -213,7 +218,7 @@ def _gemstones(
         source="arXiv:2502.06857",
         range={
             "params": (50e6, 2e9),
-            "tokens": (1e9, 3.5e11),
+            "tokens": tokens,
             "hidden_size": (256, 3072),
             "num_hidden_layers": (3, 80),
         },
@@ -237,6 +242,7 @@ LAWS = (
         [0.30146699, 0.3655461733, 0.5055007692, 0.4670177667],
         [1.6375654653, -0.0254911443, 7.8653383939, 9.9838221358],
         0.4195179541,
+        (1.1e10, 1e11),
         "Annealed runs (199 points, mean error 0.014 nats).",
     ),
     _gemstones(
@@ -244,6 +250,7 @@ LAWS = (
         [0.2446914313, 0.3871516764, 0.5000838843, 0.4761055541],
         [1.4520106404, -0.0781020281, 7.9700333376, 10.0594263846],
         0.39245797,
+        (2e9, 1e11),
         "Constant learning rate (220 points, mean error 0.016 nats).",
     ),
     _gemstones(
@@ -251,6 +258,7 @@ LAWS = (
         [0.2195783536, 0.4758917337, 0.3636454068, 0.4935127042],
         [1.082043835, -0.2186969889, 6.0902355695, 10.4720427681],
         0.4282048563,
+        (1e11, 3.5e11),
         "Constant learning rate, beyond 100B tokens (770 points, mean error 0.012 nats).",
     ),
     Law(
@@ -260,7 +268,7 @@ LAWS = (
         corpus="Dolma",
         tokenizer="50304",
         source="arXiv:2502.06857",
-        range={"params": (50e6, 2e9), "tokens": (1e9, 3.5e11)},
+        range={"params": (50e6, 2e9), "tokens": (1.1e10, 1e11)},
         notes="The same runs without width and depth (mean error 0.031 nats).",
         terms=_GEMSTONES_ND,
     ),
@@ -269,7 +277,7 @@ LAWS = (
         form=BIAN_ASPECT,
         constants=_BIAN_A,
         corpus="DCLM",
-        tokenizer="GPT-NeoX-20B",
+        tokenizer="not stated",
         source="arXiv:2501.18107",
         range={"params": (80e6, 1.7e9), "tokens": (1.6e9, 2.7e11)},
         notes="27 runs (R2 0.998 on 76). E and alpha are local: use the ratio of two shapes outside the range.",
