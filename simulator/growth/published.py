@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from simulator.errors import SpecError
+
 FACTOR = 2.0
 """Growth in parameters where none is stated."""
 
@@ -114,10 +116,29 @@ def case(row: Mapping[str, str]) -> Case:
     )
 
 
+NEEDED = ("id", "method", "saving_pct", "notes")
+"""Columns without which a table is not one of growth experiments."""
+
+
 def read_cases(path: str | Path) -> list[Case]:
-    """Read a table of published growth experiments."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return [case(row) for row in csv.DictReader(file)]
+    """Read a table of published growth experiments.
+
+    Raises
+    ------
+    SpecError
+        If the file is missing, is not CSV, or lacks `NEEDED` columns.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise SpecError(
+                    f"{path}: missing columns {', '.join(missing)}; see docs/validation.md for the format"
+                )
+            return [case(row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SpecError(f"{path}: cannot be read as CSV ({error})") from None
 
 
 # --- what a case leaves unsaid --------------------------------------------------------------------------------------
