@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from . import batch, data, inference, kaplan, learning_rate, quality, schedule, shape
+from . import batch, data, inference, kaplan, learning_rate, quality, samples, schedule, shape
 from .evaluate import loss, methods, shape_correction
 from .fitting import Fit, fit
 from .frontier import (
@@ -14,7 +14,6 @@ from .frontier import (
     compute_for_loss,
     compute_for_size,
     compute_multiplier,
-    frontiers,
     optimal,
     optimal_repeated,
     optimal_tokens_for_size,
@@ -26,6 +25,7 @@ from .frontier import (
 )
 from .law import Form, Law
 from .moving import Transfer, transfer
+from .published import frontiers
 from .registry import DEFAULT, forms, get, laws
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "optimal_tokens_for_size",
     "params_for_loss",
     "quality",
+    "samples",
     "schedule",
     "shape",
     "shape_correction",

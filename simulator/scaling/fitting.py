@@ -1,13 +1,13 @@
 """Fit a law to runs: Huber on the logarithm of the loss, many starts, intervals by bootstrap.
 
 The method of Hoffmann et al. 2022 as audited by Besiroglu et al. 2024 (arXiv:2404.10102): minimise the sum of Huber losses
-(delta 1e-3) of ``log L_predicted - log L``, with the prediction computed as a log-sum-exp, from a spread of starts. All starts, then all
+(delta 1e-3) of ``log Lpredicted - log L``, with the prediction computed as a log-sum-exp, from a spread of starts. All starts, then all
 bootstraps and all leave-one-outs, are solved together (see `simulator.scaling.minimize`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from simulator.errors import SimulatorError, UnknownNameError
 
 from .law import REFIT, Array, Form, Law
-from .minimize import CHUNK_POINTS, Minimum, huber, huber_slope, minimize
+from .problem import Problem, flat_directions, predict, solve
 from .registry import forms, laws
 from .runs import columns, need
 
@@ -25,9 +25,6 @@ DELTA = 1e-3
 
 STARTS = 48
 """Starting points of a fit."""
-
-STEP = 1e-5
-"""Relative step of the central differences, for forms without exact gradients."""
 
 
 @dataclass(frozen=True)
@@ -85,57 +82,6 @@ class Fit:
         values = self.law.form.function(**inputs, **{name: self.draws[:, i] for i, name in enumerate(names)})
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
         return low[()], high[()]
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """A form on data: how free coordinates become constants and predictions."""
-
-    form: Form
-    data: Mapping[str, Array]
-    target: Array
-    free: tuple[str, ...]
-    fixed: Mapping[str, float]
-    centers: Mapping[str, float]
-
-    def to_constants(self, theta: Array) -> dict[str, Array]:
-        """Constants (k,) of each row of coordinates (k, free)."""
-        raw = {name: theta[:, i] for i, name in enumerate(self.free)}
-        out: dict[str, Array] = {k: np.full(len(theta), v) for k, v in self.fixed.items()}
-        if not self.form.powers:
-            return out | {k: np.exp(v) if k in self.positive else v for k, v in raw.items()}
-        if self.form.floor in raw:
-            out[self.form.floor] = np.exp(raw[self.form.floor])
-        for term in self.form.powers:
-            exponent = raw[term.exponent] if term.exponent in raw else out[term.exponent] * term.sign
-            out[term.exponent] = exponent * term.sign
-            if term.scale in raw:
-                log_scale = raw[term.scale] + exponent * self.centers[term.input]
-                with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                    out[term.scale] = np.exp(log_scale / exponent if term.point else log_scale)
-        return out
-
-    def to_theta(self, constants: Mapping[str, float]) -> Array:
-        """Free coordinates of given constants."""
-        out = {}
-        for name in self.free:
-            value = float(constants[name])
-            out[name] = float(np.log(value)) if name in self.positive else value
-        for term in self.form.powers:
-            exponent = float(constants[term.exponent]) * term.sign
-            log_scale = float(np.log(constants[term.scale])) * (exponent if term.point else 1.0)
-            if term.scale in out:
-                out[term.scale] = log_scale - exponent * self.centers[term.input]
-            if term.exponent in out:
-                out[term.exponent] = exponent
-        return np.array([out[name] for name in self.free])
-
-    @property
-    def positive(self) -> set[str]:
-        """Constants fitted in the logarithm."""
-        if self.form.powers:
-            return {self.form.floor, *(term.scale for term in self.form.powers)} - {""}
-        return {name for name, (low, _) in self.form.starts.items() if low > 0}
 
 
 def fit(
@@ -208,7 +154,7 @@ def fit(
         form = replace(form, linear=residual == "linear")
     problem = _problem(runs, form, dict(fixed or {}), target)
     rng = np.random.default_rng(seed)
-    first = _solve(problem, _starts(problem, rng, n_starts), None, delta)
+    first = solve(problem, _starts(problem, rng, n_starts), None, delta)
     if not np.any(np.isfinite(first.value)):
         raise SimulatorError(
             f"no start of the fit of {problem.form.name} gave a finite loss: check the units of the runs"
@@ -218,15 +164,15 @@ def fit(
     draws = np.empty((0, len(problem.form.parameters)))
     if n_bootstrap:
         weights = rng.multinomial(count, np.full(count, 1 / count), size=n_bootstrap).astype(float)
-        draws = _table(problem, _solve(problem, np.tile(theta, (n_bootstrap, 1)), weights, delta).theta)
+        draws = _table(problem, solve(problem, np.tile(theta, (n_bootstrap, 1)), weights, delta).theta)
     held_out = float("nan")
     if leave_one_out:
         weights = 1.0 - np.eye(count)
-        ends = _solve(problem, np.tile(theta, (count, 1)), weights, delta).theta
-        held_out = float(np.mean(np.abs(np.diagonal(_predict(problem, ends)) - problem.target)))
+        ends = solve(problem, np.tile(theta, (count, 1)), weights, delta).theta
+        held_out = float(np.mean(np.abs(np.diagonal(predict(problem, ends)) - problem.target)))
     constants = {k: float(v[0]) for k, v in problem.to_constants(theta[None]).items()}
     constants = {k: constants[k] for k in problem.form.parameters}
-    fitted = _predict(problem, theta[None])[0]
+    fitted = predict(problem, theta[None])[0]
     misses = problem.target - fitted
     spread = np.sum((problem.target - np.mean(problem.target)) ** 2)
     result = Fit(
@@ -250,7 +196,7 @@ def fit(
     return replace(result, warnings=_warnings(problem, theta, result))
 
 
-def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> _Problem:
+def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> Problem:
     table = need(columns(runs), (*form.inputs, target), what=f"a fit of {form.name}")
     good = np.all([np.isfinite(column) for column in table.values()], axis=0)
     table = {key: column[good] for key, column in table.items()}
@@ -270,7 +216,7 @@ def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> 
         raise SimulatorError(f"{', '.join(sorted(bad))} must be positive")
     centers = {term.input: float(np.mean(np.log(table[term.input]))) for term in form.powers}
     data = {key: table[key] for key in form.inputs}
-    return _Problem(form, data, table[target], free, fixed, centers)
+    return Problem(form, data, table[target], free, fixed, centers)
 
 
 def _form(law: str | Form | Law) -> Form:
@@ -285,7 +231,7 @@ def _form(law: str | Form | Law) -> Form:
     raise UnknownNameError(law, kind="form", names=[*forms, *laws])
 
 
-def _starts(problem: _Problem, rng: np.random.Generator, count: int) -> Array:
+def _starts(problem: Problem, rng: np.random.Generator, count: int) -> Array:
     """Starting coordinates, spread over the ranges of the form or over what the data allow."""
     form, low_loss = problem.form, float(np.min(problem.target))
     out = np.empty((count, len(problem.free)))
@@ -309,108 +255,12 @@ def _starts(problem: _Problem, rng: np.random.Generator, count: int) -> Array:
     return out
 
 
-def _solve(problem: _Problem, starts: Array, weights: Array | None, delta: float) -> Minimum:
-    """Minimise all problems, in chunks that stay in cache."""
-    chunk = max(1, CHUNK_POINTS // len(problem.target))
-    parts = []
-    for begin in range(0, len(starts), chunk):
-        part = None if weights is None else weights[begin : begin + chunk]
-        parts.append(minimize(_objective(problem, part, delta), starts[begin : begin + chunk]))
-    return Minimum(
-        np.concatenate([m.theta for m in parts]),
-        np.concatenate([m.value for m in parts]),
-        np.concatenate([m.converged for m in parts]),
-    )
-
-
-def _objective(
-    problem: _Problem, weights: Array | None, delta: float
-) -> Callable[[Array, Any], tuple[Array, Array]]:
-    """Mean Huber loss over delta and its gradient, for many coordinates at once."""
-    slope = _power_slope if problem.form.powers else _numeric_slope
-
-    def objective(theta: Array, index: Any) -> tuple[Array, Array]:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            share = None if weights is None else weights[index]
-            return slope(problem, theta, share, delta)
-
-    return objective
-
-
-def _loss_and_pull(
-    problem: _Problem, predicted: Array, weights: Array | None, delta: float
-) -> tuple[Array, Array]:
-    """Value (k,) and its derivative with respect to each prediction (k, n)."""
-    scale = delta * len(problem.target)
-    if problem.form.linear:
-        residual = predicted - problem.target
-    else:
-        residual = np.log(predicted) - np.log(problem.target)
-    value, pull = huber(residual, delta) / scale, huber_slope(residual, delta) / scale
-    if not problem.form.linear:
-        pull = pull / predicted
-    if weights is not None:
-        value, pull = value * weights, pull * weights
-    return np.sum(value, axis=1), pull
-
-
-def _power_slope(problem: _Problem, theta: Array, weights: Array | None, delta: float) -> tuple[Array, Array]:
-    place = {name: i for i, name in enumerate(problem.free)}
-    form, constants = problem.form, problem.to_constants(theta)
-    terms, total = [], np.zeros((len(theta), len(problem.target)))
-    if form.floor:
-        total += constants[form.floor][:, None]
-    for term in form.powers:
-        x = np.log(problem.data[term.input]) - problem.centers[term.input]
-        exponent = (constants[term.exponent] * term.sign)[:, None]
-        if term.scale in place:
-            level = theta[:, place[term.scale], None]
-        else:
-            log_scale = np.log(constants[term.scale])[:, None] * (exponent if term.point else 1.0)
-            level = log_scale - exponent * problem.centers[term.input]
-        value = np.exp(level - exponent * x)
-        terms.append((term, x, value))
-        total += value
-    value_, pull = _loss_and_pull(problem, total, weights, delta)
-    gradient = np.zeros_like(theta)
-    if form.floor in place:
-        gradient[:, place[form.floor]] = np.sum(pull, axis=1) * constants[form.floor]
-    for term, x, value in terms:
-        weighted = pull * value
-        if term.scale in place:
-            gradient[:, place[term.scale]] = np.sum(weighted, axis=1)
-        if term.exponent in place:
-            gradient[:, place[term.exponent]] -= np.sum(weighted * x, axis=1)
-    return value_, gradient
-
-
-def _numeric_slope(
-    problem: _Problem, theta: Array, weights: Array | None, delta: float
-) -> tuple[Array, Array]:
-    rows, width = theta.shape
-    step = STEP * np.maximum(np.abs(theta), 0.1)
-    moves = np.concatenate([np.zeros((1, width)), np.eye(width), -np.eye(width)])
-    points = theta[:, None, :] + moves[None] * step[:, None, :]
-    predicted = _predict(problem, points.reshape(-1, width))
-    shares = None if weights is None else np.repeat(weights, len(moves), axis=0)
-    values = _loss_and_pull(problem, predicted, shares, delta)[0].reshape(rows, len(moves))
-    return values[:, 0], (values[:, 1 : width + 1] - values[:, width + 1 :]) / (2 * step)
-
-
-def _predict(problem: _Problem, theta: Array) -> Array:
-    constants = {key: value[:, None] for key, value in problem.to_constants(theta).items()}
-    inputs = {key: value[None] for key, value in problem.data.items()}
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        values = problem.form.function(**inputs, **constants)
-    return np.broadcast_to(np.asarray(values, dtype=float), (len(theta), len(problem.target)))
-
-
-def _table(problem: _Problem, theta: Array) -> Array:
+def _table(problem: Problem, theta: Array) -> Array:
     constants = problem.to_constants(theta)
     return np.stack([constants[key] for key in problem.form.parameters], axis=1)
 
 
-def _as_law(problem: _Problem, constants: dict[str, float], law: str | Form | Law, name: str) -> Law:
+def _as_law(problem: Problem, constants: dict[str, float], law: str | Form | Law, name: str) -> Law:
     ranges = {key: (float(np.min(v)), float(np.max(v))) for key, v in problem.data.items()}
     origin = laws[law] if isinstance(law, str) and law in laws else law
     about: dict[str, Any] = {
@@ -438,7 +288,7 @@ def _as_law(problem: _Problem, constants: dict[str, float], law: str | Form | La
     )
 
 
-def _warnings(problem: _Problem, theta: Array, result: Fit) -> tuple[str, ...]:
+def _warnings(problem: Problem, theta: Array, result: Fit) -> tuple[str, ...]:
     """What the runs cannot tell: too few, on one line, a flat direction, an interval as wide as the value."""
     found = []
     if result.n < 2 * len(problem.free):
@@ -454,7 +304,7 @@ def _warnings(problem: _Problem, theta: Array, result: Fit) -> tuple[str, ...]:
             y = np.log(problem.data[other])
             if np.std(x) > 0 and np.std(y) > 0 and abs(np.corrcoef(x, y)[0, 1]) > 0.98:
                 found.append(f"{one} and {other} vary together: their terms cannot be told apart")
-    flat = _flat_directions(problem, theta)
+    flat = flat_directions(problem, theta)
     if flat:
         found.append(f"the runs hardly constrain {', '.join(flat)}")
     wide = [
@@ -465,26 +315,3 @@ def _warnings(problem: _Problem, theta: Array, result: Fit) -> tuple[str, ...]:
     if wide:
         found.append(f"the interval of {', '.join(wide)} is as wide as its value")
     return tuple(found)
-
-
-def _flat_directions(problem: _Problem, theta: Array) -> list[str]:
-    """Constants along directions in which the residuals move less than their own noise allows to see."""
-    step = STEP * np.maximum(np.abs(theta), 0.1)
-    moved = np.concatenate([theta + np.diag(step), theta - np.diag(step)])
-    values = _predict(problem, moved)
-    center = _predict(problem, theta[None])[0]
-    if not problem.form.linear:
-        values, center = np.log(values), np.log(center)
-    width = len(theta)
-    jacobian = ((values[:width] - values[width:]) / (2 * step[:, None])).T
-    observed = problem.target if problem.form.linear else np.log(problem.target)
-    noise = max(float(np.sqrt(np.mean((center - observed) ** 2))), 1e-4)
-    if not np.all(np.isfinite(jacobian)):
-        return list(problem.free)
-    _, singular, directions = np.linalg.svd(jacobian, full_matrices=True)
-    singular = np.concatenate([singular, np.zeros(width - len(singular))])
-    out = []
-    for size, direction in zip(singular, directions, strict=True):
-        if size < noise / 0.5:  # a move of one half in a logarithm or an exponent drowns in the noise
-            out += [problem.free[i] for i in np.flatnonzero(np.abs(direction) > 0.5)]
-    return [key for key in problem.free if key in out]

@@ -35,8 +35,8 @@ FLOOR_WIDTH = 0.15
 TERM_WIDTH = 0.5
 """The same for the logarithm of the size and of the data term at the center of the runs. [-]"""
 
-EXPONENT_WIDTH = 0.12
-"""The same for each exponent: the standard deviation of the exponents of the published laws in this package. [-]"""
+EXPONENT_WIDTH = 0.15
+"""The same for each exponent: about the standard deviation of the exponents of the laws in this package (0.13 and 0.15). [-]"""
 
 SEED_NOISE = 0.005
 """Run-to-run noise of log loss: seeds and evaluation. [-]"""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from . import batch, learning_rate
-from .frontier import frontiers
 from .law import Law
+from .published import frontiers
 from .registry import laws
 
 BEGIN, END = "<!-- begin: written by simulator.scaling.reference -->", "<!-- end -->"

@@ -19,6 +19,7 @@ from . import (
     overtraining,
     precision,
     quality,
+    samples,
     schedule,
     shape,
     width,
@@ -49,6 +50,7 @@ laws: dict[str, Law] = _by_name(
         schedule,
         finetuning,
         quality,
+        samples,
         observational,
     )
 )

@@ -7,6 +7,7 @@ runs at or below a tenth of its largest compute (`simulator.scaling.transfer`); 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,7 +143,7 @@ def _one(name: str, group: pd.DataFrame, *, rows: bool) -> dict[str, Any]:
 
 
 def _runs(group: pd.DataFrame) -> tuple[dict[str, Any], Any]:
-    """Columns of the runs that can be used, and their names; a missing size is counted from the shape."""
+    """Columns of the runs that can be used, and their names; a missing size is counted from the shape, missing tokens from compute."""
     import pandas as pd
 
     def column(name: str) -> Any:
@@ -154,7 +155,8 @@ def _runs(group: pd.DataFrame) -> tuple[dict[str, Any], Any]:
     width, depth = column("d_model"), column("layers")
     from_shape = 12 * depth * width**2 + 2 * VOCABULARY * width
     params = np.where(np.isnan(column("N")), from_shape, column("N"))
-    runs = {"params": params, "tokens": column("D"), "loss": column("loss")}
+    tokens = np.where(np.isnan(column("D")), _compute(group) / (6 * params), column("D"))
+    runs = {"params": params, "tokens": tokens, "loss": column("loss")}
     good = np.all([np.isfinite(v) for v in runs.values()], axis=0)
     unique = column("U_unique")
     if np.any(np.isfinite(unique[good])):
@@ -165,14 +167,25 @@ def _runs(group: pd.DataFrame) -> tuple[dict[str, Any], Any]:
     return {k: v[good] for k, v in runs.items()}, labels[good]
 
 
+def _compute(group: pd.DataFrame) -> Any:
+    """Training compute that a row states beside its columns, as ``{"C": ...}``, where it does [FLOP]."""
+
+    def one(text: str) -> float:
+        try:
+            value = float(json.loads(text)["C"])
+        except (ValueError, TypeError, KeyError):
+            return float("nan")
+        return value if value > 0 else float("nan")
+
+    return (
+        np.array([one(text) for text in group["extra"]]) if "extra" in group else np.full(len(group), np.nan)
+    )
+
+
 def _ranking(runs: Mapping[str, Any], base: str, shape_law: str) -> tuple[str, Any]:
     """Name and values of the law that ranks: one that sees shape where the runs have one."""
-    given = {k: v for k, v in runs.items() if k != "loss"}
-    if shape_law == SHAPE_LAWS[0]:
-        return shape_law, scaling.loss(law=shape_law, **given)
-    if shape_law:
-        return f"{base} with {shape_law}", scaling.loss(law=base, shape_law=shape_law, **given)
-    return base, scaling.loss(law=base, **given)
+    name = SHAPE_LAWS[0] if shape_law == SHAPE_LAWS[0] else base
+    return name, scaling.loss(law=name, **{k: v for k, v in runs.items() if k != "loss"})
 
 
 def _rank_correlation(one: Any, other: Any) -> float | None:

@@ -57,6 +57,14 @@ def test_the_unit_of_the_loss_does_not_matter() -> None:
     assert np.allclose(bits_per_byte / nats, 0.33, rtol=1e-3)
 
 
+def test_the_prior_is_as_wide_as_the_published_laws_differ() -> None:
+    from simulator.scaling.moving import EXPONENT_WIDTH
+
+    terms = [law.terms for law in scaling.laws.values() if law.terms]
+    spread = [np.std([t[name] for t in terms]) for name in ("alpha", "beta")]
+    assert min(spread) * 0.8 < EXPONENT_WIDTH < max(spread) * 1.25
+
+
 def test_one_run_moves_the_scale() -> None:
     one = {k: v[-1:] for k, v in other_corpus(4, noise=0.0).items()}
     moved = scaling.transfer("Besiroglu2024", one)
@@ -159,6 +167,10 @@ def test_odd_tables(tmp_path: Path) -> None:
     assert mixed["n_skipped"] == 3
     assert mixed["mae_transfer"] is not None
     json.dumps(mixed, allow_nan=False)
+    computed = _validated(
+        tmp_path / "computed.csv", [{**r, "D": "", "extra": '{"C": 1.2e19}'} for r in rows[:5]]
+    )
+    assert computed["n"] == 5
     equal = _validated(tmp_path / "equal.csv", [{**row, "loss": str(3.5 - 0.01 * k)} for k in range(5)])
     assert equal["mae_transfer"] is None
     with pytest.raises(SpecError, match="no column"):

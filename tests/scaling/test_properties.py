@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator import scaling
 from simulator.errors import SimulatorError, UnknownNameError
-from simulator.scaling import batch, data, inference, kaplan, moe, overtraining, quality, schedule
+from simulator.scaling import batch, data, inference, kaplan, moe, overtraining, quality, samples, schedule
 from simulator.scaling.compute import random_features
 
 CHINCHILLA = [name for name, law in scaling.laws.items() if law.form.name == "chinchilla"]
@@ -273,13 +273,13 @@ def test_performance_law() -> None:
 
 
 def test_pass_at_k() -> None:
-    assert np.isclose(quality.pass_at_k(samples=1, alpha=2.0, beta=0.5), 0.5 / 2.5)
-    curve = quality.pass_at_k(samples=np.arange(1, 200), alpha=2.0, beta=0.5)
+    assert np.isclose(samples.pass_at_k(samples=1, alpha=2.0, beta=0.5), 0.5 / 2.5)
+    curve = samples.pass_at_k(samples=np.arange(1, 200), alpha=2.0, beta=0.5)
     assert np.all(np.diff(curve) > 0)
     rng = np.random.default_rng(0)
     failure = rng.beta(2.0, 0.5, 400_000)
     assert np.isclose(curve[9], 1 - np.mean(failure**10), atol=3e-3)
-    far = 1 - quality.pass_at_k(samples=np.array([1e4, 1e5]), alpha=2.0, beta=0.5)
+    far = 1 - samples.pass_at_k(samples=np.array([1e4, 1e5]), alpha=2.0, beta=0.5)
     assert np.isclose(np.log10(far[0] / far[1]), 0.5, atol=1e-3)
 
 
