@@ -64,7 +64,7 @@ def run(
         return _nothing(
             asked, notes, {"reason": "max_gpus", "text": "n_gpus exceeds budget.max_gpus"}, Found()
         )
-    if asked.find == "estimate":
+    if asked.find == "estimate" and len(question.machines) == 1:
         return _estimate(asked, question, notes)
     return _search(asked, question, notes)
 
@@ -108,7 +108,7 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
 def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
     """Best plan over shapes, layouts, batches and machines."""
     model = _shape(scenario)
-    fixed = scenario.find == "hardware" and model is not None
+    fixed = scenario.find in ("hardware", "estimate") and model is not None
     if fixed and model is not None:
         candidates = single(model)
     else:
@@ -117,8 +117,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
             hidden_size=scenario.search.hidden_size,
             num_hidden_layers=scenario.search.num_hidden_layers,
         )
-    has_tokens = question.tokens is not None or question.steps is not None
-    objective = "cost" if fixed and has_tokens else "loss"
+    objective = choice.objective_of(question, fixed=fixed)
     total = Found()
     asked = planner.with_headroom(question, TIGHT_SHARE)
     per_machine = _per_machine(asked, candidates, objective, total)
@@ -129,20 +128,33 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
         return _nothing(scenario, notes, estimate.why_no_plan(question, candidates, total.counts), total)
     per_machine.sort(key=lambda item: choice.rank_key(item[0], objective))
     best, found, choices = per_machine[0]
-    others = [_alternative(asked, plan, best, "hardware") for plan, _, _ in per_machine[1:]]
+    grown = _grow(scenario, asked, notes, candidates, best)
+    total.tables = found.tables
+    grows = scenario.find == "growth" and grown is not None and grown.answer.pays
+    answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
+    others = [_alternative(asked, best, answer, "scratch")] if grows else []
+    others += [_alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
     if not fixed:
         start = choice.lifetime_first(asked, choices)
         places = choice.distinct(choices, asked.max_alternatives, start=start)[1:]
         others += [
-            _alternative(asked, choices.plan(asked, found, place), best, "architecture") for place in places
+            _alternative(asked, choices.plan(asked, found, place), answer, "architecture") for place in places
         ]
     runners, _ = choice.layouts(
-        asked, best.machine, best.n_gpus, best.shape, batch=best.batch_sequences, number=3
+        asked, best.machine, best.n_gpus, answer.shape, batch=answer.batch_sequences, number=3
     )
-    others += [_alternative(asked, plan, best, "layout") for plan in runners[1:]]
-    total.tables = found.tables
-    grown = _grow(scenario, asked, notes, candidates, best)
-    return _result(scenario, asked, notes, best, others, total, choices=choices, grown=grown)
+    others += [_alternative(asked, plan, runners[0], "layout") for plan in runners[1:]]
+    return _result(
+        scenario,
+        asked,
+        notes,
+        best,
+        others,
+        total,
+        choices=None if fixed else choices,
+        grown=grown,
+        answer=answer,
+    )
 
 
 def _per_machine(
@@ -206,14 +218,20 @@ def _result(
     choices: Pool | None = None,
     infeasible: dict[str, Any] | None = None,
     grown: growing.Grown | None = None,
+    answer: Plan | None = None,
 ) -> Result:
+    """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
     remarks.annotate(scenario, question, notes, best)
-    record = answers.describe(question, best, factors=step_factors(question, best))
-    stages: list[dict[str, Any]] = []
+    grows = answer is not None and answer is not best
     if grown is not None:
         remarks.annotate_growth(question, notes, grown)
-        if scenario.find == "growth" and grown.answer.pays:
-            record, stages = remarks.growth_answer(question, grown)
+    if answer is not None and grows:
+        record = remarks.growth_answer(question, answer)
+    else:
+        record = answers.describe(question, best, factors=step_factors(question, best))
+    stages = (
+        growing.describe_stages(question, grown, grown.answer.best) if grows and grown is not None else []
+    )
     return Result(
         scenario=_asked(scenario),
         version=_version(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,50 +43,64 @@ def multiplier(question: Question, loss: float, reference: float) -> float | Non
 
 def binding(question: Question, plan: Plan, found: Found | None = None) -> dict[str, Any]:
     """The limit that ends the run, and the shadow price of each limit."""
-    names = question.limits.given
-    out: dict[str, Any] = {"constraint": _constraint(question, plan)}
-    prices = {}
-    if found is not None and question.tokens is None and question.steps is None:
-        for name in names:
-            more = MORE[name](question.limits)
-            better = choice.pool(question, found, more)
-            if not len(better):
-                continue
-            loss = float(better.columns["loss"][0])
-            prices[LIMIT_NAMES[name]] = {
-                "change": MORE_TEXT[name],
-                "loss_difference": min(loss - plan.columns["loss"], 0.0),
-                "compute_multiplier": multiplier(
-                    question, min(loss, plan.columns["loss"]), plan.columns["loss"]
-                ),
-            }
-    if prices:
-        out["shadow_prices"] = prices
-    out["text"] = _binding_text(question, plan, out)
+    if question.tokens is not None or question.steps is not None:
+        out: dict[str, Any] = {"constraint": _fixed_constraint(question, plan)}
+    else:
+        out = {"constraint": _constraint(question, plan)}
+        if found is not None:
+            out |= _shadow_prices(question, plan, found, out["constraint"])
+    out["text"] = _binding_text(out)
     return out
 
 
+def _fixed_constraint(question: Question, plan: Plan) -> str:
+    """What decides with the number of tokens given: the limit that is broken, or the tokens."""
+    place = int(plan.columns["binding"])
+    return LIMIT_NAMES[question.limits.given[place]] if plan.columns["runs"] < 1 and place >= 0 else "tokens"
+
+
 def _constraint(question: Question, plan: Plan) -> str:
-    names = question.limits.given
-    if question.tokens is not None or question.steps is not None:
-        unlimited = not names or not np.isfinite(plan.columns["wall_s"])
-        return "tokens" if unlimited or plan.columns["binding"] < 0 else _slack(question, plan)
-    if plan.columns["binding"] < 0:
-        return "none"
-    tight = LIMIT_NAMES[names[int(plan.columns["binding"])]]
+    place = int(plan.columns["binding"])
+    return "none" if place < 0 else LIMIT_NAMES[question.limits.given[place]]
+
+
+def _shadow_prices(question: Question, plan: Plan, found: Found, tight: str) -> dict[str, Any]:
+    """What a little more of each limit would buy; data are the constraint if they buy more than the limit itself."""
+
+    def gain(changed: Question, limits: Limits) -> float | None:
+        better = choice.pool(changed, found, limits)
+        if not len(better):
+            return None
+        first = choice.lifetime_first(changed, better)
+        return min(float(better.columns["loss"][first]) - plan.columns["loss"], 0.0)
+
+    prices: dict[str, Any] = {}
+    for name in question.limits.given:
+        difference = gain(question, MORE[name](question.limits))
+        if difference is not None:
+            prices[LIMIT_NAMES[name]] = _price(question, plan, MORE_TEXT[name], difference)
     unique = question.learning.unique_tokens
-    # Past this many epochs a further one teaches less than a quarter of a fresh one (Muennighoff et al., R* = 15.4).
-    if unique is not None and plan.columns["tokens"] > 20 * unique:
-        return "data"
-    return tight
+    if unique is None or tight == "none":
+        return {"shadow_prices": prices}
+    learning = replace(question.learning, unique_tokens=1.1 * unique)
+    data = gain(replace(question, learning=learning), question.limits)
+    longer = gain(question, question.limits.scaled(**dict.fromkeys(question.limits.given, 1.1)))
+    if data is None or longer is None:
+        return {"shadow_prices": prices}
+    prices["data"] = _price(question, plan, "10 % more distinct data", data)
+    return {"shadow_prices": prices, "constraint": "data" if data < longer else tight}
 
 
-def _slack(question: Question, plan: Plan) -> str:
-    names = question.limits.given
-    return LIMIT_NAMES[names[int(plan.columns["binding"])]] if plan.columns["runs"] < 1 else "tokens"
+def _price(question: Question, plan: Plan, change: str, difference: float) -> dict[str, Any]:
+    loss = plan.columns["loss"]
+    return {
+        "change": change,
+        "loss_difference": difference,
+        "compute_multiplier": multiplier(question, loss + difference, loss),
+    }
 
 
-def _binding_text(question: Question, plan: Plan, out: dict[str, Any]) -> str:
+def _binding_text(out: dict[str, Any]) -> str:
     limit = out["constraint"]
     if limit == "none":
         return "nothing limits the length of the run"

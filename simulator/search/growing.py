@@ -206,12 +206,13 @@ def _promising(question: Question, machine: Machine, n_gpus: int, sizes: Shape, 
     source, target = operators_of.links(sizes, operator=operator, factors=(FACTOR,))
     if not source.size:
         return lattice.take(sizes, np.array([], dtype=np.intp))
-    ranked = [int(i) for i in front.order if i in set(target.tolist())][:TARGETS]
+    ends = set(target.tolist())
+    ranked = [i for i in front.order.tolist() if i in ends][:TARGETS]
     kept, fresh = set(ranked), set(ranked)
     while fresh:
         fresh = {int(s) for s, t in zip(source, target, strict=True) if int(t) in fresh} - kept
         kept |= fresh
-    kept |= {int(i) for i in front.order[:TARGETS]}
+    kept |= set(front.order[:TARGETS].tolist())
     return lattice.take(sizes, np.array(sorted(kept), dtype=np.intp))
 
 

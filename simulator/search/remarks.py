@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,7 @@ def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: P
         "the interval of the loss joins that of the step time with the 4 % error of an extrapolated loss "
         "(arXiv:2410.11840); differences between plans under one law are much smaller"
     )
+    _annotate_shape(question, notes, best)
     unique = question.learning.unique_tokens
     if unique and tokens > FADING_EPOCHS * unique:
         notes.warn(
@@ -92,6 +94,19 @@ def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: P
     if scenario.training.trainable == "lora":
         notes.warn(
             "fine-tuning", "the laws of loss are for training from scratch; they do not predict a fine-tune"
+        )
+
+
+def _annotate_shape(question: Question, notes: Notes, best: Plan) -> None:
+    if question.learning.shape_law is None:
+        return
+    law = scaling.get(question.learning.shape_law)
+    sizes = {"hidden_size": best.shape.hidden_size, "num_hidden_layers": best.shape.num_hidden_layers}
+    if law.range and not law.in_range(**sizes):
+        limits = [f"{name} {low:g} to {high:g}" for name, (low, high) in law.range.items() if name in sizes]
+        notes.warn(
+            "shape-law-range",
+            f"{law.name} was fitted on {', '.join(limits)}; beyond, the choice of depth against width is an extrapolation",
         )
 
 
@@ -154,34 +169,34 @@ def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> N
         notes.warn("growth-data", "schedules take data as unlimited; this one needs more than unique_tokens")
 
 
-def growth_answer(question: Question, grown: growing.Grown) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The record of a schedule that grows: the last model, with tokens, time, cost and loss of the whole run."""
+def grown_plan(question: Question, grown: growing.Grown) -> Plan:
+    """The last model of a schedule, with tokens, time, money and loss of the whole run."""
     schedule = grown.answer.best
     plans = growing.stage_plans(question, grown, schedule)
-    last, stages = plans[-1], growing.describe_stages(question, grown, schedule)
-    record = answers.describe(question, last, factors=step_factors(question, last))
-    days = sum(stage["time_days"] for stage in stages)
-    hours = sum(stage["gpu_hours"] for stage in stages)
-    price, power = record["usd_per_gpu_hour"], record["power_per_gpu_w"]
-    cost = None if price is None else hours * price
-    record |= {
+    last, machine = plans[-1], question.machines[grown.machine]
+    wall = schedule.cost / question.goodput_of(last.n_gpus)
+    hours = float(money.gpu_hours(n_gpus=last.n_gpus, seconds=wall))
+    price = float("nan") if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
+    power = float("nan") if machine.power_per_gpu_w is None else machine.power_per_gpu_w
+    columns = {
         "tokens": schedule.tokens,
-        "steps": sum(stage["tokens"] / plan.batch_tokens for stage, plan in zip(stages, plans, strict=True)),
-        "time_to_train_days": days,
+        "steps": sum(
+            stage.tokens / plan.batch_tokens for stage, plan in zip(schedule.stages, plans, strict=True)
+        ),
+        "wall_s": wall,
+        "useful_s": schedule.cost,
         "gpu_hours": hours,
-        "cost_usd": cost,
-        "usd_per_m_tokens": None if cost is None else cost / schedule.tokens * 1e6,
-        "energy_mwh": None if power is None else hours * power / 1e6,
-        "tokens_per_param": schedule.tokens / float(transformer.active_parameters(last.shape)),
+        "cost_usd": hours * price,
+        "energy_j": hours * 3600.0 * power,
         "loss": schedule.loss,
+        "runs": 1.0,
     }
-    low, high = step_factors(question, last)
-    gap = answers.LAW_ERROR * schedule.loss
-    record["interval"] |= {
-        "time_to_train_days": [days, days],
-        "gpu_hours": [hours, hours],
-        "cost_usd": None if cost is None else [cost, cost],
-        "tokens": [schedule.tokens / high, schedule.tokens / low],
-        "loss": [schedule.loss - gap, schedule.loss + gap],
-    }
-    return record, stages
+    return replace(last, columns={**last.columns, **columns})
+
+
+def growth_answer(question: Question, plan: Plan) -> dict[str, Any]:
+    """The record of a run that grows; the interval of its loss is that of the law alone."""
+    record = answers.describe(question, plan, factors=step_factors(question, plan))
+    loss = plan.columns["loss"]
+    record["interval"]["loss"] = [loss * (1 - answers.LAW_ERROR), loss * (1 + answers.LAW_ERROR)]
+    return record

@@ -37,6 +37,18 @@ DEFAULT_SHAPE_LAW = "Gemstones2025"
 """Law of depth and width for a search over shapes that names none: without one only speed would choose the shape."""
 
 
+USED_FIELDS = (
+    "memory",
+    "memory_usable",
+    "memory_bandwidth",
+    "peak_flops",
+    "sm_count",
+    "link.bandwidth",
+    "network.bandwidth",
+)
+"""Fields of an accelerator that a prediction rests on, beside the rate of its precision."""
+
+
 @dataclass
 class Notes:
     """What has to be said beside the numbers."""
@@ -142,8 +154,9 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         notes.warn(
             "evidence", f"{accelerator.label}: constants {evidence.sentence}; the interval is wider for it"
         )
-    for field_name, reason in accelerator.doubtful.items():
-        notes.warn("doubtful", f"{accelerator.label} {field_name}: {reason}")
+    for name, reason in accelerator.doubtful.items():
+        if name in (*USED_FIELDS, f"peak_flops.{used}") and not (network and name.startswith("network")):
+            notes.warn("doubtful", f"{accelerator.label} {name}: {reason}")
     profile = MEMORY_OF.get(scenario.software, scenario.software)
     setting = Setting(
         device=device,
