@@ -55,7 +55,7 @@ def near_batches(sequences: float, n_gpus: int, tolerance: float = BATCH_TOLERAN
     Examples
     --------
     >>> near_batches(977, 1024)
-    [960.0, 976.0, 977.0, 984.0, 992.0, 1024.0]
+    [960.0, 976.0, 977.0, 992.0, 1024.0]
     """
     near = {float(sequences)}
     for divisor in lattice.divisors(n_gpus, int(max(1.0, sequences))):
