@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -144,17 +143,7 @@ class Result:
         return f"Result({lead}{', '.join(parts)})"
 
     def _repr_html_(self) -> str:
-        """Table for notebooks."""
-        shown = {
-            k: v for k, v in plain(self.answer).items() if not isinstance(v, (dict, list)) and v is not None
-        }
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(str(k))}</th><td>{html.escape(_short(v))}</td></tr>"
-            for k, v in shown.items()
-        )
-        head = html.escape(str(self.scenario.get("name", "")))
-        return f"<table><caption>{head}: {html.escape(repr(self))}</caption>{rows}</table>"
+        """Tables for notebooks, of the same figures as the terminal's page."""
+        from simulator.report.html import fragment
 
-
-def _short(value: Any) -> str:
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+        return fragment(self.to_dict())

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.errors import SpecError
-from simulator.report import accuracy, decision, growth, output, sections, terminal, text
+from simulator.report import accuracy, decision, growth, html, output, sections, terminal, text
 from simulator.report.tables import Table
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -280,3 +280,44 @@ def test_groups_of_few_rows_do_not_lead() -> None:
         "worse": {"n": 50, "median_ape": 0.2},
     }
     assert [cells[0] for cells in accuracy.grouped(groups, "x").rows] == ["worse", "many", "one"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_notebooks_show_the_same_decision(name: str) -> None:
+    from html import unescape
+    from html.parser import HTMLParser
+
+    class Balanced(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag != "br":
+                self.open.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open.pop() == tag
+
+    document = stored(name)
+    fragment = html.fragment(document)
+    assert decision.decision(document) in unescape(fragment)
+    parser = Balanced()
+    parser.feed(fragment)
+    assert parser.open == []
+
+
+def test_notebooks_escape_what_users_write() -> None:
+    document = copy.deepcopy(stored("quickstart"))
+    document["scenario"]["name"] = "<script>alert(1)</script>"
+    document["warnings"] = [{"id": "x", "message": "<img src=x>"}]
+    fragment = html.fragment(document)
+    assert "<script" not in fragment
+    assert "<img" not in fragment
+
+
+def test_a_result_shows_itself() -> None:
+    from simulator import simulate
+
+    result = simulate.run("quickstart")
+    assert result._repr_html_() == html.fragment(result.to_dict())

@@ -224,7 +224,8 @@ def alternative_row(row: Document, name: str) -> tuple[str, ...]:
     )
 
 
-def _plan_name(row: Document, answer: Document) -> str:
+def plan_name(row: Document, answer: Document) -> str:
+    """What tells a plan apart: its accelerator if that differs, else its model."""
     if row["accelerator"] != answer["accelerator"]:
         return str(row["accelerator"])
     return f"{quantity(row['params'], 'parameter')} {row['num_hidden_layers']}x{row['hidden_size']}"
@@ -246,10 +247,10 @@ def alternatives(document: Document) -> list[str]:
     if not others:
         return []
     several = any(row["accelerator"] != answer["accelerator"] for row in others)
-    first = answer["accelerator"] if several else _plan_name(answer, answer)
+    first = answer["accelerator"] if several else plan_name(answer, answer)
     rows = [
         alternative_row(answer, first),
-        *(alternative_row(row, _plan_name(row, answer)) for row in others),
+        *(alternative_row(row, plan_name(row, answer)) for row in others),
     ]
     lines = table(ALTERNATIVE_HEADS, rows, gap=1)
     out = [*lines[:2], *wrap("the answer", indent=4)]
@@ -280,9 +281,31 @@ def evidence(answer: Document) -> list[str]:
     out = wrap(f"Constants of {answer['accelerator']}: {known.get('text', 'unknown')}.", indent=2, hang=2)
     if known.get("rows"):
         text = f"Median error {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
-        text += f" ({known['regime']}), none of them used to fit; see docs/accuracy.md."
+        text += f" ({regime_words(known['regime'])}), each left out of the fit; see docs/accuracy.md."
         out += wrap(text, indent=2, hang=2)
     return out
+
+
+def regime_words(regime: str) -> str:
+    """A regime of `simulator.uncertainty` in words.
+
+    Examples
+    --------
+    >>> regime_words("grade=measured kind=dense scale=cluster complete=true software=megatron")
+    'measured accelerator, dense, several nodes, complete configuration, megatron'
+    """
+    told = {
+        "grade=measured": "measured accelerator",
+        "grade=transferred": "another part of the architecture measured",
+        "grade=datasheet": "from datasheet",
+        "kind=moe": "mixture of experts",
+        "kind=lora": "adapters",
+        "scale=cluster": "several nodes",
+        "scale=node": "one node",
+        "complete=true": "complete configuration",
+        "complete=false": "incomplete configuration",
+    }
+    return ", ".join(told.get(pair, pair.rpartition("=")[2]) for pair in regime.split())
 
 
 def search(document: Document) -> list[str]:

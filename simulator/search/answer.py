@@ -10,6 +10,7 @@ from simulator import energy, memory, money, transformer
 from simulator.layout import RECOMPUTE
 from simulator.memory import CATEGORIES
 from simulator.search.question import Machine, Question
+from simulator.search.spread import rows_like_this
 from simulator.search.table import Plan
 from simulator.transformer import Shape
 
@@ -95,7 +96,7 @@ def describe(question: Question, plan: Plan, *, factors: tuple[float, float] = (
         **_memory(plan, machine),
         **_run(question, plan, machine),
         "interval": interval(question, plan, factors),
-        "evidence": dict(machine.about.get("evidence", {})),
+        "evidence": {**machine.about.get("evidence", {}), **rows_like_this(question, plan)},
     }
 
 

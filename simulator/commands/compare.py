@@ -1,0 +1,125 @@
+"""``trainsim compare``: answer a scenario on several accelerators, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from simulator.schema import Scenario
+
+
+@click.command("compare")
+@click.argument("file")
+@click.option("--hardware", metavar="NAME[:COUNT],...", help="Accelerators; the scenario's own if absent.")
+@click.option(
+    "--providers", metavar="NAME,...", help="Price each accelerator at each of these providers that sells it."
+)
+@click.option("--terms", default="on_demand", show_default=True, help="Terms of the prices of --providers.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
+def command(
+    file: str,
+    hardware: str | None,
+    providers: str | None,
+    terms: str,
+    changes: tuple[str, ...],
+    as_json: bool,
+    as_csv: bool,
+    out: Path | None,
+) -> None:
+    """Answer the scenario FILE on several accelerators, ranked, with the reason why each lost.
+
+    Without a number an accelerator is taken as many times as the scenario's first. Exits with 1 if nothing runs.
+    """
+    from simulator.comparison import compare
+    from simulator.report import comparison, output
+    from simulator.schema import load_scenario
+
+    output.one_of(json=as_json, csv=as_csv)
+    asked = load_scenario(file, changes)
+    counted = _counted(hardware, asked)
+    if providers is not None:
+        named = [provider.strip() for provider in providers.split(",") if provider.strip()]
+        entries = _priced(counted, named, terms)
+    else:
+        entries = [_entry(name, number, asked) for name, number in counted] if hardware else []
+    compared = compare(asked, entries)
+    document = compared.to_dict()
+    for row, result in zip(document["rows"], compared.results, strict=True):
+        row["interval"] = result.to_dict()["answer"].get("interval")
+        row["provider"] = _provider(result.scenario["hardware"][0].get("price"))
+    if as_json:
+        text = output.json_text(document)
+    elif as_csv:
+        text = output.csv_text(document["rows"])
+    else:
+        text = comparison.page(document, color=out is None and output.wants_color())
+    output.emit(text, out)
+    if not any(row["feasible"] for row in document["rows"]):
+        raise click.exceptions.Exit(1)
+
+
+def _provider(price: Any) -> str:
+    """Who asks a price, as the scenario names it."""
+    return str(price["provider"]) if isinstance(price, dict) and "provider" in price else ""
+
+
+def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | None]]:
+    """Names and numbers of accelerators: those of the option, or the scenario's own."""
+    if not hardware:
+        return [(each.accelerator.label, each.n_gpus) for each in asked.hardware]
+    counted: list[tuple[str, int | None]] = []
+    for part in filter(None, (piece.strip() for piece in hardware.split(","))):
+        name, colon, count = part.partition(":")
+        if colon and not (count.isdecimal() and 0 < len(count) < 9 and int(count)):
+            raise click.UsageError(
+                f"--hardware {part}: {count!r} is no number of accelerators; write {name}:64"
+            )
+        counted.append((name, int(count) if colon else asked.hardware[0].n_gpus))
+    return counted
+
+
+def _entry(name: str, number: int | None, asked: Scenario) -> dict[str, Any]:
+    """An entry of hardware, at the scenario's provider if it sells this one too."""
+    from simulator.schema import load_accelerator
+    from simulator.schema.price import PriceChoice
+    from simulator.schema.quotes import quotes
+
+    entry: dict[str, Any] = {"accelerator": name} | ({} if number is None else {"n_gpus": number})
+    price = asked.hardware[0].price
+    label = load_accelerator(name).label
+    if isinstance(price, PriceChoice) and quotes(label, provider=price.provider, terms=price.terms):
+        entry["price"] = {"provider": price.provider, "terms": price.terms}
+    return entry
+
+
+def _priced(counted: list[tuple[str, int | None]], providers: list[str], terms: str) -> list[dict[str, Any]]:
+    """Every accelerator at every provider that sells it on these terms."""
+    from simulator.errors import InfeasibleError
+    from simulator.schema import load_accelerator
+    from simulator.schema.quotes import book_of, quotes
+
+    books = [book_of(provider) for provider in providers]
+    entries, missing = [], []
+    for name, number in counted:
+        label = load_accelerator(name).label
+        for book in books:
+            if quotes(label, provider=book.provider, terms=terms):
+                price = {"provider": book.provider, "terms": terms}
+                entries.append(
+                    {"accelerator": name, "price": price} | ({} if number is None else {"n_gpus": number})
+                )
+            else:
+                missing.append(f"{book.provider} asks no {terms.replace('_', ' ')} price for {label}")
+    if not entries:
+        raise InfeasibleError(
+            "no provider that was named sells any of these accelerators", details=tuple(missing)
+        )
+    for line in missing:
+        click.echo(line, err=True)
+    return entries

@@ -1,0 +1,114 @@
+"""An answer as a fragment of HTML for notebooks: no script, no external style, everything escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from simulator.report import sections
+from simulator.report.decision import decision, layout_words, shape_words
+from simulator.report.text import number, percent, quantity, span
+
+Document = Mapping[str, Any]
+
+BAR = "<div style='background:#7a9cc6;height:0.8em;width:{:.1f}%'></div>"
+
+DAY = 86400.0
+
+
+def fragment(document: Document) -> str:
+    """The answer as tables: the decision, the figures, memory, step time, alternatives.
+
+    Parameters
+    ----------
+    document : mapping
+        `simulator.result.Result.to_dict`.
+
+    Examples
+    --------
+    >>> empty = {"scenario": {"name": "a <b>", "find": "estimate"}, "answer": {},
+    ...          "infeasible": {"text": "no layout"}, "alternatives": []}
+    >>> fragment(empty)
+    '<div><h4>a &lt;b&gt;</h4><p><b>No plan keeps all limits. No layout.</b></p></div>'
+    """
+    answer = document["answer"]
+    parts = [f"<h4>{_text(document['scenario']['name'])}</h4><p><b>{_text(decision(document))}</b></p>"]
+    if answer:
+        parts += [_table(("", "80 % interval", "point"), figures(answer)), *_bars(answer)]
+        parts.append(f"<p>{_text(shape_words(answer))}<br>{_text(layout_words(answer))}</p>")
+    others = document["alternatives"]
+    if answer and others:
+        rows = [
+            (*sections.alternative_row(row, sections.plan_name(row, answer)), row.get("why", ""))
+            for row in others
+        ]
+        parts.append(_table((*sections.ALTERNATIVE_HEADS, "why it lost"), rows))
+    warnings = "".join(
+        f"<li>{_text(w['id'])}: {_text(w['message'])}</li>" for w in document.get("warnings", ())
+    )
+    return f"<div>{''.join(parts)}{f'<ul>{warnings}</ul>' if warnings else ''}</div>"
+
+
+def figures(answer: Document) -> list[tuple[str, str, str]]:
+    """Name, interval and point of the figures that matter."""
+    bounds = answer["interval"]
+    took = bounds.get("time_to_train_days")
+    return [
+        ("step", span(bounds["step_time_s"], "second"), quantity(answer["step_time_s"], "second")),
+        (
+            "time",
+            span([DAY * each for each in took], "second") if took else "-",
+            "-"
+            if answer["time_to_train_days"] is None
+            else quantity(DAY * answer["time_to_train_days"], "second"),
+        ),
+        ("cost", span(bounds.get("cost_usd"), "USD"), quantity(answer["cost_usd"], "USD")),
+        ("tokens", span(bounds.get("tokens"), "token"), quantity(answer["tokens"], "token")),
+        ("loss", span(bounds.get("loss"), ""), "-" if answer["loss"] is None else f"{answer['loss']:.3f}"),
+        (
+            "MFU",
+            "",
+            f"{percent(answer['mfu'], 3)} of {number(answer['peak_tflops'])} TFLOP/s ({answer['flop_convention']})",
+        ),
+        (
+            "memory",
+            answer["memory_verdict"],
+            f"{answer['memory_gib']:.1f} of {answer['memory_capacity_gib']:.1f} GiB",
+        ),
+    ]
+
+
+def _bars(answer: Document) -> list[str]:
+    """Memory by category and step time by level, largest first."""
+    out = []
+    for title, parts, unit in (("memory", answer["memory"], "GiB"), ("step time", answer["breakdown"], "s")):
+        total = sum(parts.values())
+        rows = [
+            (name, f"{number(value)} {unit}", percent(value / total), Raw(BAR.format(100 * value / total)))
+            for name, value in sorted(parts.items(), key=lambda item: -item[1])
+            if value >= sections.LEAST * total
+        ]
+        out.append(_table((title, "", "", ""), rows))
+    return out
+
+
+class Raw(str):
+    """Text that is HTML already."""
+
+    __slots__ = ()
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, Raw) else html.escape(str(value))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    head = "".join(f"<th>{_text(each)}</th>" for each in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td style='text-align:left;min-width:3em'>{_text(cell)}</td>" for cell in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"

@@ -1,0 +1,160 @@
+"""``trainsim compare``: ranked, marked, and with the reason why each lost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.cli import main
+from simulator.report import comparison
+
+QUESTION = """\
+name: small run
+model: {num_hidden_layers: 24, hidden_size: 2048, num_attention_heads: 16}
+training: {tokens: 20B, seq_length: 2048, global_batch_size: 128}
+hardware: {accelerator: a100-sxm-80gb, n_gpus: 8, price: {provider: crusoe}}
+"""
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> str:
+    path = tmp_path / "question.yaml"
+    path.write_text(QUESTION)
+    return str(path)
+
+
+def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    assert main(["compare", *arguments, "--json"]) == 0
+    found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["rows"]
+    return found
+
+
+def test_ranked_by_cost_with_numbers_from_the_option(
+    question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = rows(capsys, question, "--hardware", "h100-sxm-80gb:16,a100-sxm-80gb")
+    assert [row["rank"] for row in found] == [1, 2]
+    assert {row["accelerator"]: row["n_gpus"] for row in found} == {"h100-sxm-80gb": 16, "a100-sxm-80gb": 8}
+    assert found[0]["cost_usd"] <= found[1]["cost_usd"]
+    assert found[1]["why"]
+    for row in found:
+        low, high = row["interval"]["time_to_train_days"]
+        assert low < row["time_to_train_days"] < high
+
+
+def test_pareto_marks_are_what_they_say(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = rows(
+        capsys, question, "--hardware", "h100-sxm-80gb:16,a100-sxm-80gb:8,b200-sxm-180gb:8,v100-sxm2-32gb:8"
+    )
+    running = [row for row in found if row["feasible"]]
+    assert len(running) >= 3
+    for row in running:
+        beaten = any(
+            other["cost_usd"] <= row["cost_usd"]
+            and other["time_to_train_days"] <= row["time_to_train_days"]
+            and other["loss"] <= row["loss"]
+            and (other["cost_usd"], other["time_to_train_days"])
+            != (row["cost_usd"], row["time_to_train_days"])
+            for other in running
+        )
+        assert row["pareto"] is not beaten
+
+
+def test_the_provider_of_the_scenario_is_kept_where_it_sells(
+    question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = rows(capsys, question, "--hardware", "h100-sxm-80gb,rtx-4090-24gb")
+    providers = {row["accelerator"]: row["provider"] for row in found}
+    assert providers == {"h100-sxm-80gb": "crusoe", "rtx-4090-24gb": ""}
+
+
+def test_every_provider_that_sells(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--hardware", "h100-sxm-80gb,mi300x-oam-192gb", "--providers", "crusoe,lambda"]
+    assert main(["compare", question, *arguments, "--json"]) == 0
+    streams = capsys.readouterr()
+    found = json.loads(streams.out)["rows"]
+    assert {(row["accelerator"], row["provider"]) for row in found} == {
+        ("h100-sxm-80gb", "Crusoe"),
+        ("h100-sxm-80gb", "Lambda"),
+        ("mi300x-oam-192gb", "Crusoe"),
+    }
+    assert "Lambda asks no on demand price for mi300x-oam-192gb" in streams.err
+    h100 = {row["provider"]: row for row in found if row["accelerator"] == "h100-sxm-80gb"}
+    ratio = h100["Crusoe"]["usd_per_gpu_hour"] / h100["Lambda"]["usd_per_gpu_hour"]
+    assert h100["Crusoe"]["cost_usd"] / h100["Lambda"]["cost_usd"] == pytest.approx(ratio)
+
+
+def test_what_does_not_run_comes_last_with_its_reason(
+    question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = ["--set", "model=llama-2-70b"]
+    found = rows(capsys, question, "--hardware", "rtx-4090-24gb:1,h100-sxm-80gb:64", *changed)
+    assert [row["feasible"] for row in found] == [True, False]
+    assert "GiB" in found[1]["why"]
+
+
+def test_page(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", question, "--hardware", "h100-sxm-80gb:16,a100-sxm-80gb:8,v100-sxm2-32gb:8"]) == 0
+    page = capsys.readouterr().out
+    assert "\x1b" not in page
+    assert max(map(len, page.splitlines())) <= 100
+    lines = page.splitlines()
+    assert lines[0] == "small run"
+    assert lines[2].startswith("Cheapest")
+    for title in ("Assumed", "Not included", "Sources"):
+        assert title in lines
+    assert any(line.startswith("1*") for line in lines)
+
+
+def test_csv(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", question, "--hardware", "h100-sxm-80gb,a100-sxm-80gb", "--csv"]) == 0
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["rank"] for row in found] == ["1", "2"]
+    assert float(found[0]["cost_usd_p10"]) < float(found[0]["cost_usd"])
+
+
+def test_without_the_option_the_hardware_of_the_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(rows(capsys, "compare-hardware")) == 5
+
+
+def test_nothing_runs_exits_with_1(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", question, "--hardware", "rtx-4090-24gb:1", "--set", "model=llama-2-70b"]) == 1
+    assert "None of them runs this." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--hardware", "h10-sxm:8"], "h100"),
+        (["--hardware", "h100-sxm-80gb:8x8"], "h100-sxm-80gb:64"),
+        (["--hardware", "h100-sxm-80gb:0"], "no number"),
+        (["--providers", "cruso"], "Crusoe"),
+        (["--json", "--csv"], "together"),
+    ],
+)
+def test_bad_options(
+    question: str, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", question, *arguments]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert says in streams.err
+
+
+def test_a_provider_that_sells_none_of_them(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", question, "--hardware", "rtx-4090-24gb", "--providers", "together"]) == 1
+    assert "Together" in capsys.readouterr().err
+
+
+def test_cheapest_and_fastest_are_named_apart() -> None:
+    base = {"feasible": True, "n_gpus": 8, "provider": "", "interval": {}}
+    slow = {**base, "accelerator": "slow", "cost_usd": 1.0, "time_to_train_days": 9.0}
+    fast = {**base, "accelerator": "fast", "cost_usd": 2.0, "time_to_train_days": 1.0}
+    text = comparison.headline([slow, fast])
+    assert text.index("Cheapest: 8 x slow") < text.index("Fastest: 8 x fast")
+    assert comparison.headline([slow]).startswith("Cheapest and fastest: 8 x slow")
