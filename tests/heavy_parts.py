@@ -1,7 +1,7 @@
 """Run the tests whose heavy parts are here, and say which parts are missing; in CI a missing part is a failure.
 
 `make heavy` installs them. A check that needs a part registers it in `NEEDED`: the part, how it is recognised,
-and the test that uses it, which `make test` leaves out because it takes minutes.
+and the tests that use it, which `make test` leaves out because they take minutes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import subprocess
 import sys
 
 # Part, to (a module or a program that shows it is here, the tests that need it).
-NEEDED: dict[str, tuple[str, str]] = {
-    "torch": ("torch", "tests/test_against_transformers.py"),
-    "transformers": ("transformers", "tests/test_against_transformers.py"),
+TRANSFORMERS = ("tests/test_against_transformers.py", "tests/test_grow_transformers.py")
+NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "torch": ("torch", TRANSFORMERS),
+    "transformers": ("transformers", TRANSFORMERS),
 }
 
 
@@ -30,10 +31,12 @@ def _here(mark: str) -> bool:
 def main() -> int:
     absent = missing()
     if absent:
-        print("heavy parts missing: " + ", ".join(f"{part} (for {NEEDED[part][1]})" for part in absent))
-    tests = sorted(
-        {test for part, (_, test) in NEEDED.items() if part not in absent} - {NEEDED[p][1] for p in absent}
-    )
+        print(
+            "heavy parts missing: "
+            + ", ".join(f"{part} (for {', '.join(NEEDED[part][1])})" for part in absent)
+        )
+    lacking = {test for part in absent for test in NEEDED[part][1]}
+    tests = sorted({test for _, uses in NEEDED.values() for test in uses} - lacking)
     if tests:
         print(f"heavy parts here: {', '.join(part for part in NEEDED if part not in absent)}")
         failed = subprocess.run([sys.executable, "-m", "pytest", *tests], check=False).returncode

@@ -16,5 +16,6 @@ SUMMARIES: dict[str, str] = {
     "calibrate": "Fit the constants of the clock to your own runs.",
     "measure": "Measure an accelerator for a calibration.",
     "import": "Turn a Hugging Face config.json into a model file.",
+    "grow": "Grow a Hugging Face checkpoint into a larger model.",
     "schema": "Print or write the JSON schemas of the YAML files.",
 }
