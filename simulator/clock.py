@@ -6,18 +6,14 @@ is: one layer on one micro-batch -> one pipeline stage -> one step.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from simulator import collectives, copies, pipeline
 from simulator import transformer as tf
+from simulator.columns import Numeric
 from simulator.device import Constants, Device
 from simulator.layout import SCHEDULES, Layout, expert_tp, shard_degree
 from simulator.transformer import Shape
-
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
 
 BACKWARD_PASSES = 2.0
 """A backward pass moves about twice what the forward pass moves: input gradients and weight gradients."""

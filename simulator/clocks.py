@@ -8,18 +8,15 @@ or two efficiencies each, fitted by ``trainsim calibrate`` to the same rows.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from simulator import clock, copies, pipeline
 from simulator import transformer as tf
+from simulator.columns import Numeric
 from simulator.device import Constants, Device
 from simulator.layout import Layout, n_gpus, tokens_per_step
 from simulator.transformer import Shape
-
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
 
 Clock = Callable[[Shape, Layout, Device, Constants], dict[str, Numeric]]
 """From numbers to seconds by level."""

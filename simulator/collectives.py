@@ -7,12 +7,9 @@ cross the link; across domains each rank brings its own network port, so a group
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Numeric
 
 
 def all_reduce_bytes(*, nbytes: Numeric, ranks: Numeric) -> Numeric:

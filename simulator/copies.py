@@ -8,12 +8,9 @@ bandwidths.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Numeric
 
 TILE = (128, 256)
 """Rows and columns of the output tile that the large matmul kernels of cuBLAS and CUTLASS compute per processor."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Columns, Numeric
 
 
 @dataclass(frozen=True)
-class Device:
+class Device(Columns):
     """An accelerator as the clock sees it (scalars, or arrays that broadcast)."""
 
     peak_flops: Numeric
@@ -36,17 +32,9 @@ class Device:
     tdp_w: Numeric = 0.0
     """Thermal design power. [W]"""
 
-    def with_(self, **changes: Numeric) -> Device:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)
-
-    def take(self, index: Any) -> Device:
-        """Return the rows `index` of every array field (scalars stay)."""
-        return Device(**_take(self, index))
-
 
 @dataclass(frozen=True)
-class Constants:
+class Constants(Columns):
     """Physical constants of one accelerator and one software stack (scalars, or arrays that broadcast).
 
     The first block belongs to the hardware, the second to the software. The values live in
@@ -117,16 +105,3 @@ class Constants:
     """Seconds per second of peak memory traffic in `linear_copies`. [-]"""
     linear_intercept_s: Numeric = 0.0
     """Seconds per step in `linear_copies`. [s]"""
-
-    def with_(self, **changes: Numeric) -> Constants:
-        """Return a copy with some constants changed."""
-        return replace(self, **changes)
-
-    def take(self, index: Any) -> Constants:
-        """Return the rows `index` of every array field (scalars stay)."""
-        return Constants(**_take(self, index))
-
-
-def _take(record: Any, index: Any) -> dict[str, Numeric]:
-    picked = {f.name: getattr(record, f.name) for f in fields(record)}
-    return {k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Numeric
 
 JOULE_PER_MWH = 3.6e9
 """Joules in a megawatt-hour. [J]"""

@@ -6,12 +6,9 @@ takes the time that one published large run lost and scales it with the number o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Numeric
 
 LLAMA3_GPUS = 16_384
 LLAMA3_DAYS = 54.0

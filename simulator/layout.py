@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Columns, Numeric
 
 RECOMPUTE = {"none": 0, "selective": 1, "full": 2}
 """Codes of the recomputation modes: nothing, the attention core, every layer from its input."""
@@ -18,7 +16,7 @@ SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial"
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Columns):
     """Layout of one training step (scalars, or arrays that broadcast)."""
 
     tp: Numeric = 1
@@ -55,17 +53,6 @@ class Layout:
     """1 where the base weights are frozen and only small adapters learn (LoRA)."""
     schedule: Numeric = 1
     """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial."""
-
-    def with_(self, **changes: Numeric) -> Layout:
-        """Return a copy with some fields changed."""
-        return replace(self, **changes)
-
-    def take(self, index: Any) -> Layout:
-        """Return the rows `index` of every array field (scalars stay)."""
-        picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Layout(
-            **{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()}
-        )
 
 
 def n_gpus(layout: Layout) -> Numeric:

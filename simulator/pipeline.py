@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
+from simulator.columns import Numeric
 
 
 def bubble_fraction(*, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1) -> Numeric:

@@ -10,21 +10,19 @@ attention, for plain and gated feed-forward blocks, for dense models and mixture
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from simulator.columns import Columns, Numeric
 from simulator.errors import Problem, SpecError
-
-Numeric = Any
-"""A Python number or a numpy array of numbers."""
 
 Formula = Callable[["Shape"], Numeric]
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Columns):
     """Sizes of a decoder-only transformer (scalars, or arrays that broadcast).
 
     Names are those of Hugging Face's ``config.json``. Flags are 0 or 1 so that they broadcast too.
@@ -79,17 +77,6 @@ class Shape:
     """Blocks for multi-token prediction, counted apart: see `multi_token_prediction_parameters`."""
     extra_parameters: Numeric = 0
     """Parameters outside this scheme, counted one by one."""
-
-    def with_(self, **changes: Numeric) -> Shape:
-        """Return a copy with some sizes changed."""
-        return replace(self, **changes)
-
-    def take(self, index: Any) -> Shape:
-        """Return the rows `index` of every array field (scalars stay)."""
-        picked = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Shape(
-            **{k: (v[index] if isinstance(v, np.ndarray) and v.ndim else v) for k, v in picked.items()}
-        )
 
 
 def decoder(

@@ -27,7 +27,7 @@ def model_folds(cases: Cases) -> np.ndarray:
     return np.array([zlib.crc32(f"{s}/{int(n)}/{int(h)}".encode()) % FOLDS for s, n, h in names])
 
 
-def accelerator_groups(cases: Cases, *, fewest: int = 15) -> np.ndarray:
+def accelerator_groups(cases: Cases, *, fewest: int = 30) -> np.ndarray:
     """Accelerator of each row; those with few rows are held out together."""
     names, inverse, counts = np.unique(cases.gpu.astype(str), return_inverse=True, return_counts=True)
     return np.where(counts >= fewest, names, "(rare)")[inverse]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NOISE = 0.1
 """Scatter of repeated measurements of one configuration: NVIDIA's releases differ by up to 0.16. [-]"""
 
-GROUP_WEIGHT = 60.0
+GROUP_WEIGHT = 150.0
 """Rows that a group of measurements may count as, at most."""
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator import transformer
+from simulator.columns import Numeric
 from simulator.errors import UnknownNameError
-from simulator.transformer import Numeric, Shape
+from simulator.transformer import Shape
 
 
 def _plain(value: Numeric) -> Numeric:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from simulator.columns import Numeric
 from simulator.errors import InfeasibleError
 from simulator.growth import warm_start
-from simulator.transformer import Numeric
 
 Array = NDArray[np.float64]
 

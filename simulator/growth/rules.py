@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from simulator.transformer import Numeric
+from simulator.columns import Numeric
 
 KAPLAN_NC = 8.8e13
 KAPLAN_ALPHA_N = 0.076

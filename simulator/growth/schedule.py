@@ -20,9 +20,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.columns import Numeric
 from simulator.growth import warm_start
 from simulator.growth.problem import Array, Problem, Schedule, follow
-from simulator.transformer import Numeric
 
 LEVELS = 200
 """Loss levels of the grid."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.transformer import Numeric
+from simulator.columns import Numeric
 
 
 def floor(*, E: Numeric, A: Numeric, alpha: Numeric, params: Numeric) -> Numeric:
