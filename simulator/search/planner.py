@@ -27,6 +27,9 @@ Array = NDArray[np.float64]
 BLOCK = 48
 """Shapes evaluated between two looks at the best plan so far."""
 
+PROBE = 6
+"""Shapes evaluated on every number of accelerators before the rest."""
+
 BATCH_SPAN = (0.125, 32.0)
 """Batches tried, relative to the batch that the reference law recommends for the tokens at hand. [-]"""
 
@@ -161,14 +164,12 @@ def search(
     fronts = [front(question, where, n_gpus, shape, known) for n_gpus in where.counts]
     fronts.sort(key=lambda one: (one.next_bound, one.axes.n_gpus))
     best, home = np.inf, fronts[0]
-    for most in (1, None):
+    for most in (PROBE, number):
         for one in fronts:
-            lowest = _advance(
-                question, machine, shape, one, found, best, margin=0.0, keep=margin, blocks=most
-            )
+            lowest = _advance(question, machine, shape, one, found, best, margin=0.0, keep=margin, most=most)
             if lowest < best:
                 best, home = lowest, one
-    _advance(question, machine, shape, home, found, best, margin=margin, keep=margin, blocks=None)
+    _advance(question, machine, shape, home, found, best, margin=margin, keep=margin, most=number)
     found.shapes_pruned = sum(number - one.done for one in fronts)
     return found
 
@@ -183,12 +184,12 @@ def _advance(
     *,
     margin: float,
     keep: float,
-    blocks: int | None,
+    most: int,
 ) -> float:
-    """Evaluate the next blocks of a front while they may come within `margin` of the best; returns the best loss."""
-    where, number = question.machines[machine], len(one.order)
-    while one.done < number and one.next_bound <= best + margin and np.isfinite(one.next_bound):
-        rows = one.order[one.done : one.done + BLOCK]
+    """Evaluate the next shapes of a front while they may come within `margin` of the best; returns the best loss."""
+    where, end = question.machines[machine], min(len(one.order), one.done + most)
+    while one.done < end and one.next_bound <= best + margin and np.isfinite(one.next_bound):
+        rows = one.order[one.done : min(one.done + BLOCK, end)]
         rows = rows[one.bound[rows] <= best + margin]
         one.done += len(rows)
         some = lattice.take(shape, np.sort(rows))
@@ -197,10 +198,6 @@ def _advance(
         if part.kernels:
             table = Table(machine, part, some, evaluate.fastest(some, part, where.setting, found.counts))
             best = min(best, _add(question, found, table))
-        if blocks is not None:
-            blocks -= 1
-            if not blocks:
-                break
     return best
 
 
