@@ -346,10 +346,11 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     blocked = levels["tensor_parallel"] * np.asarray(c.host_blocking)
     host = _longer(busy - blocked, parts["host"] * layers) - (busy - blocked)
     gather_fwd, gather_bwd = gather_time(shape, layout, device, c)
-    cover = busy * np.asarray(c.gather_overlap)
+    stage = busy + host
+    cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
     send = send_time(shape, layout, device, c)
-    middle = busy + host + gather + send
+    middle = stage + gather + send
     logits = head_time(shape, layout, device, c)
     m = np.asarray(layout.num_microbatches, dtype=float)
     total = pipeline.pipeline_time(
@@ -366,7 +367,7 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     step["logits"] = on_last
     step["pipeline_send"] = send * m
     step["pipeline_bubble"] = total - m * (middle + logits)
-    exposed = _exposed(data_parallel_time(shape, layout, device, c), busy * np.asarray(c.dp_overlap))
+    exposed = _exposed(data_parallel_time(shape, layout, device, c), stage * np.asarray(c.dp_overlap))
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)
     step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m
