@@ -15,7 +15,7 @@ HEAVY_TESTS := tests/test_against_transformers.py tests/test_grow_transformers.p
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
 
-.PHONY: help run test test-full heavy lint check bench fuzz schemas wheel-test clean
+.PHONY: help calibrations run test test-full heavy lint check bench fuzz schemas wheel-test clean
 
 help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench      speed"
 	@echo "make lint       ruff, mypy, import contract"
 	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
+	@echo "make calibrations  fit the constants and their intervals again"
 	@echo "make schemas    write schemas/*.json again"
 
 $(BIN)/python:
@@ -70,6 +71,11 @@ fuzz: $(DEV_READY)
 
 bench: $(DEV_READY)
 	$(BIN)/pytest benchmarks --benchmark-only
+
+# About a quarter of an hour: the fit, and its cross-validation for the intervals.
+calibrations: $(RUN_READY)
+	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --out hardware_specs/calibrations \
+	  --intervals hardware_specs/intervals/step_time.yaml
 
 schemas: $(RUN_READY)
 	$(BIN)/trainsim schema --write
