@@ -34,7 +34,7 @@ FABRIC = "fabric"
 SIMPLE_CLOCKS = "simple-clocks"
 """Set of the constants of the simple clocks."""
 
-SOFTWARE_ALIASES = {"generic": "megatron"}
+SOFTWARE_ALIASES = {"generic": "pytorch"}
 """Software names without a set of their own, to the set they use."""
 
 NO_LINK = 12e9
