@@ -168,3 +168,23 @@ def test_every_table_of_measurements_is_listed() -> None:
         found = re.search(rf"\| `{path.name}` \| ([\d,]+) \|", readme)
         assert found, path.name
         assert abs(int(found[1].replace(",", "")) - rows) <= 0.02 * rows
+
+
+def test_the_python_of_the_readme_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(code) == 1
+    names: dict[str, object] = {}
+    exec(code[0], names)
+    assert "result" in names
+
+
+def test_the_accelerator_of_the_readme_loads() -> None:
+    from simulator import yamlio
+    from simulator.schema import Accelerator
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert found
+    spec = Accelerator.model_validate(yamlio.loads(found[1], "README.md").data, context={"written": True})
+    assert spec.peak_flops.bf16 == 1.2e15

@@ -321,3 +321,10 @@ def test_a_result_shows_itself() -> None:
 
     result = simulate.run("quickstart")
     assert result._repr_html_() == html.fragment(result.to_dict())
+
+
+def test_files_cannot_smuggle_codes_into_a_terminal() -> None:
+    document = copy.deepcopy(stored("quickstart"))
+    document["scenario"]["name"] = "a\x1b]0;title\x07b\x1b[31m"
+    document["warnings"] = [{"id": "x", "message": "\x1b[2J\r"}]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", terminal.page(document))

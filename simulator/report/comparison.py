@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import sections
 from simulator.report.decision import days
-from simulator.report.text import percent, quantity, span, style, table, wrap
+from simulator.report.text import clean, percent, quantity, span, style, table, wrap
 
 DAY = 86400.0
 
@@ -94,6 +94,7 @@ def page(document: Document, *, color: bool = False) -> str:
     color : bool, optional
         Whether to mark headings with terminal codes.
     """
+    document = clean(document)
     rows = document["rows"]
     lines = [style(str(document["scenario"]["name"]), "bold", color=color), ""]
     lines += [

@@ -49,11 +49,10 @@ def words(document: Document) -> str:
         f"{doing} to {quantity(s['params'], 'parameter')} and train on for {days(s['time_days'])}"
         for s in stages[1:]
     ]
-    gain = followed["loss_gain"]
-    worth = f"; that is {gain:.4f} nats/token better than from scratch" if gain else ""
-    return (
-        f"Grow it: {', then '.join(steps)}{worth}, if kappa is {followed['kappa']:g} ({growth['follows']})."
-    )
+    gain, saving = followed["loss_gain"], followed["saving"]
+    worth = f"; {gain:.4f} nats/token better than from scratch" if gain and gain > 0 else ""
+    spared = f", the same loss for {percent(saving)} less" if saving and saving > 0 else ""
+    return f"Grow it: {', then '.join(steps)}{worth}{spared}, if kappa is {followed['kappa']:g} ({growth['follows']})."
 
 
 def section(document: Document) -> list[str]:
@@ -80,7 +79,7 @@ def section(document: Document) -> list[str]:
                 verdict,
             )
         )
-    heads = ("kappa", "", "best stages", "loss", "scratch", "gain", "saves", "")
+    heads = ("assumption", "kappa", "best stages", "loss", "scratch", "gain", "saves", "")
     lines = table(heads, rows, left=(0, 2, 7), gap=1)
     lines += wrap(_reading(growth), indent=2, hang=2)
     if document.get("stages"):

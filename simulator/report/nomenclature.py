@@ -85,7 +85,7 @@ RESULT: dict[str, tuple[str, str]] = {
         "-",
         "grade (measured, transferred, datasheet), calibration sets, error on rows like this one",
     ),
-    "kind": ("-", "of an alternative: architecture, hardware or layout"),
+    "kind": ("-", "of an alternative: architecture, hardware, layout or scratch"),
     "why": ("-", "of an alternative: why it lost"),
     "rank": ("-", "place in a list; 0 is the answer"),
 }

@@ -256,7 +256,10 @@ def alternatives(document: Document) -> list[str]:
     out = [*lines[:2], *wrap("the answer", indent=4)]
     for line, row in zip(lines[2:], others, strict=True):
         out.append(line)
-        out += wrap("; ".join(filter(None, (row.get("why", ""), _differs(row, answer)))), indent=4, hang=4)
+        kind = "from scratch" if row.get("kind") == "scratch" else ""
+        out += wrap(
+            "; ".join(filter(None, (kind, row.get("why", ""), _differs(row, answer)))), indent=4, hang=4
+        )
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import growth, sections
 from simulator.report.decision import decision
-from simulator.report.text import style, wrap
+from simulator.report.text import clean, style, wrap
 
 VERDICTS = {"FITS": ("green", "bold"), "TIGHT": ("yellow", "bold"), "DOES NOT FIT": ("red", "bold")}
 """Verdict on memory, to its style."""
@@ -27,6 +27,7 @@ def page(document: Mapping[str, Any], *, color: bool = False) -> str:
     -------
     str
     """
+    document = clean(document)
     asked, answer = document["scenario"], document["answer"]
     lines = [style(line, "bold", color=color) for line in wrap(str(asked["name"]))]
     if asked.get("description"):

@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.units import DIMENSIONS, format_quantity
@@ -214,6 +214,21 @@ def wants_color(stream: Any = None) -> bool:
     """Whether a stream is a terminal that may be colored (https://no-color.org)."""
     stream = sys.stdout if stream is None else stream
     return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def clean(value: Any) -> Any:
+    r"""Plain data without control characters, which a file could smuggle into a terminal.
+
+    Examples
+    --------
+    >>> clean({"name": "a\x1b[31mb", "n": [1, "c\n"]})
+    {'name': 'a[31mb', 'n': [1, 'c ']}
+    """
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in value)
+    if isinstance(value, Mapping):
+        return {key: clean(each) for key, each in value.items()}
+    return [clean(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def printable(text: str, encoding: str | None) -> str:
