@@ -328,3 +328,16 @@ def test_files_cannot_smuggle_codes_into_a_terminal() -> None:
     document["scenario"]["name"] = "a\x1b]0;title\x07b\x1b[31m"
     document["warnings"] = [{"id": "x", "message": "\x1b[2J\r"}]
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", terminal.page(document))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_golden_results_have_the_keys_of_fresh_ones(name: str) -> None:
+    """Refresh with: python docs/refresh.py golden."""
+    from simulator import simulate
+
+    fresh, old = simulate.run(name).to_dict(), stored(name)
+    assert set(fresh) == set(old)
+    assert set(fresh["answer"]) == set(old["answer"])
+    assert {key for row in fresh["alternatives"] for key in row} == {
+        key for row in old["alternatives"] for key in row
+    }
