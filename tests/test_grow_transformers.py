@@ -14,8 +14,8 @@ import pytest
 from simulator.cli import main
 from simulator.growth.checkpoint.families import read_model
 from simulator.growth.checkpoint.forward import Forward
-from simulator.growth.checkpoint.grow import read_entries
 from simulator.growth.checkpoint.tensorfile import Source
+from simulator.growth.checkpoint.writing import read_entries
 
 torch = pytest.importorskip("torch", reason="torch and transformers are not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")

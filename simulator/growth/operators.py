@@ -66,6 +66,9 @@ def widen(
     kv_heads = np.asarray(shape.num_key_value_heads)
     single = (kv_heads == 1) & (np.asarray(shape.num_attention_heads) > 1)
     per_head_norm = np.asarray(shape.qk_norm_size) <= 2 * np.asarray(shape.head_dim)
+    whole_norm = np.asarray(shape.qk_norm_size) * n - np.where(
+        single, (n - 1) * np.asarray(shape.head_dim), 0
+    )
     return shape.with_(
         hidden_size=shape.hidden_size * n,
         intermediate_size=shape.intermediate_size * m,
@@ -75,7 +78,7 @@ def widen(
         shared_expert_intermediate_size=shape.shared_expert_intermediate_size * m,
         q_lora_rank=shape.q_lora_rank * n,
         kv_lora_rank=shape.kv_lora_rank * n,
-        qk_norm_size=_plain(np.where(per_head_norm, shape.qk_norm_size, np.asarray(shape.qk_norm_size) * n)),
+        qk_norm_size=_plain(np.where(per_head_norm, shape.qk_norm_size, whole_norm)),
         embedding_proj_dim=shape.embedding_proj_dim * n,
         extra_parameters=shape.extra_parameters * n * n,
         tie_word_embeddings=0 if untie else shape.tie_word_embeddings,

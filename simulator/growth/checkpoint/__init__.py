@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from simulator.growth.checkpoint.families import FAMILIES
-from simulator.growth.checkpoint.grow import Grown, grow
 from simulator.growth.checkpoint.plan import How
+from simulator.growth.checkpoint.writing import Grown, grow
 
 __all__ = ["FAMILIES", "Grown", "How", "grow"]
