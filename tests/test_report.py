@@ -67,6 +67,7 @@ def test_a_plan_that_does_not_fit_says_by_how_much_and_what_to_change() -> None:
     page = terminal.page(document)
     head = page.split("\n\n")[1]
     assert "does not run" in head
+    assert "comes closest" in head
     assert "Smallest change: " in head
     assert "DOES NOT FIT" in page
     assert f"{document['infeasible']['needed']:.1f}" in head

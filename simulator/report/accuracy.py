@@ -106,8 +106,8 @@ def case_row(row: Report, labels: Mapping[str, str]) -> tuple[str, ...]:
     return (
         row["id"],
         labels.get(row["id"], ""),
-        quantity(measured, "second"),
-        quantity(predicted, "second"),
+        quantity(measured, "second", top="s"),
+        quantity(predicted, "second", top="s"),
         number(predicted / measured, 2),
         "yes" if row["low"] <= measured <= row["high"] else "no",
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import sections
 from simulator.report.decision import days
-from simulator.report.text import clean, percent, quantity, span, style, table, wrap
+from simulator.report.text import clean, duration, percent, quantity, span, style, table, wrap
 
 DAY = 86400.0
 
@@ -71,7 +71,7 @@ def cells(row: Document) -> tuple[str, ...]:
         str(row["accelerator"]),
         f"{row['n_gpus']:,}" if row["n_gpus"] else "-",
         "-" if rent is None else f"${rent:.2f}",
-        "-" if took is None else quantity(took * DAY, "second"),
+        "-" if took is None else duration(took * DAY),
         quantity(row["cost_usd"], "USD"),
         "-" if row["loss"] is None else f"{row['loss']:.3f}",
         percent(row["mfu"]) if row["mfu"] is not None else "-",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.report import growth
-from simulator.report.text import plural, quantity, span
+from simulator.report.text import duration, plural, quantity, span
 
 DAY = 86400.0
 
@@ -22,7 +22,7 @@ def days(bounds: Any) -> str:
     >>> days([41.2, 51.7]), days([0.31, 0.42])
     ('41 to 52 days', '7.4 to 10 h')
     """
-    return span([DAY * value for value in bounds], "second") if bounds else "-"
+    return span([DAY * value for value in bounds], "second", top="days") if bounds else "-"
 
 
 def where(answer: Document) -> str:
@@ -51,12 +51,16 @@ def decision(document: Document) -> str:
     if not document["answer"]:
         return _nothing(document["infeasible"])
     if document.get("infeasible"):
-        return f"{_doing(document)}: does not run. {_nothing(document['infeasible'])}"
+        return f"{_doing(document)} does not run. {_reason(document['infeasible'])}"
     return _answered(document)
 
 
 def _nothing(infeasible: Document) -> str:
-    text = f"No plan keeps all limits. {_sentence(infeasible['text'])}"
+    return f"No plan keeps all limits. {_reason(infeasible)}"
+
+
+def _reason(infeasible: Document) -> str:
+    text = _sentence(infeasible["text"])
     change = infeasible.get("smallest_change")
     return f"{text} Smallest change: {change}." if change else text
 
@@ -84,7 +88,7 @@ def _answered(document: Document) -> str:
     bounds = answer["interval"]
     fixed = not bounds.get("tokens") or bounds["tokens"][0] == bounds["tokens"][1]
     if answer["tokens"] is None:
-        step = span(bounds["step_time_s"], "second")
+        step = span(bounds["step_time_s"], "second", top="s")
         return f"{_doing(document)} takes about {step} per step of {quantity(answer['global_batch_tokens'], 'token')} tokens."
     loss = f"loss {span(bounds['loss'], '')}" if bounds.get("loss") else "no loss is predicted"
     cost = f"{span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
@@ -94,7 +98,7 @@ def _answered(document: Document) -> str:
         text = f"{_chosen(document) or _doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
     else:
         tokens = span(bounds["tokens"], "token")
-        took = quantity(answer["time_to_train_days"] * DAY, "second")
+        took = duration(answer["time_to_train_days"] * DAY)
         text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; cost {cost}, {loss}."
     grown = growth.words(document)
     return f"{text} {grown}" if grown else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simulator.report.text import number, percent, quantity, table, wrap
+from simulator.report.text import duration, number, percent, quantity, table, wrap
 
 DAY = 86400.0
 
@@ -27,7 +27,7 @@ def days(value: float) -> str:
     >>> days(9.336), days(0.664)
     ('9.3 days', '16 h')
     """
-    return quantity(value * DAY, "second", 2)
+    return duration(value * DAY, 2)
 
 
 def chain(stages: Sequence[Document]) -> str:

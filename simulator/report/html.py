@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.report import sections
-from simulator.report.decision import decision, layout_words, shape_words
-from simulator.report.text import number, percent, quantity, span
+from simulator.report.decision import days, decision, layout_words, shape_words
+from simulator.report.text import duration, number, percent, quantity, span
 
 Document = Mapping[str, Any]
 
@@ -55,13 +55,15 @@ def figures(answer: Document) -> list[tuple[str, str, str]]:
     bounds = answer["interval"]
     took = bounds.get("time_to_train_days")
     return [
-        ("step", span(bounds["step_time_s"], "second"), quantity(answer["step_time_s"], "second")),
+        (
+            "step",
+            span(bounds["step_time_s"], "second", top="s"),
+            quantity(answer["step_time_s"], "second", top="s"),
+        ),
         (
             "time",
-            span([DAY * each for each in took], "second") if took else "-",
-            "-"
-            if answer["time_to_train_days"] is None
-            else quantity(DAY * answer["time_to_train_days"], "second"),
+            days(took),
+            "-" if answer["time_to_train_days"] is None else duration(DAY * answer["time_to_train_days"]),
         ),
         ("cost", span(bounds.get("cost_usd"), "USD"), quantity(answer["cost_usd"], "USD")),
         ("tokens", span(bounds.get("tokens"), "token"), quantity(answer["tokens"], "token")),

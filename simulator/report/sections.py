@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
-from simulator.report.text import bar, number, percent, plural, quantity, span, table, wrap
+from simulator.report.text import bar, duration, number, percent, plural, quantity, span, table, wrap
 
 Document = Mapping[str, Any]
 
@@ -84,12 +84,12 @@ def plan(answer: Document) -> list[str]:
 def spending(answer: Document) -> list[str]:
     """Time, cost, energy: interval first, then the point."""
     bounds = answer["interval"]
-    point = f"{span(bounds['step_time_s'], 'second')} per step (point {quantity(answer['step_time_s'], 'second')})"
+    point = f"{span(bounds['step_time_s'], 'second', top='s')} per step (point {quantity(answer['step_time_s'], 'second', top='s')})"
     speed = f"{number(answer['tokens_per_s_per_gpu'])} tokens/s per accelerator, {number(answer['tokens_per_s'])} in all"
     out = labelled("Step", f"{point}; {speed}")
     if answer["time_to_train_days"] is None:
         return out
-    took = quantity(answer["time_to_train_days"] * DAY, "second")
+    took = duration(answer["time_to_train_days"] * DAY)
     shown = days(bounds["time_to_train_days"])
     hours = f"{number(answer['gpu_hours'])} accelerator-hours"
     useful = f"{percent(answer['goodput'], 4)} of it useful steps"

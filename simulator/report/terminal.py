@@ -34,7 +34,12 @@ def page(document: Mapping[str, Any], *, color: bool = False) -> str:
         lines += [style(line, "dim", color=color) for line in wrap(str(asked["description"]))]
     lines += ["", *(style(line, "bold", color=color) for line in wrap(decision(document)))]
     if answer:
-        lines += wrap("Ranges are 80 % intervals.")
+        closest = (
+            "The figures below are those of the plan that comes closest. "
+            if document.get("infeasible")
+            else ""
+        )
+        lines += wrap(f"{closest}Ranges are 80 % intervals.")
         lines += ["", *sections.plan(answer), "", *sections.spending(answer), *sections.utilisation(answer)]
         lines += _memory(answer, color)
     for title, body in _sections(document):

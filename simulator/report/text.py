@@ -38,23 +38,38 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{rounded:,.{decimals}f}"
 
 
-def quantity(value: float | None, dimension: str, digits: int = 3) -> str:
-    """A quantity as `simulator.units.format_quantity` writes it, or a dash.
+def quantity(value: float | None, dimension: str, digits: int = 3, *, top: str | None = None) -> str:
+    """A quantity in the largest unit of which there is one, up to `top`; a dash if there is none.
 
     Examples
     --------
-    >>> quantity(86400, "second"), quantity(41.2 * 86400, "second", 2), quantity(None, "USD")
-    ('1 day', '41 days', '-')
+    >>> quantity(86400, "second"), quantity(41.2 * 86400, "second", 2), quantity(None, "USD"), quantity(14.4, "USD")
+    ('1 day', '41 days', '-', '$14.40')
+    >>> quantity(101.2, "second"), quantity(101.2, "second", top="s")
+    ('1.69 min', '101 s')
     """
     if value is None or not abs(value) < LARGEST:
         return "-"
+    if dimension == "USD" and 1 <= abs(value) < 99.995:
+        return f"${value:.2f}"
     # Rounded in the unit that is shown: two digits of seconds are not two digits of days.
-    unit = _rung(value, dimension, digits)[0] if value else None
+    unit = _rung(value, dimension, digits, top)[0] if value else None
     text = format_quantity(value, dimension, unit=unit, digits=digits)
     return text[:-1] if text in ("1 days", "1 years") else text
 
 
-def span(bounds: Sequence[float] | None, dimension: str) -> str:
+def duration(seconds: float | None, digits: int = 3) -> str:
+    """How long a run takes; nothing is longer than days.
+
+    Examples
+    --------
+    >>> duration(4e7), duration(5000)
+    ('463 days', '1.39 h')
+    """
+    return quantity(seconds, "second", digits, top="days")
+
+
+def span(bounds: Sequence[float] | None, dimension: str, *, top: str | None = None) -> str:
     """An interval, with as many digits as tell its ends apart (two or three).
 
     Examples
@@ -73,26 +88,26 @@ def span(bounds: Sequence[float] | None, dimension: str) -> str:
         return f"{number(low)} to {number(high)}" if number(low) != number(high) else number(low)
     digits = 2 if f"{low:.1e}" != f"{high:.1e}" else 3
     if f"{low:.2e}" == f"{high:.2e}":
-        return quantity(high, dimension)
-    (one, unit), (other, last) = (_parts(value, dimension, digits) for value in (low, high))
+        return quantity(high, dimension, top=top)
+    (one, unit), (other, last) = (_parts(value, dimension, digits, top) for value in (low, high))
     sign = "$" if dimension.startswith("USD") else ""
     joint = "" if dimension in ("USD", "count", "token", "parameter") else " "
     first = f"{sign}{one}" if unit == last and joint else f"{sign}{one}{joint}{unit}"
     return f"{first} to {sign}{other}{joint}{last}"
 
 
-def _parts(value: float, dimension: str, digits: int) -> tuple[str, str]:
+def _parts(value: float, dimension: str, digits: int, top: str | None) -> tuple[str, str]:
     """Number and unit, trailing zeros kept."""
-    unit, size = _rung(value, dimension, digits)
+    unit, size = _rung(value, dimension, digits, top)
     return number(value / size, digits), unit
 
 
-def _rung(value: float, dimension: str, digits: int) -> tuple[str, float]:
+def _rung(value: float, dimension: str, digits: int, top: str | None) -> tuple[str, float]:
     """Largest unit of which there is one, after rounding."""
     ladder = DIMENSIONS[dimension].ladder
-    fitting: list[tuple[str, float]] = [
-        rung for rung in ladder if abs(value) >= rung[1] * (1 - 0.5 * 10.0**-digits)
-    ]
+    if top is not None:
+        ladder = ladder[: 1 + [unit for unit, _ in ladder].index(top)]
+    fitting = [rung for rung in ladder if abs(value) >= rung[1] * (1 - 0.5 * 10.0**-digits)]
     return fitting[-1] if fitting else ladder[0]
 
 
