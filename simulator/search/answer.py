@@ -9,7 +9,7 @@ import numpy as np
 from simulator import energy, memory, money, transformer
 from simulator.layout import RECOMPUTE
 from simulator.memory import CATEGORIES
-from simulator.search.question import Machine, Question
+from simulator.search.question import ENOUGH_DATA, Machine, Question
 from simulator.search.spread import rows_like_this
 from simulator.search.table import Plan
 from simulator.transformer import Shape
@@ -224,7 +224,7 @@ def interval(question: Question, plan: Plan, factors: tuple[float, float]) -> di
     low, high = factors
     c = plan.columns
     step = [plan.step_time_s * low, plan.step_time_s * high]
-    fixed = question.tokens is not None or question.steps is not None
+    fixed = question.tokens is not None or question.steps is not None or c["binding"] == ENOUGH_DATA
     scale = (low, high) if fixed else (1.0, 1.0)
 
     def both(value: float) -> list[float] | None:

@@ -12,7 +12,7 @@ from simulator.errors import SimulatorError
 from simulator.search import choice
 from simulator.search.answer import breakdown
 from simulator.search.choice import Pool
-from simulator.search.question import RESOLUTION_NATS, Limits, Question
+from simulator.search.question import ENOUGH_DATA, RESOLUTION_NATS, Limits, Question
 from simulator.search.table import Found, Plan
 
 DAY = 86400.0
@@ -61,6 +61,8 @@ def _fixed_constraint(question: Question, plan: Plan) -> str:
 
 def _constraint(question: Question, plan: Plan) -> str:
     place = int(plan.columns["binding"])
+    if place == ENOUGH_DATA:
+        return "data"
     return "none" if place < 0 else LIMIT_NAMES[question.limits.given[place]]
 
 

@@ -27,6 +27,9 @@ Array = NDArray[np.float64]
 BLOCK = 48
 """Shapes evaluated between two looks at the best plan so far."""
 
+TIE = 1e-9
+"""Slack of comparisons between a bound and a loss, which are computed in different orders. [nats/token]"""
+
 PROBE = 6
 """Shapes evaluated on every number of accelerators before the rest."""
 
@@ -188,13 +191,13 @@ def _advance(
 ) -> float:
     """Evaluate the next shapes of a front while they may come within `margin` of the best; returns the best loss."""
     where, end = question.machines[machine], min(len(one.order), one.done + most)
-    while one.done < end and one.next_bound <= best + margin and np.isfinite(one.next_bound):
+    while one.done < end and one.next_bound <= best + margin + TIE and np.isfinite(one.next_bound):
         rows = one.order[one.done : min(one.done + BLOCK, end)]
-        rows = rows[one.bound[rows] <= best + margin]
+        rows = rows[one.bound[rows] <= best + margin + TIE]
         one.done += len(rows)
         some = lattice.take(shape, np.sort(rows))
         hopeful = loss_bound(question, where, some, one.axes, one.per_token[np.sort(rows)])
-        part = one.axes.take(np.flatnonzero(np.any(hopeful <= best + keep, axis=0)))
+        part = one.axes.take(np.flatnonzero(np.any(hopeful <= best + keep + TIE, axis=0)))
         if part.kernels:
             table = Table(machine, part, some, evaluate.fastest(some, part, where.setting, found.counts))
             best = min(best, _add(question, found, table))
@@ -254,7 +257,7 @@ def loss_bound(question: Question, machine: Machine, shape: Shape, axes: Axes, p
             tokens, ends = np.full_like(most, largest), most >= smallest
         else:
             tokens, ends = most, most > 0
-        loss = question.learning.loss(questions.columns_of(shape), tokens=np.maximum(tokens, 1.0))
+        loss = question.learning.loss_bound(questions.columns_of(shape), tokens=np.maximum(tokens, 1.0))
     return np.where(ends & np.isfinite(per_token) & ~np.isnan(cap), loss, np.inf)
 
 

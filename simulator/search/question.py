@@ -26,6 +26,9 @@ RESOLUTION_NATS = 0.014
 """Difference of losses below which the laws cannot tell two plans apart: the mean error of the best fit of a law of shape
 on its own runs (Gemstones, arXiv:2502.06857, 199 annealed runs). [nats/token]"""
 
+ENOUGH_DATA = -2
+"""In place of the index of a limit: more tokens would only repeat the data and raise the loss."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -88,12 +91,26 @@ class Learning:
         return np.minimum(1.0, one)
 
     def loss(self, shape: Shape, *, tokens: Any, batch_tokens: Any = 0.0) -> Any:
-        """Loss of shapes on the first axis after tokens on all axes. [nats/token]"""
-        effective = tokens * self.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
-        width, depth = (
-            np.asarray(shape.hidden_size, dtype=float),
-            np.asarray(shape.num_hidden_layers, dtype=float),
-        )
+        """Loss of shapes on the first axis after tokens on all axes. [nats/token]
+
+        A batch that costs tokens costs distinct ones in proportion: repetition stays what it is.
+        """
+        factor = self.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
+        unique = None if self.unique_tokens is None else self.unique_tokens * factor
+        return self._evaluate(shape, tokens * factor, unique)
+
+    def loss_bound(self, shape: Shape, *, tokens: Any) -> Any:
+        """Lowest loss of shapes after at most these tokens, in any batch. [nats/token]
+
+        Repetition makes tokens worth less here, not the parameters: the loss then falls with tokens.
+        """
+        if self.unique_tokens is not None:
+            tokens = scaling.data.effective_tokens(tokens=tokens, unique_tokens=self.unique_tokens)
+        return self._evaluate(shape, tokens, None)
+
+    def _evaluate(self, shape: Shape, tokens: Any, unique_tokens: Any) -> Any:
+        width = np.asarray(shape.hidden_size, dtype=float)
+        depth = np.asarray(shape.num_hidden_layers, dtype=float)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             inside = np.maximum(transformer.non_embedding_parameters(shape), 1.0)
             attention = transformer.attention_matrix_parameters(shape)
@@ -101,14 +118,37 @@ class Learning:
             return scaling.loss(
                 law=self.law,
                 params=transformer.active_parameters(shape),
-                tokens=effective,
-                unique_tokens=self.unique_tokens,
+                tokens=tokens,
+                unique_tokens=unique_tokens,
                 non_embedding_params=inside,
                 hidden_size=width,
                 num_hidden_layers=depth,
                 mlp_attention_ratio=mlp / attention,
                 shape_law=self.shape_law,
             )
+
+    def best_tokens(self, shape: Shape, *, most: Any, batch_tokens: Any) -> Any:
+        """Tokens of least loss up to `most`: a model with parameters to spare gets worse on repeated data. [tokens]
+
+        Looked for on a grid of multiples of the distinct tokens, 4 % apart; `most` itself where more is better.
+        """
+        if self.unique_tokens is None or not np.any(most > self.unique_tokens):
+            return most
+        epochs = np.geomspace(1.0, 64.0, 107)
+        most = np.asarray(most, dtype=float)
+        tried = np.minimum(self.unique_tokens * epochs, most[..., None])
+        tried = np.concatenate([tried, most[..., None]], axis=-1)
+        spread = Shape(**{f.name: _deeper(getattr(shape, f.name)) for f in fields(shape)})
+        batch_tokens = np.asarray(batch_tokens, dtype=float)[..., None]
+        losses = self.loss(spread, tokens=tried, batch_tokens=batch_tokens)
+        losses = np.where(np.isnan(losses), np.inf, losses)
+        best = np.argmin(losses, axis=-1)[..., None]
+        enough = np.min(losses, axis=-1) < losses[..., -1] * (1 - 1e-9)
+        return np.where(enough, np.take_along_axis(tried, best, axis=-1)[..., 0], most)
+
+
+def _deeper(value: Any) -> Any:
+    return np.asarray(value)[..., None] if np.ndim(value) else value
 
 
 @dataclass(frozen=True)
@@ -226,6 +266,7 @@ def outcome(
     useful_share = question.goodput_of(n_gpus)
     batch_tokens = np.asarray(batch_sequences, dtype=float) * question.seq_length
     step = np.asarray(step_time_s, dtype=float)
+    shaped = columns_of(shape) if column else shape
     cap, binding = wall_limit_s(question, machine, n_gpus, active, limits)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if question.steps is not None:
@@ -233,14 +274,15 @@ def outcome(
         elif question.tokens is not None:
             tokens = question.tokens + 0.0 * step
         else:
-            tokens = np.where(np.isfinite(cap), cap * useful_share / step * batch_tokens, np.nan)
+            most = np.where(np.isfinite(cap), cap * useful_share / step * batch_tokens, np.nan)
+            tokens = question.learning.best_tokens(shaped, most=most, batch_tokens=batch_tokens)
+            binding = np.where(tokens < most, ENOUGH_DATA, binding)
         steps = tokens / batch_tokens
         useful = steps * step
         wall = useful / useful_share
         fixed = question.tokens is not None or question.steps is not None
         runs = np.isfinite(step) & ((wall <= cap) if fixed else np.ones_like(step, dtype=bool))
         runs = runs & ~np.isnan(cap) & (cap > 0)
-        shaped = columns_of(shape) if column else shape
         loss = question.learning.loss(shaped, tokens=tokens, batch_tokens=batch_tokens)
         factor = question.learning.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
     hours = money.gpu_hours(n_gpus=n_gpus, seconds=wall)

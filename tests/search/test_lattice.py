@@ -19,7 +19,13 @@ from simulator.search.table import scalar_shape
 def small_axes(n=8, seq_length=2048, pins=None, batches=(16.0, 64.0), **how):
     shape = shapes.candidates(hidden_size=(1024,), num_hidden_layers=(8, 12))
     return shape, lattice.layout_axes(
-        n_gpus=n, link_domain=8, shape=shape, seq_length=seq_length, batches=list(batches), pins=pins or Pins(), **how
+        n_gpus=n,
+        link_domain=8,
+        shape=shape,
+        seq_length=seq_length,
+        batches=list(batches),
+        pins=pins or Pins(),
+        **how,
     )
 
 

@@ -84,8 +84,13 @@ def test_pruned_family_is_the_whole_family(machine):
 
 
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10_000), days=st.floats(0.05, 20), more=st.floats(1.0, 3.0))
-def test_more_time_or_money_never_raises_the_loss(machine, seed, days, more):
+@given(
+    seed=st.integers(0, 10_000),
+    days=st.floats(0.05, 20),
+    more=st.floats(1.0, 3.0),
+    unique=st.sampled_from([None, 5e8, 1e10]),
+)
+def test_more_time_or_money_never_raises_the_loss(machine, seed, days, more, unique):
     candidates = lattice_of(np.random.default_rng(seed), 40)
     rich = machine(counts=(8,))
     usd = days * 24 * 8 * 2.0
@@ -94,9 +99,11 @@ def test_more_time_or_money_never_raises_the_loss(machine, seed, days, more):
         (Limits(cost_usd=usd), Limits(cost_usd=more * usd)),
         (Limits(time_s=days * 86400, cost_usd=usd), Limits(time_s=days * 86400, cost_usd=usd * more)),
     ):
-        before, _, _ = winner(ask([rich], little), candidates)
-        after, _, _ = winner(ask([rich], much), candidates)
-        assert after.columns["loss"] <= before.columns["loss"] + 1e-12
+        learning = Learning(shape_law="Gemstones2025", unique_tokens=unique)
+        before, _, _ = winner(ask([rich], little, learning=learning), candidates)
+        after, _, _ = winner(ask([rich], much, learning=learning), candidates)
+        # With repeated data the best place to stop is found on a grid.
+        assert after.columns["loss"] <= before.columns["loss"] + (1e-12 if unique is None else 1e-4)
 
 
 @settings(max_examples=10, deadline=None)
@@ -159,3 +166,21 @@ def test_a_large_batch_costs_tokens_and_a_small_one_is_free():
         1e9, 1e13, 30
     )
     assert np.all(np.diff(more) > 0)
+
+
+def test_training_stops_where_repetition_would_hurt():
+    """A model with parameters to spare is not trained to the end of the budget; a small one is."""
+    from simulator.search import question as questions
+
+    learning = Learning(unique_tokens=1e9)
+    large = lattice.take(shapes.candidates(hidden_size=(4096,), num_hidden_layers=(32,)), np.array([0]))
+    small = lattice.take(shapes.candidates(hidden_size=(512,), num_hidden_layers=(8,)), np.array([0]))
+    most = np.array([[3e9]])
+    stopped = learning.best_tokens(questions.columns_of(large), most=most, batch_tokens=np.array([1e5]))
+    onward = learning.best_tokens(questions.columns_of(small), most=most, batch_tokens=np.array([1e5]))
+    assert 1e9 <= stopped[0, 0] < 2.5e9
+    assert onward[0, 0] == 3e9
+    grid = np.linspace(1e9, 3e9, 400)
+    everywhere = learning.loss(questions.columns_of(large), tokens=grid, batch_tokens=1e5)
+    there = learning.loss(questions.columns_of(large), tokens=stopped, batch_tokens=1e5)
+    assert there[0, 0] <= everywhere.min() + 1e-4
