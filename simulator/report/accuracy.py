@@ -108,7 +108,7 @@ def case_row(row: Report, labels: Mapping[str, str]) -> tuple[str, ...]:
         labels.get(row["id"], ""),
         quantity(measured, "second", top="s"),
         quantity(predicted, "second", top="s"),
-        number(predicted / measured, 2),
+        number(predicted / measured, 3),
         "yes" if row["low"] <= measured <= row["high"] else "no",
     )
 
