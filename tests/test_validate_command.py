@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -118,9 +119,7 @@ def test_page_names_the_worst_cases_sources_and_accelerators(
     assert len(worst) == 4
     ratios = [float(line.split()[-2]) for line in worst[1:]]
     distances = [max(r, 1 / r) for r in ratios]
-    assert all(
-        first > 0.95 * second for first, second in zip(distances, distances[1:], strict=False)
-    )  # two digits
+    assert all(first > 0.95 * second for first, second in itertools.pairwise(distances))  # two digits
     assert "By source" in page
     assert "A100-SXM-80GB" in page
     assert max(map(len, page.splitlines())) <= 100
