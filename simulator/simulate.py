@@ -16,7 +16,7 @@ from simulator.search import choice, estimate, explain, growing, planner, remark
 from simulator.search.choice import Pool
 from simulator.search.question import Question
 from simulator.search.spread import step_factors
-from simulator.search.table import Found, Plan, single
+from simulator.search.table import Found, Plan, scalar_shape, single
 from simulator.search.translate import Notes, question_of
 
 
@@ -165,14 +165,27 @@ def _per_machine(
     for index, machine in enumerate(question.machines):
         if not machine.counts:
             continue
+        if not question.bounded:
+            out += _fastest_layout(question, candidates, index, total)
+            continue
         found = planner.search(question, candidates, machine=index)
         total.merge(found)
         choices = choice.pool(question, found, objective=objective)
         if len(choices):
-            out.append(
-                (choices.plan(question, found, choice.lifetime_first(question, choices)), found, choices)
-            )
+            place = choice.lifetime_first(question, choices)
+            out.append((choices.plan(question, found, place), found, choices))
     return out
+
+
+def _fastest_layout(
+    question: Question, model: transformer.Shape, machine: int, total: Found
+) -> list[tuple[Plan, Found, Pool]]:
+    """The fastest layout of one model on the most accelerators, where nothing ends the run."""
+    n_gpus = max(question.machines[machine].counts)
+    plans, counts = choice.layouts(question, machine, n_gpus, scalar_shape(model, 0), number=1)
+    found = Found(counts=counts, shapes_considered=1)
+    total.merge(found)
+    return [(plan, found, choice.pool(question, Found())) for plan in plans]
 
 
 def _grow(

@@ -314,6 +314,17 @@ def test_tokens_may_be_left_open():
     assert {"no-tokens"} <= {w["id"] for w in result.warnings}
 
 
+def test_several_machines_in_an_estimate_are_compared():
+    two = [{"accelerator": name, "n_gpus": 64} for name in ("a100-sxm-80gb", "h100-sxm-80gb")]
+    timed = estimate(hardware=two)
+    assert timed.answer["cost_usd"] <= min(
+        a["cost_usd"] for a in timed.alternatives if a["kind"] == "hardware"
+    )
+    fastest = estimate(hardware=two, training={})
+    assert fastest.answer["accelerator"] == "h100-sxm-80gb"
+    assert fastest.answer["step_time_s"] == estimate(training={}).answer["step_time_s"]
+
+
 def test_steps_set_the_tokens():
     a = estimate(training={"steps": 1000, "global_batch_size": 64}).answer
     assert a["steps"] == pytest.approx(1000)

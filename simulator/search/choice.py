@@ -26,15 +26,12 @@ ALIKE_ASPECT = 1.4
 CHEAP_ENOUGH = 1.02
 """Of plans within this factor of the cheapest, the fastest is taken. [-]"""
 
-OBJECTIVES = ("loss", "cost", "speed")
-"""``loss``: lowest loss, then least money, then least time. ``cost``: least money (or accelerator time) for the tokens.
-``speed``: least time per token, where nothing ends the run."""
+OBJECTIVES = ("loss", "cost")
+"""``loss``: lowest loss, then least money, then least time. ``cost``: least money (or accelerator time) for the tokens."""
 
 
 def objective_of(question: Question, *, fixed: bool) -> str:
     """What a question asks to be low: the loss, or with model and tokens fixed the cost."""
-    if not question.bounded:
-        return "speed"
     return "cost" if fixed and (question.tokens is not None or question.steps is not None) else "loss"
 
 
@@ -103,8 +100,6 @@ def _keys(flat: dict[str, Array], objective: str) -> list[Array]:
     cost = np.where(np.isnan(flat["cost_usd"]), flat["gpu_hours"], flat["cost_usd"])
     if objective == "loss":
         main = [flat["loss"], cost, flat["wall_s"]]
-    elif objective == "speed":
-        main = [flat["step_time_s"] / flat["global_batch_size"]]
     else:
         worth = cost / flat["batch_factor"]
         cheap = worth <= CHEAP_ENOUGH * np.min(worth)
@@ -155,7 +150,7 @@ def rank_key(plan: Plan, objective: str) -> tuple[float, ...]:
     """Order of plans on different machines."""
     c = plan.columns
     cost = c["cost_usd"] if np.isfinite(c["cost_usd"]) else np.inf
-    if objective == "speed":
+    if np.isnan(c["wall_s"]):
         return (plan.step_time_s / plan.batch_sequences, plan.machine)
     if objective == "cost":
         return (cost, c["gpu_hours"] if np.isinf(cost) else 0.0, c["wall_s"], plan.machine)

@@ -28,8 +28,8 @@ def widths(largest: int = 20_480) -> Array:
 
 
 def depths() -> Array:
-    """Depths tried: even up to 64, then multiples of 4 and 8. [layers]"""
-    return np.concatenate([np.arange(2, 64, 2), np.arange(64, 97, 4), np.arange(104, 161, 8)]).astype(float)
+    """Depths tried: even from 4 to 64, then multiples of 4 and 8; laws of shape have no data below 3. [layers]"""
+    return np.concatenate([np.arange(4, 64, 2), np.arange(64, 97, 4), np.arange(104, 161, 8)]).astype(float)
 
 
 def head_size(width: Array) -> Array:
