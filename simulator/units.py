@@ -360,8 +360,10 @@ def format_quantity(value: float, dimension: str, *, unit: str | None = None, di
     target = _dimension(dimension)
     if not math.isfinite(value):
         return "-" if math.isnan(value) else ("-" if value < 0 else "") + "infinite"
-    value = float(f"{value:.{digits - 1}e}") if unit is None else value
     chosen, size = _rung(abs(value), target, unit)
+    if unit is None:  # what rounds up to the next unit is written in it
+        rounded = float(f"{value / size:.{digits - 1}e}") * size
+        chosen, size = _rung(abs(rounded), target, unit)
     number = _plain(value / size, digits)
     if target.money:
         sign, number = ("-", number[1:]) if number.startswith("-") else ("", number)

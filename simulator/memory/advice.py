@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.layout import Layout, n_gpus
+from simulator.layout import Layout
 from simulator.memory.constants import GIB
 from simulator.memory.peak import peak
 from simulator.transformer import Shape, decoder  # noqa: F401 (decoder is used by the doctests)
@@ -219,8 +219,6 @@ def smallest_change(s: Shape, layout: Layout, *, capacity: float, **how: Any) ->
     for name, changed in changes(s, layout):
         total = float(peak(s, changed, **how)["total"])
         if total <= capacity:
-            factor = float(n_gpus(changed) / n_gpus(layout))
-            more = "" if factor == 1 else f" on {factor:g} times the accelerators"
-            reason = f"from {before / GIB:.1f} to {total / GIB:.1f} of {capacity / GIB:.1f} GiB{more}"
+            reason = f"from {before / GIB:.1f} to {total / GIB:.1f} of {capacity / GIB:.1f} GiB"
             return Advice(name, changed, total, reason)
     return None
