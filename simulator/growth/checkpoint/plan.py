@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from simulator.errors import InfeasibleError, Problem, SpecError
 from simulator.growth import operators
 from simulator.growth.checkpoint.families import Model
-from simulator.growth.checkpoint.tensorfile import COMPUTABLE, Entry, Source
+from simulator.growth.checkpoint.tensorfile import COMPUTABLE, Entry, Source, from_float
 from simulator.growth.weights import WidthGrowth, add_paired_noise, layer_sources
 
 BLOCK = 4_000_000
@@ -130,25 +130,27 @@ class Step:
 
 
 def pieces(step: Step, source: Source) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Values of the larger tensor by blocks of rows: the first row of each, and the block as float.
+    """The larger tensor as it is stored, by blocks of rows: the first row of each, and the block.
 
     Bounded memory: no more than `BLOCK` elements at once, or what one row needs.
     """
     entry = step.source
     if step.zero:
         for start, stop in source.blocks(entry, BLOCK):
-            yield start, np.zeros((stop - start, *entry.shape[1:]), dtype=np.float32)
+            yield start, from_float(np.zeros((stop - start, *entry.shape[1:]), dtype=np.float32), step.dtype)
         return
     noise = _Noise(step, source) if step.noise_db is not None else None
     for start, stop in source.blocks(entry, max(1, BLOCK // (step.n_out * step.n_in))):
         values = source.values(entry.name, start, stop)
-        repeats = (step.n_out,) if values.ndim == 1 else (step.n_out, step.n_in)
-        tiled = np.tile(values, repeats) if max(repeats) > 1 else values
-        if step.divisor > 1:
-            tiled = tiled / values.dtype.type(step.divisor)
+        columns = (1,) if values.ndim == 1 else (1, step.n_in)
         if noise is not None:
-            tiled = noise.add(tiled)
-        for i, part in enumerate(np.split(tiled, step.n_out)):
+            tiled = np.tile(values, (step.n_out, step.n_in)) / values.dtype.type(step.divisor)
+            parts = np.split(from_float(noise.add(tiled), step.dtype), step.n_out)
+        else:
+            # Rounding before repeating gives the same bits for less work.
+            scaled = values / values.dtype.type(step.divisor) if step.divisor > 1 else values
+            parts = [np.tile(from_float(scaled, step.dtype), columns)] * step.n_out
+        for i, part in enumerate(parts):
             yield i * entry.rows + start, part
 
 
@@ -162,7 +164,7 @@ class _Noise:
         for start, stop in source.blocks(step.source, BLOCK):
             values = source.values(step.source.name, start, stop)
             total += float(np.sum(np.square(values, dtype=float)))
-        self.power = total / max(1, step.source.size)
+        self.power = total / max(1, step.source.size) / (step.divisor / step.n_in) ** 2
 
     def add(self, tiled: NDArray[Any]) -> NDArray[Any]:
         step = self.step

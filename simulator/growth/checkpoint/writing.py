@@ -20,7 +20,7 @@ from simulator.growth import operators
 from simulator.growth.checkpoint.families import Model, grown_config, read_model
 from simulator.growth.checkpoint.forward import Forward
 from simulator.growth.checkpoint.plan import How, Step, pieces, steps, unties
-from simulator.growth.checkpoint.tensorfile import Entry, Source, from_float, layout, read_header
+from simulator.growth.checkpoint.tensorfile import Entry, Source, layout, read_header
 
 INDEX = "model.safetensors.index.json"
 DTYPES = {"float32": "F32", "bfloat16": "BF16", "float16": "F16"}
@@ -288,7 +288,7 @@ def _write_tensor(step: Step, source: Source, file: BinaryIO, place: Entry) -> N
     per_row = place.nbytes // max(1, place.rows)
     for row, block in pieces(step, source):
         file.seek(place.offset + row * per_row)
-        file.write(from_float(block, step.dtype).data)
+        file.write(block.data)
 
 
 def _write_text(path: Path, text: str) -> None:
