@@ -15,6 +15,7 @@ from simulator import clock, copies, pipeline
 from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
+from simulator.flop import model_flop_per_token
 from simulator.layout import Layout, n_gpus, tokens_per_step
 from simulator.transformer import Shape
 
@@ -31,7 +32,7 @@ def _bubble(layout: Layout) -> Numeric:
 
 def _model_flop_s(shape: Shape, layout: Layout, device: Device, convention: str) -> Numeric:
     """Model FLOP of a step over the peak of all devices. [s]"""
-    flop = tf.model_flop_per_token(shape, seq_length=layout.seq_length, convention=convention)
+    flop = model_flop_per_token(shape, seq_length=layout.seq_length, convention=convention)
     return flop * tokens_per_step(layout) / (n_gpus(layout) * np.asarray(device.peak_flops))
 
 

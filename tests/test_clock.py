@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from simulator import calibrations, clock, clocks
 from simulator.device import Constants, Device
+from simulator.flop import model_flop_per_token
 from simulator.layout import Layout, n_gpus, tokens_per_step
 from simulator.schema import load_accelerator
-from simulator.transformer import Shape, decoder, model_flop_per_token
+from simulator.transformer import Shape, decoder
 
 H100 = load_accelerator("h100-sxm-80gb")
 A100 = load_accelerator("a100-sxm-80gb")

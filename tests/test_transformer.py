@@ -10,19 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.flop import (
+    FLOP_CONVENTIONS,
+    attention_flop_per_token,
+    forward_flop_per_token,
+    model_flop_per_token,
+)
 from simulator.schema.load import load_spec
 from simulator.transformer import (
-    FLOP_CONVENTIONS,
     Shape,
     active_parameters,
-    attention_flop_per_token,
     decoder,
     dense_layers,
     embedding_parameters,
-    forward_flop_per_token,
     head_parameters,
     layer_matrix_parameters,
-    model_flop_per_token,
     moe_layers,
     multi_token_prediction_parameters,
     non_embedding_parameters,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator import transformer
+from simulator import flop, transformer
 from simulator.columns import Numeric
 from simulator.errors import UnknownNameError
 from simulator.transformer import Shape
@@ -369,8 +369,8 @@ def effect(shape: Shape, *, operator: str, seq_length: Numeric = 2048, **factors
         target=target,
         params=transformer.parameters(target) / transformer.parameters(shape),
         params_by_group={k: after[k] / before[k] for k in before if np.all(np.asarray(before[k]) > 0)},
-        flop_per_token=transformer.model_flop_per_token(target, seq_length=seq_length)
-        / transformer.model_flop_per_token(shape, seq_length=seq_length),
+        flop_per_token=flop.model_flop_per_token(target, seq_length=seq_length)
+        / flop.model_flop_per_token(shape, seq_length=seq_length),
         copies_per_token=activation_elements_per_token(target) / activation_elements_per_token(shape),
     )
 

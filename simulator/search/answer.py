@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import energy, memory, money, transformer
+from simulator import energy, flop, memory, money, transformer
 from simulator.layout import RECOMPUTE
 from simulator.memory import CATEGORIES
 from simulator.search.question import ENOUGH_DATA, Machine, Question
@@ -61,18 +61,16 @@ def flop_rates(plan: Plan, machine: Machine, *, convention: str = CONVENTION) ->
     s, layout = plan.shape, plan.layout
     share = 0.0 if layout.frozen else 1.0
     per_token = float(
-        transformer.model_flop_per_token(
+        flop.model_flop_per_token(
             s, seq_length=layout.seq_length, convention=convention, trainable_share=share
         )
     )
     causal = "halved" if convention == "maxtext" else "full"
     again = {
         0: 0.0,
-        1: float(transformer.attention_flop_per_token(s, seq_length=layout.seq_length, causal=causal))
+        1: float(flop.attention_flop_per_token(s, seq_length=layout.seq_length, causal=causal))
         * (1 - layout.flash_attention),
-        2: float(
-            transformer.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False)
-        ),
+        2: float(flop.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False)),
     }[int(layout.recompute)]
     rate = plan.batch_tokens / plan.step_time_s / plan.n_gpus
     return {"model": per_token * rate, "hardware": (per_token + again) * rate, "per_token": per_token}
@@ -153,7 +151,7 @@ def _speed(plan: Plan, machine: Machine) -> dict[str, Any]:
         "hfu": rates["hardware"] / peak,
         "mfu_of_bf16_peak": rates["model"] / machine.bf16_peak if machine.bf16_peak else None,
         "mfu_by_convention": {
-            c: flop_rates(plan, machine, convention=c)["model"] / peak for c in transformer.FLOP_CONVENTIONS
+            c: flop_rates(plan, machine, convention=c)["model"] / peak for c in flop.FLOP_CONVENTIONS
         },
         "flop_convention": CONVENTION,
         "peak_tflops": peak / 1e12,

@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator import calibrations, transformer
 from simulator.errors import SpecError, UnknownNameError
+from simulator.flop import model_flop_per_token
 from simulator.layout import RECOMPUTE, Layout
 from simulator.transformer import Shape
 from simulator.validate.profiles import Profile, profile_of
@@ -280,9 +281,7 @@ def _flop_per_token(row: dict[str, Any], one: Row) -> float:
         return factor * label
     halved = "halved" in text and "not halved" not in text
     convention = "maxtext" if halved else "megatron"
-    flop = float(
-        transformer.model_flop_per_token(one.shape, seq_length=one.layout.seq_length, convention=convention)
-    )
+    flop = float(model_flop_per_token(one.shape, seq_length=one.layout.seq_length, convention=convention))
     recomputed = text.startswith("hfu") or "incl. full recompute" in text or "recompute included" in text
     return flop * 4 / 3 if recomputed and one.layout.recompute == 2 else flop
 
