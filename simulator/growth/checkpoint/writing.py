@@ -326,7 +326,7 @@ def _count(tensors: Any) -> int:
 
 def _record(how: How, grown: Grown) -> Mapping[str, Any]:
     """Content of ``growth.json``: where the grown model comes from."""
-    from simulator import __version__
+    from importlib.metadata import version
 
     return {
         "operator": how.name,
@@ -339,7 +339,7 @@ def _record(how: How, grown: Grown) -> Mapping[str, Any]:
         "source_parameters": grown.source_parameters,
         "parameters": grown.parameters,
         "max_logit_difference": grown.max_logit_difference,
-        "trainsim": __version__,
+        "trainsim": version("trainsim"),
     }
 
 
