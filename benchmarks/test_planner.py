@@ -38,7 +38,9 @@ def axes_of(shape, n_gpus=64, batches=(256.0, 512.0, 1024.0, 2048.0)):
 
 def dense_shapes(number):
     whole = shapes.candidates()
-    keep = np.flatnonzero((whole.hidden_size >= 2048) & (whole.hidden_size <= 6144) & (whole.num_hidden_layers % 8 == 0))
+    keep = np.flatnonzero(
+        (whole.hidden_size >= 2048) & (whole.hidden_size <= 6144) & (whole.num_hidden_layers % 8 == 0)
+    )
     return lattice.take(whole, keep[:number])
 
 
