@@ -133,10 +133,15 @@ class Experiment:
         start: dict[str, np.ndarray] | None = None,
         spent_s: float = 0.0,
         keep_at_s: Iterable[float] = (),
+        rate: float = 1.0,
+        until_s: float | None = None,
     ) -> dict[float, dict[str, np.ndarray]]:
-        """Train to the end of the budget; returns the weights at `keep_at_s`."""
+        """Train to the end of the budget; returns the weights at `keep_at_s`.
+
+        `rate` multiplies the learning rate. With `until_s` the run stops there and leaves no rows.
+        """
         recipe = self.recipe
-        one = Trainer(size, recipe, self.device, recipe.learning_rate[size.hidden_size], seed)
+        one = Trainer(size, recipe, self.device, rate * recipe.learning_rate[size.hidden_size], seed)
         if start is not None:
             one.model.load_state_dict({k: torch.from_numpy(v) for k, v in start.items()})
         total = self.steps(size, recipe.budget_s - spent_s)
@@ -147,20 +152,22 @@ class Experiment:
         look |= {0, total} | set(keep)
         kept: dict[float, dict[str, np.ndarray]] = {}
         rows = []
-        for index in range(total + 1):
-            if index in look:
+        last = total if until_s is None else self.steps(size, until_s)
+        for index in range(last + 1):
+            if index in look and until_s is None:
                 rows.append(self.row(name, seed, one, index, spent_s, index > total - decay))
             if index in keep:
                 kept[keep[index]] = one.tensors()
-            if index < total:
+            if index < last:
                 scale = min(1.0, (index + 1) / recipe.warmup_steps, (total - index) / decay)
                 one.step(self.batch(seed, first + index), scale)
-        self.write(rows)
-        last = rows[-1]
-        print(
-            f"{name} seed {seed}: loss {last['loss']}, {last['cpu_s']} s of work, {last['wall_s']} s",
-            flush=True,
-        )
+        if rows:
+            self.write(rows)
+            end = rows[-1]
+            print(
+                f"{name} seed {seed}: loss {end['loss']}, {end['cpu_s']} s of work, {end['wall_s']} s",
+                flush=True,
+            )
         return kept
 
     def row(
@@ -225,6 +232,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scan", type=float, help="only compare learning rates, this many seconds each")
+    parser.add_argument(
+        "--half-rate", action="store_true", help="add a run at half the learning rate to the results in --out"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     recipe = PRESETS[given.preset]
@@ -233,6 +243,10 @@ def main() -> None:
     windows = batches(held_out, count=recipe.eval_windows, length=recipe.length, rng=rng)
     if given.scan:
         return scan(recipe, given.device, train, windows, given.scan)
+    if given.half_rate:
+        tau = json.loads((given.out / "about.json").read_text())["seconds_per_token"]
+        tau = {int(size): seconds for size, seconds in tau.items()}
+        return half_rate(Experiment(recipe, given.device, train, windows, given.out, tau))
     given.out.mkdir(parents=True, exist_ok=False)
     tau = seconds_per_token(recipe, given.device, train, 40)
     experiment = Experiment(recipe, given.device, train, windows, given.out, tau)
@@ -271,6 +285,15 @@ def one_seed(experiment: Experiment, seed: int) -> None:
         plain = experiment.grow(kept[switch], noisy=False, seed=seed)
         share = recipe.shares[len(switches) // 2]
         experiment.run(f"no noise {share:g}", seed=seed, size=recipe.large, start=plain, spent_s=switch)
+
+
+def half_rate(experiment: Experiment) -> None:
+    """Growing at a quarter of the budget, then half the learning rate: does the recipe decide?"""
+    recipe = experiment.recipe
+    switch = 0.25 * recipe.budget_s
+    small = experiment.run("small", seed=0, size=recipe.small, keep_at_s=[switch], until_s=switch)
+    grown = experiment.grow(small[switch], seed=0)
+    experiment.run("half rate 0.25", seed=0, size=recipe.large, start=grown, spent_s=switch, rate=0.5)
 
 
 def _count(size: Size, recipe: Recipe) -> int:
