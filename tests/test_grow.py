@@ -465,6 +465,8 @@ CONFIGS = {
     "more layers": (lambda f: edit_config(f, num_hidden_layers=4), "layer 3 lacks"),
     "fewer layers": (lambda f: edit_config(f, num_hidden_layers=2), "beyond the 2 layers"),
     "untied": (lambda f: edit_config(f, tie_word_embeddings=False), "no tensor named ...lm_head.weight"),
+    "too many layers": (lambda f: edit_config(f, num_hidden_layers=10**7), "10000000 layers"),
+    "strange positions": (lambda f: edit_config(f, rope_scaling={"rope_type": "llama3"}), "--no-verify"),
     "strange activation": (lambda f: edit_config(f, hidden_act="sine"), "--no-verify"),
 }
 
@@ -474,7 +476,7 @@ def test_configurations_that_are_wrong(tmp_path, capsys, name):
     small = write(tmp_path / "small", llama(tied=True))
     spoil, said = CONFIGS[name]
     spoil(small)
-    text = refused([small, "--out", tmp_path / "out"], capsys, code=1 if name == "strange activation" else 2)
+    text = refused([small, "--out", tmp_path / "out"], capsys, code=1 if name.startswith("strange") else 2)
     assert said in text
     assert not (tmp_path / "out").exists()
     assert not leftovers(tmp_path)
@@ -648,6 +650,14 @@ def test_a_wrong_operator_is_caught(tmp_path, monkeypatch):
         grow(small, tmp_path / "out")
     assert {p.name for p in tmp_path.iterdir()} == {"small"}
     assert grow(small, tmp_path / "unchecked", verify=False).max_logit_difference is None
+
+
+def test_a_projection_that_no_layer_has(tmp_path, capsys):
+    numbers, arrays = llama()
+    arrays = {name: value for name, value in arrays.items() if "v_proj" not in name}
+    small = write(tmp_path / "small", (numbers, arrays))
+    assert "layer 1 lacks .self_attn.v_proj.weight" in refused([small, "--out", tmp_path / "out"], capsys)
+    assert {p.name for p in tmp_path.iterdir()} == {"small"}
 
 
 def test_damaged_weights_are_named(tmp_path):

@@ -32,6 +32,8 @@ class Family:
     final_norm: str = "norm.weight"
     width_key: str = "intermediate_size"
     """Key of the feed-forward width in ``config.json``."""
+    needed: tuple[str, ...] = ()
+    """Endings of the weights that every layer has, without ``.weight``."""
     rules: Mapping[str, Rule] = field(default_factory=dict)
     """Rules by ending that differ from the common ones."""
 
@@ -41,8 +43,13 @@ class Family:
         return self.rules[max(own, key=len)] if own else rule_of(name)
 
 
+_PROJECTIONS = tuple(f"self_attn.{part}_proj" for part in "qkvo") + tuple(
+    f"mlp.{part}_proj" for part in ("gate", "up", "down")
+)
+_LLAMA = Family("llama", needed=_PROJECTIONS)
 _OLMO2 = Family(
     "olmo2",
+    needed=_PROJECTIONS,
     rules={
         "q_norm.weight": _HEADS,
         "k_norm.weight": _KV,
@@ -52,15 +59,16 @@ _OLMO2 = Family(
 )
 
 FAMILIES: dict[str, Family] = {
-    "llama": Family("llama"),
-    "mistral": Family("llama"),
-    "qwen2": Family("llama"),
-    "qwen3": Family("llama"),
-    "olmo": Family("llama"),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "olmo": _LLAMA,
     "olmo2": _OLMO2,
     "gpt_neox": Family(
         "gpt_neox",
         prefixes=("gpt_neox.",),
+        needed=("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
         embedding="embed_in.weight",
         head="embed_out.weight",
         final_norm="final_layer_norm.weight",
@@ -68,6 +76,7 @@ FAMILIES: dict[str, Family] = {
     "opt": Family(
         "opt",
         prefixes=("model.decoder.", "decoder."),
+        needed=(*(f"self_attn.{part}_proj" for part in ("q", "k", "v", "out")), "fc1", "fc2"),
         final_norm="final_layer_norm.weight",
         width_key="ffn_dim",
         rules={
@@ -212,6 +221,7 @@ def layer_kinds(model: Model) -> list[str] | None:
             raise InfeasibleError(f"config.json lists {len(given)} layer_types for {layers} layers")
         return [str(kind) for kind in given]
     if model.kind in {"qwen2", "qwen3"} and config.get("use_sliding_window"):
-        full = int(config.get("max_window_layers", 28))
+        given = config.get("max_window_layers", 28)
+        full = given if isinstance(given, int) else layers
         return ["full_attention" if i < full else "sliding_attention" for i in range(layers)]
     return None

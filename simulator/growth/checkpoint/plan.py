@@ -286,6 +286,9 @@ def check_tensors(model: Model, entries: Mapping[str, Entry]) -> None:
     """Compare the tensors of a checkpoint with its configuration; raises with every mistake found."""
     problems: list[str] = []
     layers = model.sizes["num_hidden_layers"]
+    if layers > len(entries):
+        reason = f"config.json says {layers} layers, the weights are {len(entries)} tensors"
+        raise SpecError(Problem(reason, file=str(model.folder)))
     per_layer: dict[int, set[str]] = {i: set() for i in range(layers)}
     for entry in entries.values():
         try:
@@ -299,7 +302,7 @@ def check_tensors(model: Model, entries: Mapping[str, Entry]) -> None:
             problems.append(f"tensor {entry.name!r} lies beyond the {layers} layers of config.json")
         elif match:
             per_layer[int(match.group(2))].add(match.group(3))
-    everything = set().union(*per_layer.values())
+    everything = set().union(*per_layer.values()) | {f".{name}.weight" for name in model.family.needed}
     for layer, names in per_layer.items():
         lacking = sorted(everything - names)
         if lacking or not names:

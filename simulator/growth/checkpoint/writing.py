@@ -367,9 +367,15 @@ def _compare(model: Model, source: Source, folder: Path, *, must_agree: bool, ro
     ids = np.random.default_rng(0).integers(0, model.sizes["vocab_size"], PROMPT)
     positions = model.sizes.get("learned_positions", 0)
     ids = ids[: positions - 2] if positions else ids
-    before = Forward(model, source).logits(ids)
-    with Source(read_entries(folder)) as target:
-        after = Forward(read_model(folder), target).logits(ids)
+    try:
+        before = Forward(model, source).logits(ids)
+        with Source(read_entries(folder)) as target:
+            after = Forward(read_model(folder), target).logits(ids)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InfeasibleError(
+            f"the check cannot follow this model: {type(error).__name__} {str(error)[:80]}",
+            remedies=("grow without the check: --no-verify",),
+        ) from None
     if not np.all(np.isfinite(before)):
         raise InfeasibleError("the source's own logits are not finite: its weights are damaged")
     difference = float(np.max(np.abs(after - before)))
