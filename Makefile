@@ -74,8 +74,8 @@ bench: $(DEV_READY)
 
 # About a quarter of an hour: the fit, and its cross-validation for the intervals.
 calibrations: $(RUN_READY)
-	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --out hardware_specs/calibrations \
-	  --intervals hardware_specs/intervals/step_time.yaml
+	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --micro measurements/micro.csv \
+	  --out hardware_specs/calibrations --intervals hardware_specs/intervals/step_time.yaml
 
 schemas: $(RUN_READY)
 	$(BIN)/trainsim schema --write

@@ -34,7 +34,9 @@ def _matmul_s(m: Numeric, n: Numeric, k: Numeric, device: Device, c: Constants) 
 
     def tile(mm: Numeric, nn: Numeric, kk: Numeric) -> Numeric:
         return np.maximum(
-            copies.quantized_tile_bytes(m=mm, n=nn, k=kk, sm_count=sm, operand_bytes=b) / rate, memory
+            copies.quantized_tile_bytes(m=mm, n=nn, k=kk, sm_count=sm, operand_bytes=b, fill=c.tile_fill)
+            / rate,
+            memory,
         )
 
     return tile(m, n, k), tile(m, k, n), tile(n, k, m)
@@ -170,11 +172,15 @@ def _collective(
 def tensor_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
     """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group. [s]
 
-    Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198).
+    Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which
+    run as rings; a whole all-reduce may run as a tree, of twice the logarithm of the ranks.
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
-    return _collective(wire, layout.tp, 1, device, c, 2.0 * np.asarray(layout.tp))
+    ranks = np.asarray(layout.tp, dtype=float)
+    tree = np.minimum(ranks, 2.0 * np.log2(np.maximum(ranks, 2.0)))
+    steps = 2.0 * np.where(np.asarray(layout.sequence_parallel) > 0, ranks, tree)
+    return _collective(wire, layout.tp, 1, device, c, steps)
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:

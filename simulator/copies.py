@@ -70,6 +70,7 @@ def quantized_tile_bytes(
     k: Numeric,
     sm_count: Numeric,
     operand_bytes: Numeric = 2,
+    fill: Numeric = 0,
     small_tile_rate: float = 0.9,
 ) -> Numeric:
     r"""Operand bytes of a matmul, with tiles rounded up to whole tiles and whole waves of processors.
@@ -82,6 +83,8 @@ def quantized_tile_bytes(
         Processors that work on tiles side by side. [-]
     operand_bytes : numeric, optional
         Bytes per operand element. [B]
+    fill : numeric, optional
+        Contraction steps that a tile loses to filling and draining its pipeline and to writing its result. [-]
     small_tile_rate : float, optional
         Rate of the small tile relative to the large one. [-]
 
@@ -112,7 +115,12 @@ def quantized_tile_bytes(
         SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
     )
     area = TILE[0] * TILE[1] * (1.0 / TILE[0] + 1.0 / TILE[1])
-    return np.minimum(large, small) * sm * k * (area * np.asarray(operand_bytes, dtype=float))
+    return (
+        np.minimum(large, small)
+        * sm
+        * (k + np.asarray(fill))
+        * (area * np.asarray(operand_bytes, dtype=float))
+    )
 
 
 def matmul_memory_bytes(

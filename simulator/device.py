@@ -43,6 +43,8 @@ class Constants(Columns):
 
     tile_efficiency: Numeric
     """Share of the peak operand rate that a full wave of matmul tiles reaches. [-]"""
+    tile_fill: Numeric
+    """Contraction steps that a matmul tile loses to filling and draining. [-]"""
     attention_efficiency: Numeric
     """Share of the peak that a fused attention kernel reaches on the unmasked half. [-]"""
     hbm_efficiency: Numeric

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from simulator import calibrate, calibrations, library
-from simulator.calibrate import write
+from simulator.calibrate import gemm, write
 from simulator.errors import SpecError
 from simulator.schema import load_spec
 from simulator.validate import cases as tables
@@ -160,3 +160,12 @@ def test_a_minimal_table_of_ones_own_is_enough() -> None:
     cases = tables.of_frame(pd.read_csv(io.StringIO(text)))
     assert len(cases) == 1
     assert float(calibrate.predict(cases, calibrations.shipped_values())[0]) > 0
+
+
+def test_measured_matmuls_fill_their_tiles() -> None:
+    found = gemm.fit_gemms(library.find("measurements", "micro"))
+    assert {"a100-sxm-80gb", "h100-sxm-80gb", "b300-sxm-288gb"} <= set(found)
+    h100 = found["h100-sxm-80gb"]
+    assert h100["median_error"] < 0.05
+    assert 0.7 < h100["tile_efficiency"] < 0.95  # best of a search over shapes: 0.80 (MAMF)
+    assert 100 < gemm.fill_by_architecture(library.find("measurements", "micro"))["hopper"] < 300

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator import calibrations
-from simulator.calibrate import crossval, simple, write
+from simulator.calibrate import crossval, gemm, simple, write
 from simulator.calibrate.fit import Fit, fit, predict
+from simulator.calibrate.priors import Key
 from simulator.validate import cases as tables
 from simulator.validate.metrics import summary
 from simulator.validate.regimes import regimes
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def run(cases: Path, out: Path, *, shipped: bool, intervals: Path | None, tell: Callable[[str], None]) -> Fit:
+def run(
+    cases: Path,
+    out: Path,
+    *,
+    shipped: bool,
+    tell: Callable[[str], None],
+    intervals: Path | None = None,
+    micro: Path | None = None,
+) -> Fit:
     """Fit the sets to a table and write them into a folder.
 
     Parameters
@@ -27,15 +36,20 @@ def run(cases: Path, out: Path, *, shipped: bool, intervals: Path | None, tell: 
         Folder of the sets.
     shipped : bool
         Take the shipped sets, not the priors, as the centre.
-    intervals : Path or None
-        File for the percentiles of the cross-validated error.
     tell : callable
         Receives progress.
+    intervals : Path, optional
+        File for the percentiles of the cross-validated error.
+    micro : Path, optional
+        Table of measured matmuls, which centre the fill of the tiles.
     """
     known = calibrations.sets() if shipped else write.planned_sets()
     rows = tables.read(cases, known)
     tell(f"{len(rows)} rows, {sum(rows.skipped.values())} skipped")
-    result = fit(rows, start=calibrations.shipped_values() if shipped else None)
+    start = calibrations.shipped_values() if shipped else {}
+    if micro is not None:
+        start |= {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(micro).items()}
+    result = fit(rows, start=start)
     values = crossval.with_generic(result.values, result)
     if not shipped:
         found = simple.fit_simple(rows, tables.constants(rows, values))
@@ -43,18 +57,26 @@ def run(cases: Path, out: Path, *, shipped: bool, intervals: Path | None, tell: 
         result.identified.update({(calibrations.SIMPLE_CLOCKS, name): True for name in found})
     final = Fit(values, result.spread, result.rows, result.groups, result.identified)
     command = f"trainsim calibrate --cases {cases} --out {out}" + (" --start shipped" if shipped else "")
+    command += f" --micro {micro}" if micro else ""
     write.write_sets(final, out, command=command, data=str(cases))
     tell(f"in sample: {summary(predict(rows, values), rows.measured_s)}")
     if intervals is not None:
-        _intervals(rows, final, intervals, command, tell)
+        _intervals(rows, final, start, intervals, command, tell)
     return final
 
 
-def _intervals(rows: tables.Cases, final: Fit, path: Path, command: str, tell: Callable[[str], None]) -> None:
+def _intervals(
+    rows: tables.Cases,
+    final: Fit,
+    start: dict[Key, float],
+    path: Path,
+    command: str,
+    tell: Callable[[str], None],
+) -> None:
     """Cross-validate by model, stand in for unknown accelerators, and write the percentiles."""
-    models = crossval.held_out(rows, crossval.model_folds(rows), tell)
+    models = crossval.held_out(rows, crossval.model_folds(rows), tell, start)
     tell(f"held out by model: {summary(models, rows.measured_s)}")
-    chips = crossval.held_out(rows, crossval.accelerator_groups(rows), tell)
+    chips = crossval.held_out(rows, crossval.accelerator_groups(rows), tell, start)
     tell(f"held out by accelerator: {summary(chips, rows.measured_s)}")
     unknown = crossval.as_unknown(rows, final)
     tell(f"architecture unknown: {summary(unknown, rows.measured_s)}")

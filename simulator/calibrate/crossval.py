@@ -33,13 +33,18 @@ def accelerator_groups(cases: Cases, *, fewest: int = 30) -> np.ndarray:
     return np.where(counts >= fewest, names, "(rare)")[inverse]
 
 
-def held_out(cases: Cases, groups: np.ndarray, tell: Callable[[str], None] = lambda text: None) -> np.ndarray:
+def held_out(
+    cases: Cases,
+    groups: np.ndarray,
+    tell: Callable[[str], None] = lambda text: None,
+    start: dict[Key, float] | None = None,
+) -> np.ndarray:
     """Predict every row by constants fitted to the rows of the other groups. [s]"""
     predicted = np.full(len(cases), np.nan)
     names = sorted(set(groups.tolist()), key=str)
     for number, name in enumerate(names, 1):
         out = groups == name
-        result = fit(cases.take(~out), max_evaluations=25)
+        result = fit(cases.take(~out), start=start, max_evaluations=25)
         predicted[out] = predict(cases.take(out), with_generic(result.values, result))
         tell(f"held out {number}/{len(names)}: {name} ({int(out.sum())} rows)")
     return predicted

@@ -18,6 +18,8 @@ from simulator.device import Constants
 from simulator.validate import cases as tables
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulator.validate.cases import Cases
 
 NOISE = 0.1
@@ -68,8 +70,6 @@ def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations:
     -------
     Fit
     """
-    from scipy.optimize import least_squares
-
     base = {**prior_values(), **(start or {})}
     free = sorted({key for row in cases.keys for key in row.values()})
     priors = [prior_of(key) for key in free]
@@ -95,11 +95,13 @@ def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations:
         robust = np.sign(error) * np.sqrt(2.0 * (np.sqrt(1.0 + error**2) - 1.0))
         return np.concatenate([weight * robust, (x - centre) / spread])
 
-    found = least_squares(residuals, centre, bounds=(low, high), max_nfev=max_evaluations, x_scale=spread)
-    covariance = np.linalg.pinv(found.jac.T @ found.jac)
-    posterior = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
-    identified = posterior < 0.9 * spread
-    values = {**base, **{key: float(np.exp(found.x[i])) for i, key in enumerate(free) if identified[i]}}
+    everything = np.ones(len(free), dtype=bool)
+    x, posterior = _solve(residuals, centre, (low, high), spread, everything, max_evaluations)
+    identified = posterior < IDENTIFIED * spread
+    x, _ = _solve(
+        residuals, np.where(identified, x, centre), (low, high), spread, identified, max_evaluations
+    )
+    values = {**base, **{key: float(np.exp(x[i])) for i, key in enumerate(free) if identified[i]}}
     names = [{key for key, _ in row.values()} for row in cases.keys]
     sets = {name for each in names for name in each}
     rows = {name: sum(name in each for each in names) for name in sets}
@@ -114,6 +116,39 @@ def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations:
         groups=groups,
         identified={key: bool(identified[i]) for i, key in enumerate(free)},
     )
+
+
+IDENTIFIED = 0.9
+"""Posterior over prior spread above which a constant keeps its prior. [-]"""
+
+
+def _solve(
+    residuals: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    bounds: tuple[np.ndarray, np.ndarray],
+    scale: np.ndarray,
+    free: np.ndarray,
+    max_evaluations: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares over the free constants, the others held: solution, and posterior spread of the free ones."""
+    from scipy.optimize import least_squares
+
+    def reduced(part: np.ndarray) -> np.ndarray:
+        x = start.copy()
+        x[free] = part
+        return residuals(x)
+
+    found = least_squares(
+        reduced,
+        start[free],
+        bounds=(bounds[0][free], bounds[1][free]),
+        max_nfev=max_evaluations,
+        x_scale=scale[free],
+    )
+    x, posterior = start.copy(), scale.copy()
+    x[free] = found.x
+    posterior[free] = np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
+    return x, posterior
 
 
 def predict(cases: Cases, values: dict[Key, float]) -> np.ndarray:

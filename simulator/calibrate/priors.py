@@ -32,6 +32,9 @@ PRIORS: dict[str, Prior] = {
     "tile_efficiency_16": Prior(0.75, 0.25, 0.2, 1.0, _MATMUL),
     "tile_efficiency_8": Prior(0.68, 0.25, 0.15, 1.0, _MATMUL),
     "tile_efficiency_4": Prior(0.50, 0.4, 0.1, 1.0, _MATMUL),
+    "tile_fill": Prior(
+        200.0, 0.4, 10.0, 1000.0, "measured matmuls on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
+    ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
     "link_efficiency": Prior(0.75, 0.15, 0.2, 1.0, _NCCL),

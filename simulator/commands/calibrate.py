@@ -29,7 +29,10 @@ import click
     type=click.Path(path_type=Path),
     help="Also cross-validate, and write the error percentiles here.",
 )
-def command(cases: Path, out: Path, start: str, intervals: Path | None) -> None:
+@click.option(
+    "--micro", type=click.Path(path_type=Path), help="CSV of measured matmuls, which centre the fill of a tile."
+)
+def command(cases: Path, out: Path, start: str, intervals: Path | None, micro: Path | None) -> None:
     """Fit the physical constants of accelerators, fabrics and software to measured step times.
 
     Constants that the rows do not identify keep their prior and say so. With --start shipped the shipped sets are the
@@ -42,5 +45,6 @@ def command(cases: Path, out: Path, start: str, intervals: Path | None) -> None:
         out,
         shipped=start == "shipped",
         intervals=intervals,
+        micro=micro,
         tell=lambda text: click.echo(text, err=True),
     )
