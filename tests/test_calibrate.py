@@ -169,3 +169,19 @@ def test_measured_matmuls_fill_their_tiles() -> None:
     assert h100["median_error"] < 0.05
     assert 0.7 < h100["tile_efficiency"] < 0.95  # best of a search over shapes: 0.80 (MAMF)
     assert 100 < gemm.fill_by_architecture(library.find("measurements", "micro"))["hopper"] < 300
+
+
+def test_rows_with_impossible_numbers_are_skipped_not_predicted() -> None:
+    frame = (
+        pd.read_csv(TABLE, low_memory=False).sample(40, random_state=1).reset_index(drop=True).astype(object)
+    )
+    columns = [name for name in frame.columns if name not in ("id", "source", "source_ref", "notes")]
+    odd = [0, -1, 1e30, "abc", np.nan, float("inf"), "", 1e-9, "1e400"]
+    random = np.random.default_rng(0)
+    for _ in range(15):
+        broken = frame.copy()
+        for _ in range(6):
+            broken.loc[random.integers(len(frame)), random.choice(columns)] = odd[random.integers(len(odd))]
+        cases = tables.of_frame(broken)
+        assert len(cases) + sum(cases.skipped.values()) == len(frame)
+        assert np.isfinite(calibrate.predict(cases, calibrations.shipped_values())).all()

@@ -37,6 +37,26 @@ COMPLETE = (*REQUIRED, "d_ff", "vocab", "micro_batch", "tp", "pp")
 """Columns of a complete configuration."""
 
 
+_DEGREES = dict.fromkeys(("tp", "pp", "vpp", "cp", "ep", "dp", "gpus_per_node", "grad_accum"), (1.0, 1e5))
+_SIZES = dict.fromkeys(
+    ("d_model", "d_ff", "n_heads", "n_kv_heads", "vocab", "seq_len", "global_batch_seqs"), (1.0, 1e8)
+)
+_EXPERTS = dict.fromkeys(("moe_experts", "moe_topk", "moe_d_ff"), (0.0, 1e6))
+BOUNDS: dict[str, tuple[float, float]] = {
+    **_DEGREES,
+    **_SIZES,
+    **_EXPERTS,
+    "n_gpus": (1.0, 1e6),
+    "n_layers": (1.0, 1e4),
+    "micro_batch": (1e-3, 1e6),
+    "zero_stage": (0.0, 3.0),
+    "params_B": (1e-6, 1e6),
+    "measured_value": (1e-9, 1e15),
+    "total_tokens": (1.0, 1e17),
+}
+"""Columns of numbers, and the values that can be meant. A row outside is skipped with its reason."""
+
+
 class SkipError(Exception):
     """A row that cannot be predicted, with its reason."""
 
@@ -51,6 +71,9 @@ class Row:
                 raise SkipError(f"{name} not stated")
         if row["measured_quantity"] not in MEASURED or empty(row["measured_value"]):
             raise SkipError("no measured value")
+        for name, (low, high) in BOUNDS.items():
+            if not low <= number(row[name], low) <= high:
+                raise SkipError(f"{name} is not between {low:g} and {high:g}")
         self.accelerator = _accelerator(str(row["gpu"]))
         self.profile = profile_of(row["framework"])
         self.precision = _precision(row["precision"], usual_precision(row))
@@ -81,9 +104,12 @@ def number(value: Any, default: float) -> float:
     if empty(value):
         return float(default)
     try:
-        return float(value)
+        read = float(value)
     except (TypeError, ValueError):
         raise SkipError(f"not a number: {str(value)[:40]}") from None
+    if not np.isfinite(read):
+        raise SkipError(f"not a finite number: {str(value)[:40]}")
+    return read
 
 
 def _flag(value: Any, default: int) -> int:
