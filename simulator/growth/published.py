@@ -71,6 +71,10 @@ class Case:
         return f"{self.method} | {self.metric}".lower()
 
 
+LARGEST = 1e25
+"""Number above which a cell cannot be meant; it is read as missing."""
+
+
 def number(text: str | None) -> float:
     """Read a number, ``nan`` if there is none.
 
@@ -80,9 +84,10 @@ def number(text: str | None) -> float:
     (2000000000000.0, nan, nan)
     """
     try:
-        return float(text or "nan")
+        read = float(text or "nan")
     except ValueError:
         return float("nan")
+    return read if abs(read) < LARGEST else float("nan")
 
 
 def case(row: Mapping[str, str]) -> Case:

@@ -74,12 +74,20 @@ def validate_growth(path: str | Path, *, leave: str = "case") -> dict[str, Any]:
     known = {one.id for one in shipped}
     # Rows under test lend their stages to each other, not their savings.
     pool = shipped + [_without_results(one) for one in given if one.id not in known]
-    judged = [one for one in given if np.isfinite(one.saving)]
-    rows = [_row(one, pool, leave) for one in judged]
+    stated = [one for one in given if np.isfinite(one.saving)]
+    with np.errstate(all="ignore"):
+        rows = [_row(one, pool, leave) for one in stated]
+    possible = [bool(np.isfinite(row["predicted_saving_pct"])) for row in rows]
+    judged = [one for one, fine in zip(stated, possible, strict=True) if fine]
+    rows = [row for row, fine in zip(rows, possible, strict=True) if fine]
+    reasons = {
+        "no published saving": len(given) - len(stated),
+        "sizes or tokens that no run can have": len(stated) - len(judged),
+    }
     result: dict[str, Any] = {
         **score(rows),
         "n_skipped": len(given) - len(judged),
-        "skipped": {"no published saving": len(given) - len(judged)},
+        "skipped": {reason: count for reason, count in reasons.items() if count},
         "src_charged_yes": score([row for row in rows if row["src_charged"] == "yes"]),
         "rows": rows,
     }

@@ -25,6 +25,10 @@ REQUIRED = (
 """Columns without which a table cannot be judged."""
 
 
+LARGEST = 1e9
+"""Number above which a cell cannot be meant; a row with one is left out."""
+
+
 def read_rows(path: str | Path) -> pd.DataFrame:
     """Read a table of measured memory (columns in measurements/memory.md), types settled and blanks filled.
 
@@ -45,7 +49,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
             [Problem(f"no column {name!r}", file=str(path), line=1, column=1) for name in missing]
         )
     for name, usual in (("n_kv_heads", rows["n_heads"]), ("grad_accum", 1), ("after_pp_fix", True)):
-        rows[name] = rows[name].fillna(usual) if name in rows else usual
+        rows[name] = rows[name].astype(object).fillna(usual) if name in rows else usual
     said = (
         rows["tied_embeddings"].astype(str).str.lower()
         if "tied_embeddings" in rows
@@ -58,6 +62,8 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     rows["ran"] = rows["status"].astype(str).str.lower() == "success"
     for name in (*REQUIRED[1:-2], "n_kv_heads", "grad_accum", "peak_reserved_gb"):
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
+        least = 0.0 if name in ("zero_stage", "peak_reserved_gb") else 1.0
+        rows[name] = rows[name].where(rows[name].between(least, LARGEST))
     return rows.dropna(subset=list(REQUIRED[1:-2])).reset_index(drop=True)
 
 
