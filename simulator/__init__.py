@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         load_scenario,
     )
     from simulator.simulate import run, step_time
+    from simulator.sweeping import sweep
     from simulator.units import format_quantity, parse_quantity
 
 # Public name to the module that holds it.
@@ -47,6 +48,7 @@ _HOMES = {
     "parse_quantity": "simulator.units",
     "run": "simulator.simulate",
     "step_time": "simulator.simulate",
+    "sweep": "simulator.sweeping",
 }
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "parse_quantity",
     "run",
     "step_time",
+    "sweep",
 ]
 
 
