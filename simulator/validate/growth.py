@@ -92,7 +92,8 @@ def validate_growth(path: str | Path, *, leave: str = "case") -> dict[str, Any]:
         "rows": rows,
     }
     if leave == "case":
-        apart = [_row(one, pool, "paper") for one in judged]
+        with np.errstate(all="ignore"):
+            apart = [_row(one, pool, "paper") for one in judged]
         result["leave_one_paper_out"] = {
             **score(apart),
             "src_charged_yes": score([row for row in apart if row["src_charged"] == "yes"]),
