@@ -55,6 +55,24 @@ class Comparison:
 
         return pd.DataFrame(plain(self.rows))
 
+    def plot(self, figure: str = "cost_usd", ax: Any = None) -> Any:
+        """Draw a figure of every row as bars with matplotlib (``pip install trainsim[plot]``).
+
+        Parameters
+        ----------
+        figure : str, optional
+            ``cost_usd``, ``time_to_train_days``, ``loss``, ``energy_mwh`` or another figure of a row.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if absent.
+        """
+        from simulator.report.plots import compare_bars
+
+        rows = [
+            {**row, "interval": one.answer.get("interval")}
+            for row, one in zip(self.rows, self.results, strict=True)
+        ]
+        return compare_bars(plain(rows), figure=figure, ax=ax)
+
     def __repr__(self) -> str:
         order = " > ".join(str(row["accelerator"]) for row in self.rows)
         return f"Comparison({order})"

@@ -125,6 +125,24 @@ class Result:
         ]
         return "\n".join(lines)
 
+    def plot(self, kind: str = "breakdown", ax: Any = None) -> Any:
+        """Draw the answer with matplotlib (``pip install trainsim[plot]``).
+
+        Parameters
+        ----------
+        kind : str, optional
+            ``breakdown`` of a step, ``memory``, ``growth``, ``alternatives``.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if absent.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        from simulator.report.plots import plot_result
+
+        return plot_result(self.to_dict(), kind, ax)
+
     def __repr__(self) -> str:
         a = self.answer
         if not a:

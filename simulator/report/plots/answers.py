@@ -1,0 +1,236 @@
+"""Figures of an answer, of a comparison, of growth, of what moves the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from simulator.errors import SimulatorError, UnknownNameError
+from simulator.report import sections
+from simulator.report.plots import style
+from simulator.report.text import number, percent, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Document = Mapping[str, Any]
+
+DAY = 86400.0
+
+
+def breakdown(answer: Document, ax: Axes | None = None) -> Axes:
+    """Step time by level of the copies, largest first.
+
+    Parameters
+    ----------
+    answer : mapping
+        ``answer`` of a result, with ``breakdown`` [s] and ``step_time_s``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if absent.
+    """
+    ax = style.axes(ax)
+    total = answer["step_time_s"]
+    order = sorted(answer["breakdown"].items(), key=lambda item: -item[1])
+    rows = [(name, value) for name, value in order if value >= sections.LEAST * total]
+    rest = total - sum(value for _, value in rows)
+    if rest > 1e-9 * total:
+        rows.append(("other", rest))
+    names = [sections.LEVELS.get(name, "levels below half a percent") for name, _ in rows]
+    for place, (_, value) in enumerate(rows):
+        ax.barh(place, value, **style.dress(place))
+        ax.text(value, place, f"  {number(value)} s, {percent(value / total)}", va="center", fontsize="small")
+    ax.set_yticks(range(len(rows)), names)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.28 * max(value for _, value in rows))
+    ax.set_xlabel("time of a step [s]")
+    ax.set_title(f"Where the {number(total)} s of a step go")
+    return ax
+
+
+def memory(answer: Document, ax: Axes | None = None) -> Axes:
+    """Memory of the fullest device by category, against its capacity."""
+    ax = style.axes(ax, (8.0, 3.0))
+    left = 0.0
+    shown = {
+        name: gib for name, gib in answer["memory"].items() if gib >= sections.LEAST * answer["memory_gib"]
+    }
+    for place, (name, gib) in enumerate(shown.items()):
+        words = f"{sections.CATEGORIES.get(name, name)}, {number(gib)} GiB"
+        ax.barh(0, gib, left=left, height=0.6, label=words, **style.dress(place))
+        left += gib
+    capacity = answer["memory_capacity_gib"]
+    ax.axvline(capacity, color=style.INK, linestyle="--", linewidth=1.5)
+    ax.text(capacity, 0.42, f"capacity {number(capacity)} GiB ", ha="right", va="bottom", fontsize="small")
+    ax.set_xlim(0, 1.06 * max(left, capacity))
+    ax.set_ylim(-0.4, 0.62)
+    ax.set_yticks([])
+    ax.set_xlabel("memory of the fullest device [GiB]")
+    ax.set_title(f"{number(answer['memory_gib'])} of {number(capacity)} GiB: {answer['memory_verdict']}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2, frameon=False, fontsize="small")
+    return ax
+
+
+def compare_bars(rows: Sequence[Document], *, figure: str = "cost_usd", ax: Axes | None = None) -> Axes:
+    """One figure of every row of a comparison, with its 80 % interval where it is known.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        ``rows`` of a comparison, or an answer and its alternatives.
+    figure : str, optional
+        Name of the figure.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if absent.
+    """
+    ax = style.axes(ax)
+    kept = [row for row in rows if row.get("feasible", True) and row.get(figure) is not None]
+    if not kept:
+        return style.nothing(ax, f"no row has {style.label(figure)}")
+    for place, row in enumerate(kept):
+        bounds = (row.get("interval") or {}).get(figure)
+        if figure == "loss":
+            ax.plot(row[figure], place, color=style.COLORS[0], marker="o", markeredgecolor=style.INK)
+        else:
+            ax.barh(place, row[figure], **style.dress(place))
+        if bounds:
+            ax.plot(bounds, [place, place], color=style.INK, linewidth=1.5, marker="|", markersize=9)
+        end = max([row[figure], *(bounds or [])])
+        ax.text(end, place, f"  {_value(row[figure], figure)}", va="center", fontsize="small")
+    names = [row.get("label") or f"{row['n_gpus']:,} x {row['accelerator']}" for row in kept]
+    ax.set_yticks(range(len(kept)), names)
+    ax.invert_yaxis()
+    ax.margins(x=0.15)
+    if figure != "loss":
+        ax.set_xlim(left=0)
+    ax.set_xlabel(style.label(figure))
+    ax.set_title(style.label(figure).partition(" [")[0].capitalize() + ", lines: 80 % interval")
+    return ax
+
+
+BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+
+
+def _value(value: float, figure: str) -> str:
+    if figure.endswith("_usd"):
+        return quantity(value, "USD")
+    return f"{value:.3f}" if figure == "loss" else number(value)
+
+
+def growth(curves: Document, ax: Axes | None = None) -> Axes:
+    """Loss in time of a model that is grown, beside the best one from scratch.
+
+    Parameters
+    ----------
+    curves : mapping
+        `simulator.curves.growth`: ``stages`` and ``scratch``, each a list of ``params``, ``days``, ``loss``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if absent.
+    """
+    ax = style.axes(ax)
+    if not curves:
+        return style.nothing(ax, "no growth was planned")
+    for line in curves["scratch"]:
+        words = f"{quantity(line['params'], 'parameter')} from scratch"
+        ax.plot(line["days"], line["loss"], color=style.INK, linestyle="--", label=words)
+    for place, line in enumerate(curves["stages"]):
+        words = f"stage {place + 1}: {quantity(line['params'], 'parameter')}"
+        every = max(1, len(line["days"]) // 6)
+        mark = style.MARKERS[place % len(style.MARKERS)]
+        ax.plot(
+            line["days"], line["loss"], color=style.COLORS[place], marker=mark, markevery=every, label=words
+        )
+    lines = [*curves["scratch"], *curves["stages"]]
+    last = [line["loss"][-1] for line in lines]
+    first = max(line["loss"][len(line["loss"]) // 8] for line in lines)
+    ax.set_ylim(min(last) - 0.05 * (first - min(last)), first)
+    ax.set_xlim(left=0)
+    ax.set_xlabel("time [days]")
+    ax.set_ylabel("loss [nats/token]")
+    ax.set_title(f"Growth against scratch, kappa {curves['kappa']:g} ({curves['follows']})")
+    ax.legend(frameon=False)
+    return ax
+
+
+def tornado(rows: Sequence[Document], ax: Axes | None = None) -> Axes:
+    """What moves the answer, largest first (`simulator.curves.sensitivity`)."""
+    ax = style.axes(ax)
+    if not rows:
+        return style.nothing(ax, "nothing was varied")
+    order = sorted(rows, key=lambda row: -abs(row["worse"] - row["better"]))
+    figure, base = order[0]["figure"], order[0]["base"]
+    for side, words, place in (("worse", "unfavorable end", 5), ("better", "favorable end", 0)):
+        widths = [row[side] - base for row in order]
+        ax.barh(range(len(order)), widths, left=base, label=words, **(style.dress(place) | HATCH[side]))
+    ax.axvline(base, color=style.INK, linewidth=1)
+    ax.set_yticks(range(len(order)), [row["name"] for row in order])
+    ax.invert_yaxis()
+    ax.set_xlabel(style.label(figure))
+    ax.set_title(f"What moves the answer ({_value(base, figure)})")
+    ax.legend(frameon=False, loc="lower right")
+    return ax
+
+
+HATCH: dict[str, dict[str, Any]] = {"worse": {"hatch": "//"}, "better": {"hatch": ""}}
+
+
+def _alternatives(document: Document, ax: Axes | None) -> Axes:
+    """The figure that decides, of the answer and its alternatives."""
+    rows = [document["answer"], *document["alternatives"]]
+    answer = document["answer"]
+    fixed = answer.get("loss") is None or len({row.get("loss") for row in rows}) == 1
+    figure = "loss" if not fixed else "step_time_s"
+    named = [
+        {**row, "label": f"{place}: {sections.plan_name(row, answer)}, tp {row['tp']} pp {row['pp']}"}
+        for place, row in enumerate(rows)
+    ]
+    return compare_bars(named, figure=figure, ax=ax)
+
+
+def _stages(document: Document, ax: Axes | None) -> Axes:
+    """Stages of growth as bars in time, above training from scratch."""
+    ax = style.axes(ax, (8.0, 2.6))
+    found = document.get("growth")
+    if not found:
+        return style.nothing(ax, "no growth was planned")
+    case = found["cases"][found["follows"]]
+    start = 0.0
+    for place, stage in enumerate(case["stages"]):
+        ax.barh(0, stage["time_days"], left=start, **style.dress(place))
+        words = f"{quantity(stage['params'], 'parameter')}\nloss {stage['loss_end']:.3f}"
+        ax.text(
+            start + stage["time_days"] / 2, 0, words, ha="center", va="center", fontsize="small", bbox=BOX
+        )
+        start += stage["time_days"]
+    ax.barh(1, start, color="white", edgecolor=style.INK)
+    ax.text(start / 2, 1, f"loss {case['loss_scratch']:.3f}", ha="center", va="center", fontsize="small")
+    ax.set_yticks([0, 1], ["grown", "from scratch"])
+    ax.invert_yaxis()
+    ax.set_xlabel("time [days]")
+    ax.set_title(f"Growth against scratch, kappa {case['kappa']:g} ({found['follows']})")
+    return ax
+
+
+KINDS: dict[str, Callable[[Document, Any], Axes]] = {
+    "breakdown": lambda document, ax: breakdown(document["answer"], ax),
+    "memory": lambda document, ax: memory(document["answer"], ax),
+    "alternatives": _alternatives,
+    "growth": _stages,
+}
+"""What `simulator.result.Result.plot` draws."""
+
+
+def plot_result(document: Document, kind: str, ax: Axes | None = None) -> Axes:
+    """Draw a result as plain data.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such kind of figure.
+    SimulatorError
+        If there is no answer to draw.
+    """
+    if kind not in KINDS:
+        raise UnknownNameError(kind, kind="plot", names=KINDS)
+    if not document["answer"]:
+        raise SimulatorError(f"nothing to draw: {document['infeasible'].get('text', 'no plan runs')}")
+    return KINDS[kind](document, ax)
