@@ -20,8 +20,8 @@ from simulator.growth import warm_start
 from simulator.growth.evidence import kappa_table
 
 HERE = Path(__file__).parent
-EARLIEST = 100_000
-"""Tokens below which points are left out of the fit: warm-up, and far from the power law. [tokens]"""
+EARLIEST = 0.125
+"""Share of the budget before which points are left out of the fit: nothing is grown earlier. [-]"""
 LATE = 0.5
 """Kappa is read off the last part of a grown run, after the learning rate has settled. [-]"""
 
@@ -61,13 +61,19 @@ class Run:
     @property
     def share(self) -> float:
         """Share of the budget spent on the small model before growing."""
-        return float(self.name.split()[-1]) if " " in self.name else float("nan")
+        return float(self.name.split()[-1]) if self.was_grown else float("nan")
+
+    @property
+    def was_grown(self) -> bool:
+        """Whether the run began from a grown model."""
+        return self.name.startswith(("grown", "no noise", "half rate"))
 
 
 class Experiment:
     """A folder of results."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, earliest: float = EARLIEST) -> None:
+        self.earliest = earliest
         self.about = json.loads((folder / "about.json").read_text())
         with (folder / "curves.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
@@ -84,6 +90,10 @@ class Experiment:
     def named(self, name: str) -> list[Run]:
         return [run for run in self.runs if run.name == name]
 
+    def grown(self) -> list[Run]:
+        """Runs grown with noise by the common recipe."""
+        return [run for run in self.runs if run.name.startswith("grown")]
+
     def fit(self) -> Law:
         """Least squares on the logarithm of the loss, scratch runs only."""
         from scipy.optimize import least_squares
@@ -92,7 +102,7 @@ class Experiment:
             (run.size, d, loss)
             for run in self.named("small") + self.named("large")
             for d, loss in zip(run.tokens[run.stable], run.loss[run.stable], strict=True)
-            if d >= EARLIEST
+            if d * self.tau[run.size] >= self.earliest * self.budget_s
         ]
         size, tokens, loss = (np.array(column, dtype=float) for column in zip(*points, strict=True))
 
@@ -123,6 +133,13 @@ class Experiment:
 
         return float(minimize_scalar(misfit, bounds=(0.05, 5.0), method="bounded").x)
 
+    def large_alone_s(self, loss: float) -> float:
+        """Budget with which the large model, from scratch, ends at a loss; a line in the logarithm of time. [s]"""
+        runs = [r for r in self.runs if r.seed == 0 and (r.name == "large" or r.name.startswith("short"))]
+        seconds = np.log([run.clock_s[-1] for run in runs])
+        slope, start = np.polyfit(seconds, [run.loss[-1] for run in runs], 1)
+        return float(np.exp((loss - start) / slope))
+
     def simulated(self, share: float, kappa: float) -> float:
         """Loss at the end of the stable phase after growing at `share` of the budget."""
         source_s = share * self.budget_s
@@ -143,7 +160,7 @@ class Experiment:
 
     def measured_kappa(self) -> tuple[float, float, float]:
         """Median, lowest and highest over the grown runs with noise."""
-        found = [self.kappa(run) for run in self.runs if run.name.startswith("grown")]
+        found = [self.kappa(run) for run in self.grown()]
         return float(np.median(found)), min(found), max(found)
 
 
@@ -203,14 +220,15 @@ def result_table(e: Experiment) -> str:
         simulated = [_simulated(e, name, k) for k in (1.1, kappa)]
         rows.append(
             [
-                name, _both([float(r.loss[0]) for r in runs]) if " " in name else "",
+                name, _both([float(r.loss[0]) for r in runs]) if runs[0].was_grown else "",
                 _both(stable), *(f"{s:.3f}" for s in simulated), _both([float(r.loss[-1]) for r in runs]),
-                _both([e.kappa(r) for r in runs], 2) if " " in name else "",
+                _both([float(r.loss[r.stable][-1] - r.loss[-1]) for r in runs]),
+                _both([e.kappa(r) for r in runs], 2) if runs[0].was_grown else "",
             ]
         )  # fmt: skip
     head = [
         "run", "loss at the switch", "loss before decay", "simulated, kappa 1.10", f"simulated, kappa {kappa:.2f}",
-        "loss at the end", "kappa measured",
+        "loss at the end", "fall in the decay", "kappa measured",
     ]  # fmt: skip
     return _table(head, rows)
 
@@ -220,6 +238,18 @@ def _simulated(e: Experiment, name: str, kappa: float) -> float:
         size = e.small if name == "small" else e.large
         return float(e.law.loss(size, e.stable_s / e.tau[size]))
     return e.simulated(float(name.split()[-1]), kappa)
+
+
+def saving_table(e: Experiment) -> str:
+    """Seconds that growing saved on the way to its own last loss."""
+    rows = []
+    for name in (*(f"grown {s:g}" for s in e.shares), "half rate 0.25", "small"):
+        ends = [float(run.loss[-1]) for run in e.named(name)]
+        alone = [e.large_alone_s(loss) for loss in ends]
+        if ends:
+            saved = ", ".join(f"{100 * (1 - e.budget_s / s):+.0f} %" for s in alone)
+            rows.append([name, _both(ends), _both(alone, 0), saved])
+    return _table(["run", "loss at the end", "the large model alone needs, s", "saved against it"], rows)
 
 
 def answer_table(e: Experiment) -> str:
@@ -249,20 +279,26 @@ def answer_table(e: Experiment) -> str:
         "best single model",
         "growth pays",
     ]
-    edge = f"\n\nBreak-even kappa of the plan: {plan.answers['measured here'].break_even_kappa:.2f}."
-    return _table(head, rows) + edge
+    return _table(head, rows)
 
 
-def facts(e: Experiment) -> str:
+def facts(e: Experiment, early: Experiment) -> str:
     law, (middle, low, high) = e.law, e.measured_kappa()
     ratio = e.tau[e.large] / e.tau[e.small]
     scratch = [r for name in ("small", "large") for r in e.named(name)]
     work = sum(run.cpu_s for run in e.runs)
+    early_edge = early.plan({"central": 1.1}).central.break_even_kappa
+    other = (
+        f"residuals {early.law.error:.3f} nats, kappa {early.measured_kappa()[0]:.2f}, "
+        f"break-even kappa {early_edge:.2f}"
+    )
     lines = [
         f"law: {law.floors[e.small]:.3f} (small) or {law.floors[e.large]:.3f} (large) + {law.B:.4g} D^-{law.beta:.3f}",
         f"its residuals: {law.error:.3f} nats (root mean square, {len(scratch)} runs from scratch)",
         f"time per token, large over small: {ratio:.2f} (parameters: {e.params[e.large] / e.params[e.small]:.2f})",
-        f"kappa: {middle:.2f} (lowest {low:.2f}, highest {high:.2f})",
+        f"kappa: {middle:.2f} (median of {len(e.grown())} grown runs; lowest {low:.2f}, highest {high:.2f})",
+        f"break-even kappa of the plan: {e.plan({'central': 1.1}).central.break_even_kappa:.2f}",
+        f"with points from {early.earliest:.0%} of the budget on: {other}",
         f"work of all runs: {work / 60:.0f} minutes of one core, evaluations apart",
     ]
     return "\n".join(f"- {line}" for line in lines)
@@ -271,7 +307,15 @@ def facts(e: Experiment) -> str:
 def report(folder: Path) -> str:
     """Everything that docs/experiment.md quotes."""
     e = Experiment(folder)
-    return "\n\n".join([setup_table(e), facts(e), result_table(e), answer_table(e)])
+    return "\n\n".join(
+        [
+            setup_table(e),
+            facts(e, Experiment(folder, earliest=0.02)),
+            result_table(e),
+            saving_table(e),
+            answer_table(e),
+        ]
+    )
 
 
 # --- plot -----------------------------------------------------------------------------------------------------------
@@ -329,7 +373,7 @@ def _plot_shares(e: Experiment, axis: object, kappa: float) -> None:
     for which, mark, label in ((-2, "o", "measured before the decay"), (-1, "*", "measured at the end")):
         xs, ys = [], []
         for run in e.runs:
-            if run.name.startswith(("no noise", "half rate")):
+            if run.name.startswith(("no noise", "half rate", "short")):
                 continue
             xs.append({"large": 0.0, "small": 1.0}.get(run.name, run.share))
             ys.append(run.loss[run.stable][-1] if which == -2 else run.loss[-1])

@@ -15,7 +15,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -233,7 +233,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--scan", type=float, help="only compare learning rates, this many seconds each")
     parser.add_argument(
-        "--half-rate", action="store_true", help="add a run at half the learning rate to the results in --out"
+        "--more", choices=["half_rate", "shorter"], help="add these runs to the results in --out"
     )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -243,10 +243,15 @@ def main() -> None:
     windows = batches(held_out, count=recipe.eval_windows, length=recipe.length, rng=rng)
     if given.scan:
         return scan(recipe, given.device, train, windows, given.scan)
-    if given.half_rate:
-        tau = json.loads((given.out / "about.json").read_text())["seconds_per_token"]
-        tau = {int(size): seconds for size, seconds in tau.items()}
-        return half_rate(Experiment(recipe, given.device, train, windows, given.out, tau))
+    if given.more:
+        path = given.out / "about.json"
+        about = json.loads(path.read_text())
+        tau = {int(size): seconds for size, seconds in about["seconds_per_token"].items()}
+        experiment = Experiment(recipe, given.device, train, windows, given.out, tau)
+        {"half_rate": half_rate, "shorter": shorter}[given.more](experiment)
+        about.setdefault("more", []).append(" ".join(["python", *sys.argv]))
+        path.write_text(json.dumps(about, indent=1) + "\n")
+        return None
     given.out.mkdir(parents=True, exist_ok=False)
     tau = seconds_per_token(recipe, given.device, train, 40)
     experiment = Experiment(recipe, given.device, train, windows, given.out, tau)
@@ -294,6 +299,14 @@ def half_rate(experiment: Experiment) -> None:
     small = experiment.run("small", seed=0, size=recipe.small, keep_at_s=[switch], until_s=switch)
     grown = experiment.grow(small[switch], seed=0)
     experiment.run("half rate 0.25", seed=0, size=recipe.large, start=grown, spent_s=switch, rate=0.5)
+
+
+def shorter(experiment: Experiment) -> None:
+    """The large model from scratch with less time: when does it reach what the grown ones reached?"""
+    recipe = experiment.recipe
+    for share in (0.65, 0.8):
+        less = replace(recipe, budget_s=share * recipe.budget_s, decay=recipe.decay / share)
+        replace(experiment, recipe=less).run(f"short {share:g}", seed=0, size=recipe.large)
 
 
 def _count(size: Size, recipe: Recipe) -> int:
