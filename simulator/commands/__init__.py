@@ -15,7 +15,7 @@ SUMMARIES: dict[str, str] = {
     "validate": "Predict published measurements and report the error.",
     "calibrate": "Fit the constants of the clock to your own runs.",
     "measure": "Measure an accelerator for a calibration.",
-    "import": "Turn a Hugging Face config.json into a model file.",
+    "import": "Turn a file of another training program into a scenario.",
     "grow": "Grow a Hugging Face checkpoint into a larger model.",
     "schema": "Print or write the JSON schemas of the YAML files.",
 }

@@ -1,0 +1,111 @@
+"""``trainsim import``: a file of another program as a scenario or a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from simulator.importers.ledger import Imported
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--from", "kind", metavar="PROGRAM", help="Program, if the file does not tell.")
+@click.option(
+    "--hardware", metavar="NAME[:COUNT]", help="Accelerator, and how many if the file does not say."
+)
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change or add a field.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was read, and how, as one JSON document.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
+def command(
+    file: Path,
+    kind: str | None,
+    hardware: str | None,
+    changes: tuple[str, ...],
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    """Turn FILE of another training program into a scenario (a config.json into a model).
+
+    Reads a Hugging Face config.json, Megatron-LM scripts and YAML, torchtitan TOML, nanotron YAML, DeepSpeed JSON and
+    llm-foundry YAML. Every setting taken, assumed, ignored and not understood is listed on stderr.
+    """
+    from simulator.importers import read
+    from simulator.report import output
+
+    name, count = _named(hardware)
+    imported = read.read_file(file, kind=kind, n_gpus=count)
+    imported = _completed(imported, name, changes)
+    if as_json:
+        output.emit(output.json_text(_document(imported)), out)
+        return
+    for line in account(imported):
+        click.echo(line, err=True)
+    output.emit(read.to_yaml(imported, str(file)), out)
+
+
+def _named(hardware: str | None) -> tuple[str | None, int | None]:
+    """Name and number of accelerators of the option."""
+    if hardware is None:
+        return None, None
+    name, colon, count = hardware.partition(":")
+    if colon and not (count.isdecimal() and 0 < len(count) < 9 and int(count)):
+        raise click.UsageError(
+            f"--hardware {hardware}: {count!r} is no number of accelerators; write {name}:64"
+        )
+    from simulator.schema import load_accelerator
+
+    return load_accelerator(name).label, int(count) if colon else None
+
+
+def _completed(imported: Imported, accelerator: str | None, changes: tuple[str, ...]) -> Imported:
+    """What the file lacks, from the options; the result is checked if nothing is missing."""
+    from dataclasses import replace
+
+    from simulator import documents
+    from simulator.schema import load_scenario
+    from simulator.yamlio import Document
+
+    data: dict[str, Any] = dict(imported.data)
+    if imported.kind != "huggingface" and accelerator is not None:
+        data["hardware"] = {"accelerator": accelerator, **data.get("hardware", {})}
+    document = documents.apply_settings(Document(data=data), changes)
+    missing = [line for line in imported.missing if not _given(line.split(":")[0], changes)]
+    if imported.kind != "huggingface":
+        if not isinstance(document.data.get("hardware"), dict | str):
+            missing.append("hardware: the accelerator is not in the file; name --hardware NAME:COUNT")
+        elif isinstance(document.data["hardware"], dict) and "accelerator" not in document.data["hardware"]:
+            missing.append("hardware.accelerator: it is not in the file; name --hardware NAME:COUNT")
+        if not any(line.startswith(("model:", "hardware")) for line in missing):
+            load_scenario(document.data)
+    return replace(imported, data=document.data, missing=tuple(missing))
+
+
+def _given(path: str, changes: tuple[str, ...]) -> bool:
+    """Whether an option has filled a gap of the file."""
+    return any(change.partition("=")[0].strip() == path for change in changes)
+
+
+def account(imported: Imported) -> list[str]:
+    """Every setting and what became of it, one per line."""
+    lines = [f"{imported.kind}: {len(imported.taken)} settings taken"]
+    lines += [f"  taken           {line}" for line in imported.taken]
+    lines += [f"  assumed         {line}" for line in imported.assumed]
+    if imported.ignored:
+        lines.append(
+            f"  ignored         {', '.join(imported.ignored)} (neither time nor memory depends on them)"
+        )
+    lines += [f"  not understood  {line}" for line in imported.not_understood]
+    return [*lines, *(f"  missing         {line}" for line in imported.missing)]
+
+
+def _document(imported: Imported) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from simulator.result import plain
+
+    document: dict[str, Any] = plain(asdict(imported))
+    return document

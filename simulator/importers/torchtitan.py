@@ -1,0 +1,210 @@
+"""torchtitan's TOML: its job configuration with ``[model] [training] [parallelism]`` [1]_.
+
+The sizes of a model stand in torchtitan's program, under ``name`` and ``flavor``; `FLAVORS` names the same sizes here.
+
+References
+----------
+.. [1] https://github.com/pytorch/torchtitan, ``torchtitan/models/*/train_configs/*.toml`` and
+   ``torchtitan/models/*/__init__.py``, read 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.importers.ledger import Imported, Ledger, check_gpus, data_parallel, flatten
+
+KIND = "torchtitan"
+
+FLAVORS = {
+    ("llama2", "7B"): "llama-2-7b",
+    ("llama2", "13B"): "llama-2-13b",
+    ("llama2", "70B"): "llama-2-70b",
+    ("llama3", "8B"): "llama-3.1-8b",
+    ("llama3", "70B"): "llama-3.1-70b",
+    ("llama3", "405B"): "llama-3.1-405b",
+    ("deepseek_v3", "16B"): "deepseek-v2-lite",
+    ("deepseek_v3", "236B"): "deepseek-v2",
+    ("deepseek_v3", "671B"): "deepseek-v3",
+}
+"""Name and flavor in torchtitan's program, to the id of a model with the same sizes."""
+
+SCHEDULES = {
+    "1F1B": "1f1b",
+    "Interleaved1F1B": "interleaved",
+    "GPipe": "gpipe",
+    "InterleavedZeroBubble": "zero_bubble",
+    "ZBVZeroBubble": "zero_bubble",
+}
+"""torchtitan's names of pipeline schedules."""
+
+IGNORABLE = """
+job.* profiling.* metrics.* checkpoint.* comm.* fault_tolerance.* validation.* debug.* experimental.custom_* memory_estimation.*
+model.tokenizer_path model.hf_assets_path model.norm_type model.print_after_conversion
+optimizer.lr optimizer.eps optimizer.beta* optimizer.weight_decay optimizer.fused optimizer.foreach optimizer.implementation
+lr_scheduler.* training.max_norm training.dataset* training.warmup_steps training.seed training.deterministic
+training.gc_freq training.gc_debug training.data_parallel_type training.mixed_precision_reduce float8.* mx.* quantize.*
+activation_checkpoint.selective_ac_option activation_checkpoint.per_op_* activation_checkpoint.early_stop compile.*
+parallelism.fsdp_reshard_after_forward parallelism.enable_async_tensor_parallel parallelism.disable_loss_parallel
+parallelism.context_parallel_rotate_method parallelism.enable_compiled_autograd parallelism.enable_approx_mid_stage_split
+training.enable_cpu_offload_false
+""".split()
+
+
+def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None = None) -> Imported:
+    """A scenario from torchtitan's TOML, already parsed.
+
+    Examples
+    --------
+    >>> read = read_mapping({"model": {"name": "llama3", "flavor": "8B"}, "training": {"local_batch_size": 2,
+    ...     "seq_len": 8192, "steps": 1000}, "parallelism": {"data_parallel_shard_degree": -1}}, n_gpus=8)
+    >>> read.data["model"], read.data["training"]["global_batch_size"], read.data["parallelism"]["zero_stage"]
+    ('llama-3.1-8b', 16, 3)
+    """
+    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE)
+    book.data["name"] = "imported from torchtitan"
+    _model(book)
+    _parallelism(book)
+    n_gpus = _accelerators(book, n_gpus)
+    _training(book, n_gpus)
+    book.data["software"] = "fsdp"
+    book.assumed.append("software = fsdp: torchtitan is PyTorch FSDP")
+    return book.close()
+
+
+def _model(book: Ledger) -> None:
+    name, flavor = book.raw("model.name"), book.raw("model.flavor")
+    found = FLAVORS.get((str(name), str(flavor)))
+    if found is not None:
+        book.put("model", found, f"model.name {name}, model.flavor {flavor}")
+    else:
+        known = ", ".join(" ".join(pair) for pair in FLAVORS)
+        book.lack(
+            f"model: the sizes of {name} {flavor} stand in torchtitan's program; write model: <id> or --set "
+            f"model=<id> (known: {known})"
+        )
+
+
+def _degree(book: Ledger, ours: str, name: str) -> int | None:
+    """A degree under its places over the years: [parallelism], [experimental], [training]."""
+    return book.whole(
+        f"parallelism.{ours}", *(f"{place}.{name}" for place in PLACES), default=1 if ours != "etp" else None
+    )
+
+
+PLACES = ("parallelism", "training", "experimental")
+
+
+def _parallelism(book: Ledger) -> None:
+    tp = _degree(book, "tp", "tensor_parallel_degree")
+    pp = _degree(book, "pp", "pipeline_parallel_degree")
+    _degree(book, "cp", "context_parallel_degree")
+    if (ep := book.number("parallelism.expert_parallel_degree")) and ep > 1:
+        book.put("parallelism.ep", ep, f"parallelism.expert_parallel_degree {ep}")
+        _degree(book, "etp", "expert_tensor_parallel_degree")
+    else:
+        book.number("parallelism.expert_tensor_parallel_degree")
+    if (tp or 1) > 1:
+        book.assume("parallelism.sequence_parallel", True, "torchtitan's tensor parallel always shards it")
+    _schedule(book, pp or 1)
+    replicate = book.number(*(f"{place}.data_parallel_replicate_degree" for place in PLACES)) or 1
+    name, shard = book.find(
+        *(f"{place}.data_parallel_shard_degree" for place in PLACES), "training.data_parallel_degree"
+    )
+    if shard is None:
+        book.assume("parallelism.zero_stage", 3, "data_parallel_shard_degree is -1 by default")
+    else:
+        book.put("parallelism.zero_stage", 0 if shard == 1 else 3, f"{name} {shard}")
+    if replicate > 1 and shard != 1:
+        book.doubt(f"data_parallel_replicate_degree {replicate}: hybrid sharding is taken as full sharding")
+
+
+def _schedule(book: Ledger, pp: int) -> None:
+    schedule = book.raw(*(f"{place}.pipeline_parallel_schedule" for place in PLACES))
+    per_stage = book.number("parallelism.pipeline_parallel_layers_per_stage")
+    if pp == 1:
+        for name in ("split_points", "microbatch_size"):
+            book.raw(*(f"{place}.pipeline_parallel_{name}" for place in PLACES))
+        return
+    ours = SCHEDULES.get(str(schedule or "1F1B"))
+    if ours is None:
+        book.doubt(f"pipeline_parallel_schedule {schedule}")
+    else:
+        book.put("parallelism.schedule", ours, f"pipeline_parallel_schedule {schedule or '1F1B'}")
+    if per_stage:
+        book.doubt(
+            f"pipeline_parallel_layers_per_stage {per_stage}: write parallelism.vp = layers / pp / {per_stage}"
+        )
+
+
+def _accelerators(book: Ledger, given: int | None) -> int | None:
+    shard = book.number(
+        *(f"{place}.data_parallel_shard_degree" for place in PLACES), "training.data_parallel_degree"
+    )
+    replicate = book.number(*(f"{place}.data_parallel_replicate_degree" for place in PLACES)) or 1
+    stated = None
+    if shard is not None and shard > 0:
+        stated = shard * replicate
+        for name in ("tp", "pp", "cp"):
+            stated *= book.at(f"parallelism.{name}") or 1
+    n_gpus = check_gpus(book, stated, given=given)
+    if n_gpus is None:
+        book.lack(
+            "hardware.n_gpus: data_parallel_shard_degree is -1, all that is left; name --hardware NAME:COUNT"
+        )
+    else:
+        book.put("hardware.n_gpus", n_gpus, "product of the degrees" if given is None else "--hardware")
+    return n_gpus
+
+
+def _training(book: Ledger, n_gpus: int | None) -> None:
+    book.whole("training.seq_length", "training.seq_len", default=2048)
+    local = book.number("training.local_batch_size", "training.batch_size")
+    name, total = "training.global_batch_size", book.number("training.global_batch_size")
+    dp = data_parallel(book, n_gpus)
+    pipelined = (book.at("parallelism.pp") or 1) > 1
+    if pipelined:
+        book.whole("training.micro_batch_size", "parallelism.pipeline_parallel_microbatch_size", default=1)
+    elif local:
+        book.put("training.micro_batch_size", local, f"training.local_batch_size {local}")
+    if total is not None and total > 0:
+        book.put(name, total, f"{name} {total}")
+    elif local and dp:
+        book.put(name, local * dp, f"local_batch_size {local} x {dp} data-parallel ranks")
+    elif local:
+        book.lack(f"{name}: {local} x data-parallel ranks, which the file does not say")
+    book.whole("training.steps", "training.steps")
+    _numbers(book)
+    mode = str(book.raw("activation_checkpoint.mode") or "selective")
+    if mode in ("none", "selective", "full"):
+        book.put("training.recompute", mode, f"activation_checkpoint.mode {mode}")
+    else:
+        book.doubt(f"activation_checkpoint.mode {mode}")
+    optimizer = str(book.raw("optimizer.name") or "AdamW")
+    if optimizer.lower() in ("adam", "adamw"):
+        book.put("training.optimizer", "adamw", f"optimizer.name {optimizer}")
+    else:
+        book.doubt(f"optimizer.name {optimizer}")
+    if book.flag("training.enable_cpu_offload"):
+        book.doubt("training.enable_cpu_offload: offloading to the host is not modelled")
+
+
+def _numbers(book: Ledger) -> None:
+    converters = book.raw("model.converters") or []
+    names = converters.split(",") if isinstance(converters, str) else list(converters)
+    eight = bool(book.flag("float8.enable_float8_linear")) or any(
+        n.strip() in ("float8", "mx", "quantize.dense.float8") for n in map(str, names)
+    )
+    if eight:
+        book.put("training.precision", "fp8", f"model.converters {converters or 'float8'}")
+    else:
+        wide = str(book.raw("training.mixed_precision_param") or "bfloat16")
+        ours = {"bfloat16": "bf16", "float32": "fp32"}.get(wide, "bf16")
+        book.put("training.precision", ours, f"mixed_precision_param {wide}")
+    compiled = book.flag("training.compile")
+    if compiled is None:
+        components = book.raw("compile.components")
+        whole = components is None or "model" in components
+        compiled = bool(book.flag("compile.enable")) and whole
+    book.put("training.compile", compiled, "compile")
