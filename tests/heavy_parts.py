@@ -13,7 +13,11 @@ import subprocess
 import sys
 
 # Part, to (a module or a program that shows it is here, the tests that need it).
-TRANSFORMERS = ("tests/test_against_transformers.py", "tests/test_grow_transformers.py")
+TRANSFORMERS = (
+    "tests/test_against_transformers.py",
+    "tests/test_exported_transformers.py",
+    "tests/test_grow_transformers.py",
+)
 NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("torch", TRANSFORMERS),
     "transformers": ("transformers", TRANSFORMERS),

@@ -9,6 +9,7 @@ SUMMARIES: dict[str, str] = {
     "run": "Answer a scenario.",
     "compare": "Answer a scenario on several accelerators, side by side.",
     "sweep": "Answer a scenario over a grid of values.",
+    "report": "Write an answer as one page of HTML.",
     "hardware": "List the accelerators, or show one with its sources.",
     "prices": "List prices by accelerator, provider, terms and date.",
     "laws": "List the scaling laws with their ranges and sources.",
@@ -16,6 +17,7 @@ SUMMARIES: dict[str, str] = {
     "calibrate": "Fit the constants of the clock to your own runs.",
     "measure": "Measure an accelerator for a calibration.",
     "import": "Turn a file of another training program into a scenario.",
+    "export": "Write the chosen plan for Megatron-LM, torchtitan, nanotron, DeepSpeed or Hugging Face.",
     "grow": "Grow a Hugging Face checkpoint into a larger model.",
     "schema": "Print or write the JSON schemas of the YAML files.",
 }

@@ -1,0 +1,32 @@
+"""``trainsim export``: the chosen plan as a file of a training program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PROGRAMS = ("megatron", "torchtitan", "nanotron", "deepspeed", "hf")
+
+
+@click.command("export")
+@click.argument("file")
+@click.option("--to", "program", type=click.Choice(PROGRAMS), required=True, help="Program.")
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
+def command(file: str, program: str, changes: tuple[str, ...], variant: str | None, out: Path | None) -> None:
+    """Answer the scenario FILE and write the chosen plan for a training program.
+
+    The file is read back before it is written; what the program cannot hold is an error or a note on stderr.
+    """
+    from simulator.exporters import export, plan_of
+    from simulator.report import output
+    from simulator.schema import load_scenario
+    from simulator.simulate import run
+
+    scenario = load_scenario(file, changes, variant)
+    exported = export(plan_of(scenario, run(scenario)), program)
+    for note in exported.notes:
+        click.echo(f"{program}: {note}", err=True)
+    output.emit(exported.text, out)

@@ -1,0 +1,121 @@
+"""The exporters by name, and the reading back that every file must pass."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from simulator import yamlio
+from simulator.errors import SpecError, UnknownNameError
+from simulator.exporters import deepspeed, huggingface, megatron, nanotron, torchtitan
+from simulator.exporters.plan import TrainingPlan, unequal
+from simulator.importers import deepspeed as deepspeed_in
+from simulator.importers import huggingface as huggingface_in
+from simulator.importers import megatron as megatron_in
+from simulator.importers import nanotron as nanotron_in
+from simulator.importers import torchtitan as torchtitan_in
+from simulator.schema import Model, load_model
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file, and what it does not hold."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+    filename: str = ""
+
+
+Writer = Callable[[TrainingPlan], tuple[str, list[str]]]
+
+EXPORTERS: dict[str, tuple[Writer, str]] = {
+    "megatron": (megatron.write, "train.sh"),
+    "torchtitan": (torchtitan.write, "train.toml"),
+    "nanotron": (nanotron.write, "config.yaml"),
+    "deepspeed": (deepspeed.write, "ds_config.json"),
+    "hf": (huggingface.write, "config.json"),
+}
+"""Program to its writer and the usual name of its file."""
+
+LAYOUT = "tp pp cp ep vp zero_stage sequence_parallel".split()
+TRAINING = "micro_batch_size global_batch_size seq_length recompute precision steps".split()
+
+NOT_HELD: dict[str, frozenset[str]] = {
+    "deepspeed": frozenset(
+        {"model", "pp", "cp", "ep", "vp", "sequence_parallel", "seq_length", "recompute", "steps"}
+    ),
+    "torchtitan": frozenset({"model"}),
+}
+"""What a program's file has no place for; the writer says so in a note where it matters."""
+
+DEFAULTS = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "vp": 1, "sequence_parallel": False}
+
+
+def export(plan: TrainingPlan, program: str) -> Exported:
+    """A plan as the file of a program.
+
+    Parameters
+    ----------
+    plan : TrainingPlan
+        From `plan_of`.
+    program : str
+        Key of `EXPORTERS`.
+
+    Raises
+    ------
+    SpecError
+        If the program's file cannot hold the plan; every setting that it cannot hold is named.
+    """
+    if program not in EXPORTERS:
+        raise UnknownNameError(program, kind="program", names=EXPORTERS)
+    writer, filename = EXPORTERS[program]
+    text, notes = writer(plan)
+    wrong = differences(plan, program, text)
+    if wrong:
+        raise SpecError(f"{program} cannot hold this plan: " + "; ".join(wrong))
+    return Exported(text, tuple(notes), filename)
+
+
+def differences(plan: TrainingPlan, program: str, text: str) -> list[str]:
+    """What reading a file back gives otherwise than the plan has it."""
+    silent = NOT_HELD.get(program, frozenset())
+    if program == "hf":
+        return unequal(plan.sizes, huggingface_in.read_config(json.loads(text)))
+    n_gpus = plan.layout["n_gpus"]
+    data = _read(program, text, n_gpus)
+    found: dict[str, Any] = {**DEFAULTS, **data.get("parallelism", {}), **data.get("training", {})}
+    wanted = {
+        **{name: plan.layout[name] for name in LAYOUT},
+        **{name: plan.training[name] for name in TRAINING},
+    }
+    if plan.training["precision"] in ("tf32", "fp4"):
+        silent = silent | {"precision"}
+    if wanted["tp"] == 1:
+        wanted["sequence_parallel"] = False
+    out = [
+        f"{name} = {value} would be read as {found.get(name)}"
+        for name, value in wanted.items()
+        if name not in silent and value is not None and found.get(name) != value
+    ]
+    if data.get("hardware", {}).get("n_gpus", n_gpus) != n_gpus:
+        out.append(f"n_gpus = {n_gpus} would be read as {data['hardware']['n_gpus']}")
+    model = data.get("model")
+    if model is not None:
+        spec = load_model(model) if isinstance(model, str) else Model.model_validate(model)
+        out += unequal(plan.sizes, spec.sizes())
+    elif "model" not in silent:
+        out.append("the model")
+    return out
+
+
+def _read(program: str, text: str, n_gpus: int) -> dict[str, Any]:
+    if program == "megatron":
+        return megatron_in.read_script(text, n_gpus=n_gpus).data
+    if program == "torchtitan":
+        return torchtitan_in.read_mapping(tomllib.loads(text), n_gpus=n_gpus).data
+    if program == "nanotron":
+        return nanotron_in.read_mapping(yamlio.loads(text).data, n_gpus=n_gpus).data
+    return deepspeed_in.read_mapping(json.loads(text), n_gpus=n_gpus).data

@@ -1,0 +1,176 @@
+"""The sizes of a plan's model as a Hugging Face ``config.json``: the first family whose reader gives the same sizes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from simulator.errors import SpecError
+from simulator.exporters.plan import TrainingPlan, unequal
+from simulator.importers.huggingface import read_config
+
+Sizes = dict[str, int]
+
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "olmo2": "Olmo2ForCausalLM",
+    "gemma2": "Gemma2ForCausalLM",
+    "gpt2": "GPT2LMHeadModel",
+    "gpt_neox": "GPTNeoXForCausalLM",
+    "starcoder2": "Starcoder2ForCausalLM",
+    "mpt": "MptForCausalLM",
+    "mixtral": "MixtralForCausalLM",
+    "olmoe": "OlmoeForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+    "qwen2_moe": "Qwen2MoeForCausalLM",
+    "deepseek_v2": "DeepseekV2ForCausalLM",
+    "deepseek_v3": "DeepseekV3ForCausalLM",
+}
+"""Families that are tried, in this order, and their classes in transformers."""
+
+
+def write(plan: TrainingPlan) -> tuple[str, list[str]]:
+    """Return the JSON; the layout and the batch have no place in it."""
+    config = config_of(plan.sizes, max_position_embeddings=plan.max_position_embeddings)
+    return json.dumps(config, indent=2) + "\n", ["a config.json holds the model only"]
+
+
+def config_of(sizes: Sizes, *, max_position_embeddings: int = 4096) -> dict[str, Any]:
+    """A ``config.json`` whose sizes are these.
+
+    Raises
+    ------
+    SpecError
+        If no family has these sizes; the nearest one and what differs are named.
+
+    Examples
+    --------
+    >>> from simulator.schema import load_model
+    >>> config_of(load_model("llama-3.1-8b").sizes())["model_type"]
+    'llama'
+    """
+    nearest: tuple[int, str, list[str]] = (10**6, "", [])
+    for kind, name in ARCHITECTURES.items():
+        config = {
+            "architectures": [name],
+            "model_type": kind,
+            **BUILDERS.get(kind, _common)(sizes, max_position_embeddings),
+            "torch_dtype": "bfloat16",
+        }
+        try:
+            wrong = unequal(sizes, read_config(config))
+        except SpecError as error:
+            wrong = [problem.reason for problem in error.problems] * 10
+        if not wrong:
+            return config
+        if len(wrong) < nearest[0]:
+            nearest = (len(wrong), kind, wrong)
+    raise SpecError(
+        f"no Hugging Face family has these sizes; the nearest is {nearest[1]}: " + "; ".join(nearest[2])
+    )
+
+
+def _common(s: Sizes, longest: int) -> dict[str, Any]:
+    """The keys of most families with a gated block."""
+    bias = bool(s.get("attention_bias"))
+    config: dict[str, Any] = {
+        "hidden_act": "silu" if s.get("gated", 1) else "gelu",
+        "hidden_size": s["hidden_size"],
+        "intermediate_size": s["intermediate_size"],
+        "num_hidden_layers": s["num_hidden_layers"],
+        "num_attention_heads": s["num_attention_heads"],
+        "num_key_value_heads": s["num_key_value_heads"],
+        "head_dim": s["head_dim"],
+        "vocab_size": s["vocab_size"],
+        "max_position_embeddings": longest,
+        "rms_norm_eps": 1e-5,
+        "initializer_range": 0.02,
+        "attention_bias": bias,
+        "mlp_bias": bool(s.get("mlp_bias")),
+        "qkv_bias": bias,
+        "use_bias": bias,
+        "tie_word_embeddings": bool(s.get("tie_word_embeddings")),
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    return config | _experts(s)
+
+
+def _experts(s: Sizes) -> dict[str, Any]:
+    if not s.get("num_experts"):
+        return {}
+    shared, width = s.get("shared_expert_intermediate_size", 0), s["moe_intermediate_size"]
+    return {
+        "num_local_experts": s["num_experts"],
+        "num_experts": s["num_experts"],
+        "n_routed_experts": s["num_experts"],
+        "num_experts_per_tok": s["num_experts_per_tok"],
+        "moe_intermediate_size": width,
+        "shared_expert_intermediate_size": shared,
+        "n_shared_experts": shared // width if width and shared % width == 0 else 0,
+        "first_k_dense_replace": s.get("first_k_dense_replace", 0),
+        "mlp_only_layers": list(range(s.get("first_k_dense_replace", 0))),
+        "decoder_sparse_step": s.get("moe_layer_freq", 1),
+    }
+
+
+def _whole_experts(s: Sizes, longest: int) -> dict[str, Any]:
+    """Families whose experts are as wide as ``intermediate_size``."""
+    return _common(s, longest) | {
+        "intermediate_size": s.get("moe_intermediate_size") or s["intermediate_size"]
+    }
+
+
+def _latent(s: Sizes, longest: int) -> dict[str, Any]:
+    config = _common(s, longest) | {
+        "q_lora_rank": s.get("q_lora_rank") or None,
+        "kv_lora_rank": s.get("kv_lora_rank") or 1,
+        "qk_nope_head_dim": s.get("qk_nope_head_dim") or 1,
+        "qk_rope_head_dim": s.get("qk_rope_head_dim") or 1,
+        "v_head_dim": s.get("v_head_dim") or 1,
+        "n_group": 1,
+        "topk_group": 1,
+        "num_nextn_predict_layers": s.get("num_nextn_predict_layers", 0),
+    }
+    config["head_dim"] = config["qk_rope_head_dim"]
+    return config
+
+
+def _gpt2(s: Sizes, longest: int) -> dict[str, Any]:
+    return {
+        "n_embd": s["hidden_size"],
+        "n_layer": s["num_hidden_layers"],
+        "n_head": s["num_attention_heads"],
+        "n_positions": s.get("learned_positions") or longest,
+        "n_inner": s["intermediate_size"],
+        "vocab_size": s["vocab_size"],
+        "tie_word_embeddings": bool(s.get("tie_word_embeddings")),
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
+def _mpt(s: Sizes, longest: int) -> dict[str, Any]:
+    return {
+        "d_model": s["hidden_size"],
+        "n_layers": s["num_hidden_layers"],
+        "n_heads": s["num_attention_heads"],
+        "expansion_ratio": max(1, s["intermediate_size"] // s["hidden_size"]),
+        "max_seq_len": longest,
+        "vocab_size": s["vocab_size"],
+        "no_bias": True,
+        "attn_config": {"alibi": True},
+    }
+
+
+BUILDERS: dict[str, Callable[[Sizes, int], dict[str, Any]]] = {
+    "gpt2": _gpt2,
+    "mpt": _mpt,
+    "mixtral": _whole_experts,
+    "olmoe": _whole_experts,
+    "deepseek_v2": _latent,
+    "deepseek_v3": _latent,
+}

@@ -1,0 +1,161 @@
+"""A plan as a launch script of Megatron-LM (``pretrain_gpt.py``), with mock data so that it runs as it stands."""
+
+from __future__ import annotations
+
+from simulator.exporters.plan import TrainingPlan
+
+
+def write(plan: TrainingPlan) -> tuple[str, list[str]]:
+    """Return the script and what it does not hold."""
+    blocks = {
+        "MODEL_ARGS": model(plan),
+        "TRAINING_ARGS": training(plan),
+        "PARALLEL_ARGS": parallel(plan),
+        "DATA_ARGS": ["--mock-data", "--tokenizer-type NullTokenizer", "--split 99,1,0"],
+    }
+    node = plan.layout["node_size"]
+    nodes = plan.layout["n_gpus"] // node
+    head = f"""\
+#!/bin/bash
+# {_comment(plan.name)}: {plan.layout["n_gpus"]} accelerators, written by trainsim export.
+# The data are Megatron's mock data; the learning rate is a placeholder. Megatron pads the vocabulary to 128 x tp.
+export CUDA_DEVICE_MAX_CONNECTIONS=1
+LR=${{LR:-3.0e-4}}
+DISTRIBUTED_ARGS=(
+    --nproc_per_node {node}
+    --nnodes {nodes}
+    --node_rank ${{NODE_RANK:-0}}
+    --master_addr ${{MASTER_ADDR:-localhost}}
+    --master_port ${{MASTER_PORT:-6000}}
+)
+"""
+    body = "".join(
+        f"{name}=(\n" + "".join(f"    {line}\n" for line in lines) + ")\n" for name, lines in blocks.items()
+    )
+    use = " ".join(f"${{{name}[@]}}" for name in blocks)
+    tail = f"torchrun ${{DISTRIBUTED_ARGS[@]}} pretrain_gpt.py {use} --lr $LR --min-lr 0 --log-throughput --log-interval 1\n"
+    notes = ["data and learning rate are placeholders"]
+    if plan.training["optimizer"] not in ("adamw", "sgd", "muon"):
+        notes.append(f"optimizer {plan.training['optimizer']}: Megatron-LM trains with Adam here")
+    return head + body + tail, notes
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())[:100]
+
+
+def model(plan: TrainingPlan) -> list[str]:
+    """Arguments of the sizes."""
+    s = plan.sizes
+    lines = [
+        "--use-mcore-models",
+        f"--num-layers {s['num_hidden_layers']}",
+        f"--hidden-size {s['hidden_size']}",
+        f"--ffn-hidden-size {s['intermediate_size']}",
+        f"--num-attention-heads {s['num_attention_heads']}",
+        f"--vocab-size {s['vocab_size']}",
+        f"--normalization {'LayerNorm' if s.get('norm_parameters', 1) == 2 else 'RMSNorm'}",
+        "--position-embedding-type "
+        + ("learned_absolute" if s.get("learned_positions") else "rope" if s.get("rotary", 1) else "none"),
+        f"--max-position-embeddings {s.get('learned_positions') or plan.max_position_embeddings}",
+    ]
+    if not s.get("kv_lora_rank"):
+        lines.append(f"--kv-channels {s['head_dim']}")
+        if s["num_key_value_heads"] != s["num_attention_heads"]:
+            lines += ["--group-query-attention", f"--num-query-groups {s['num_key_value_heads']}"]
+    lines += ["--swiglu"] if s.get("gated", 1) else []
+    lines += [] if s.get("tie_word_embeddings") else ["--untie-embeddings-and-output-weights"]
+    lines += [] if s.get("mlp_bias") else ["--disable-bias-linear"]
+    lines += ["--add-qkv-bias"] if s.get("attention_bias") and not s.get("mlp_bias") else []
+    lines += ["--qk-layernorm"] if s.get("qk_norm_size") else []
+    return lines + latent(s) + experts(s)
+
+
+def latent(s: dict[str, int]) -> list[str]:
+    """Arguments of multi-head latent attention."""
+    if not s.get("kv_lora_rank"):
+        return []
+    lines = [
+        "--multi-latent-attention",
+        "--qk-layernorm",
+        f"--kv-lora-rank {s['kv_lora_rank']}",
+        f"--qk-head-dim {s['qk_nope_head_dim']}",
+        f"--qk-pos-emb-head-dim {s['qk_rope_head_dim']}",
+        f"--v-head-dim {s['v_head_dim']}",
+    ]
+    return lines + ([f"--q-lora-rank {s['q_lora_rank']}"] if s.get("q_lora_rank") else [])
+
+
+def experts(s: dict[str, int]) -> list[str]:
+    """Arguments of a mixture of experts."""
+    if not s.get("num_experts"):
+        return []
+    lines = [
+        f"--num-experts {s['num_experts']}",
+        f"--moe-router-topk {s['num_experts_per_tok']}",
+        f"--moe-ffn-hidden-size {s['moe_intermediate_size']}",
+        "--moe-token-dispatcher-type alltoall",
+        "--moe-grouped-gemm",
+    ]
+    if s.get("shared_expert_intermediate_size"):
+        lines.append(f"--moe-shared-expert-intermediate-size {s['shared_expert_intermediate_size']}")
+    lines += ["--moe-shared-expert-gate"] if s.get("shared_expert_gate") else []
+    lines += ["--moe-router-enable-expert-bias"] if s.get("router_bias") else []
+    dense = s.get("first_k_dense_replace", 0)
+    if dense:
+        lines.append(
+            f"--moe-layer-freq ([0]*{dense}+[1]*{s['num_hidden_layers'] - dense})".replace("(", "'(") + "'"
+        )
+    elif s.get("moe_layer_freq", 1) > 1:
+        lines.append(f"--moe-layer-freq {s['moe_layer_freq']}")
+    return lines
+
+
+def training(plan: TrainingPlan) -> list[str]:
+    """Arguments of the batch, the precision and recomputation."""
+    t = plan.training
+    lines = [
+        f"--seq-length {t['seq_length']}",
+        f"--micro-batch-size {t['micro_batch_size']}",
+        f"--global-batch-size {t['global_batch_size']}",
+        f"--train-iters {t['steps'] or 100}",
+        f"--attention-backend {'flash' if t['flash_attention'] else 'unfused'}",
+    ]
+    lines += {"bf16": ["--bf16"], "fp16": ["--fp16"], "fp8": ["--bf16", "--fp8-format hybrid"]}.get(
+        t["precision"], []
+    )
+    if t["optimizer"] in ("sgd", "muon"):
+        lines.append(f"--optimizer {t['optimizer']}")
+    if t["recompute"] == "full":
+        lines += ["--recompute-granularity full", "--recompute-method uniform", "--recompute-num-layers 1"]
+    elif t["recompute"] == "selective":
+        lines.append("--recompute-granularity selective")
+    return lines
+
+
+def parallel(plan: TrainingPlan) -> list[str]:
+    """Arguments of the layout."""
+    x = plan.layout
+    lines = [f"--tensor-model-parallel-size {x['tp']}", f"--pipeline-model-parallel-size {x['pp']}"]
+    lines += [f"--context-parallel-size {x['cp']}"] if x["cp"] > 1 else []
+    lines += ["--sequence-parallel"] if x["sequence_parallel"] and x["tp"] > 1 else []
+    if plan.sizes.get("num_experts"):
+        lines.append(f"--expert-model-parallel-size {x['ep']}")
+        lines += [f"--expert-tensor-parallel-size {x['etp']}"] if x["etp"] else []
+    if x["vp"] > 1:
+        layers, stages = plan.sizes["num_hidden_layers"], x["pp"] * x["vp"]
+        if layers % stages:
+            lines.append(f"--num-virtual-stages-per-pipeline-rank {x['vp']}")
+        else:
+            lines.append(f"--num-layers-per-virtual-pipeline-stage {layers // stages}")
+    if x["zero_stage"] == 1:
+        lines += ["--use-distributed-optimizer", "--overlap-grad-reduce", "--overlap-param-gather"]
+    elif x["zero_stage"] > 1:
+        kind = {2: "optim_grads", 3: "optim_grads_params"}[x["zero_stage"]]
+        lines += [
+            "--use-megatron-fsdp",
+            f"--data-parallel-sharding-strategy {kind}",
+            "--use-distributed-optimizer",
+            "--ckpt-format fsdp_dtensor",
+        ]
+    return lines

@@ -1,0 +1,147 @@
+"""A plan as nanotron's YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from simulator.errors import SpecError
+from simulator.exporters.plan import TrainingPlan
+
+DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
+
+
+def write(plan: TrainingPlan) -> tuple[str, list[str]]:
+    """Return the YAML and what it does not hold."""
+    x, t = plan.layout, plan.training
+    wrong = []
+    if x["zero_stage"] > 1:
+        wrong.append(f"it has ZeRO 0 and 1, not {x['zero_stage']} (--set parallelism.zero_stage=1)")
+    if t["precision"] not in DTYPES:
+        wrong.append(f"precision {t['precision']}")
+    if t["recompute"] == "selective":
+        wrong.append("it recomputes whole layers or none (--set training.recompute=full)")
+    if x["vp"] > 1 or x["schedule"] not in ("1f1b", "gpipe"):
+        wrong.append("it has no interleaved and no zero-bubble schedule (--set parallelism.vp=1)")
+    if wrong:
+        raise SpecError("nanotron cannot hold this plan: " + "; ".join(wrong))
+    steps = t["steps"] or 100
+    data: dict[str, Any] = {
+        "checkpoints": {
+            "checkpoint_interval": 1000,
+            "checkpoints_path": "checkpoints",
+            "checkpoints_path_is_shared_file_system": False,
+            "resume_checkpoint_path": None,
+            "save_initial_state": False,
+        },
+        "data_stages": [
+            {
+                "data": {"dataset": None, "num_loading_workers": 1, "seed": 42},
+                "name": "all",
+                "start_training_step": 1,
+            }
+        ],
+        "general": {"project": "trainsim", "run": "plan", "seed": 42, "ignore_sanity_checks": True},
+        "logging": {"iteration_step_info_interval": 1, "log_level": "info", "log_level_replica": "info"},
+        "model": {
+            "ddp_bucket_cap_mb": 25,
+            "dtype": DTYPES[t["precision"]],
+            "init_method": {"std": 0.02},
+            "make_vocab_size_divisible_by": 1,
+            "model_config": model_config(plan),
+        },
+        "optimizer": {
+            "accumulate_grad_in_fp32": True,
+            "clip_grad": 1.0,
+            "learning_rate_scheduler": {
+                "learning_rate": 3e-4,
+                "lr_decay_steps": max(1, steps - 1),
+                "lr_decay_style": "cosine",
+                "lr_warmup_steps": 1,
+                "lr_warmup_style": "linear",
+                "min_decay_lr": 3e-5,
+            },
+            "optimizer_factory": _factory(t["optimizer"]),
+            "weight_decay": 0.1,
+            "zero_stage": x["zero_stage"],
+        },
+        "parallelism": {
+            "dp": x["dp"],
+            "pp": x["pp"],
+            "tp": x["tp"],
+            "context_parallel_size": x["cp"],
+            "expert_parallel_size": x["ep"],
+            "pp_engine": "afab" if x["schedule"] == "gpipe" else "1f1b",
+            "recompute_layer": t["recompute"] == "full",
+            "tp_linear_async_communication": x["sequence_parallel"] and x["tp"] > 1,
+            "tp_mode": "REDUCE_SCATTER" if x["sequence_parallel"] else "ALL_REDUCE",
+        },
+        "tokenizer": {
+            "tokenizer_max_length": None,
+            "tokenizer_name_or_path": "gpt2",
+            "tokenizer_revision": None,
+        },
+        "tokens": {
+            "batch_accumulation_per_replica": plan.accumulation,
+            "micro_batch_size": t["micro_batch_size"],
+            "sequence_length": t["seq_length"],
+            "train_steps": steps,
+            "limit_test_batches": 0,
+            "limit_val_batches": 0,
+            "val_check_interval": -1,
+        },
+    }
+    head = f"# {' '.join(plan.name.split())[:100]}: {x['n_gpus']} accelerators, written by trainsim export.\n"
+    notes = ["data (null: random tokens), tokenizer and learning rate are placeholders"]
+    return head + yaml.safe_dump(data, sort_keys=False), notes
+
+
+def _factory(optimizer: str) -> dict[str, Any]:
+    if optimizer == "sgd":
+        return {"name": "sgd"}
+    if optimizer != "adamw":
+        raise SpecError(f"nanotron cannot hold this plan: optimizer {optimizer}")
+    return {
+        "name": "adamW",
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.95,
+        "adam_eps": 1e-8,
+        "torch_adam_is_fused": True,
+    }
+
+
+def model_config(plan: TrainingPlan) -> dict[str, Any]:
+    """Return the sizes of its Llama, or of its Qwen where there are experts or biases on queries and keys."""
+    s = plan.sizes
+    qwen = bool(s.get("num_experts") or s.get("attention_bias"))
+    config: dict[str, Any] = {
+        "is_qwen2_config" if qwen else "is_llama_config": True,
+        "hidden_act": "silu",
+        "hidden_size": s["hidden_size"],
+        "initializer_range": 0.02,
+        "intermediate_size": s["intermediate_size"],
+        "max_position_embeddings": plan.max_position_embeddings,
+        "num_attention_heads": s["num_attention_heads"],
+        "num_hidden_layers": s["num_hidden_layers"],
+        "num_key_value_heads": s["num_key_value_heads"],
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": None,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": bool(s.get("tie_word_embeddings")),
+        "use_cache": True,
+        "vocab_size": s["vocab_size"],
+    }
+    if qwen:
+        config["attention_bias"] = bool(s.get("attention_bias"))
+    if s.get("num_experts"):
+        shared = s.get("shared_expert_intermediate_size", 0)
+        config["moe_config"] = {
+            "num_experts": s["num_experts"],
+            "top_k": s["num_experts_per_tok"],
+            "moe_intermediate_size": s["moe_intermediate_size"],
+            "enable_shared_expert": bool(shared),
+            "token_dispatcher_type": "alltoall",
+        } | ({"shared_expert_intermediate_size": shared} if shared else {})
+    return config

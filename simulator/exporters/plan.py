@@ -1,0 +1,124 @@
+"""The answer to a scenario as what a training program needs to know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from simulator import transformer
+from simulator.errors import InfeasibleError, SpecError
+from simulator.result import Result
+from simulator.schema import Model, Scenario
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """One model, its layout and its batch."""
+
+    name: str
+    sizes: dict[str, int]
+    """Fields of `simulator.transformer.Shape`."""
+    layout: dict[str, Any]
+    """Degrees under their names in a scenario's ``parallelism``, and ``n_gpus``, ``node_size``."""
+    training: dict[str, Any]
+    """Fields of a scenario's ``training``."""
+    max_position_embeddings: int
+    model_id: str | None = None
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches per step and replica. [-]"""
+        ranks: int = self.training["micro_batch_size"] * self.layout["dp"]
+        total: int = self.training["global_batch_size"]
+        return total // ranks
+
+
+def plan_of(scenario: Scenario, result: Result) -> TrainingPlan:
+    """The chosen plan of a result.
+
+    Raises
+    ------
+    InfeasibleError
+        If nothing runs.
+    """
+    if not result.feasible or not result.answer:
+        raise InfeasibleError(
+            "no plan runs, so there is nothing to export", details=(str(result.infeasible.get("text", "")),)
+        )
+    answer = result.answer
+    sizes, model_id = _sizes(scenario, answer)
+    p = scenario.parallelism
+    layout = {name: answer[name] for name in "tp pp dp cp ep vp zero_stage sequence_parallel n_gpus".split()}
+    layout |= {"etp": p.etp, "schedule": p.schedule or "1f1b"}
+    machine = next(
+        (h for h in scenario.hardware if h.accelerator.label == answer["accelerator"]), scenario.hardware[0]
+    )
+    layout["node_size"] = min(machine.node_size, answer["n_gpus"])
+    names = (
+        "micro_batch_size global_batch_size seq_length recompute flash_attention precision optimizer".split()
+    )
+    training = {name: answer[name] for name in names}
+    steps = answer.get("steps")
+    training["steps"] = None if steps is None else max(1, math.ceil(steps))
+    training["compile"] = bool(scenario.training.compile)
+    model = scenario.model
+    longest = model.max_position_embeddings if model is not None else None
+    return TrainingPlan(
+        name=scenario.name,
+        sizes=sizes,
+        layout=layout,
+        training=training,
+        max_position_embeddings=max(longest or 0, answer["seq_length"]),
+        model_id=model_id,
+    )
+
+
+def _sizes(scenario: Scenario, answer: dict[str, Any]) -> tuple[dict[str, int], str | None]:
+    """Sizes of the chosen model: the scenario's, or those that the planner found."""
+    given = scenario.model
+    if given is not None and scenario.find in ("estimate", "hardware"):
+        return {name: int(value) for name, value in given.sizes().items()}, given.id
+    fields = {name: answer[name] for name in Model.model_fields if name in answer}
+    for tied in (False, True):
+        sizes = Model.model_validate({**fields, "tie_word_embeddings": tied}).sizes()
+        if int(transformer.parameters(transformer.Shape(**sizes))) == answer["params"]:
+            return {name: int(value) for name, value in sizes.items()}, None
+    raise SpecError(
+        "the sizes of the model that was found cannot be written; export an estimate of a model with all its fields"
+    )
+
+
+def unequal(wanted: Mapping[str, Any], got: Mapping[str, Any]) -> list[str]:
+    """Sizes that differ; one that is absent has the value of a plain decoder.
+
+    Examples
+    --------
+    >>> unequal({"hidden_size": 64, "rotary": 1}, {"hidden_size": 32})
+    ['model.hidden_size = 64 would be read as 32']
+    """
+    skipped = set()
+    if (
+        wanted.get("num_experts")
+        and not wanted.get("first_k_dense_replace")
+        and wanted.get("moe_layer_freq", 1) == 1
+    ):
+        skipped.add("intermediate_size")  # the width of dense layers, of which there are none
+    pairs = {
+        name: (wanted.get(name, PLAIN.get(name, 0)), got.get(name, PLAIN.get(name, 0)))
+        for name in dict.fromkeys([*wanted, *got])
+        if name not in skipped
+    }
+    return [f"model.{name} = {a} would be read as {b}" for name, (a, b) in pairs.items() if a != b]
+
+
+PLAIN = {
+    "norms_per_layer": 2,
+    "norm_parameters": 1,
+    "final_norm": 1,
+    "rotary": 1,
+    "moe_layer_freq": 1,
+    "gated": 1,
+}
+"""Defaults of `simulator.transformer.Shape` that are not zero."""

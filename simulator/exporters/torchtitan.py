@@ -1,0 +1,150 @@
+"""A plan as torchtitan's TOML. The sizes of a model that torchtitan does not name are given as an entry of its program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulator.errors import SpecError, UnknownNameError
+from simulator.exporters.plan import TrainingPlan
+from simulator.importers.torchtitan import FLAVORS
+from simulator.schema import load_model
+
+SCHEDULES = {
+    "1f1b": "1F1B",
+    "interleaved": "Interleaved1F1B",
+    "gpipe": "GPipe",
+    "zero_bubble": "InterleavedZeroBubble",
+}
+
+
+def write(plan: TrainingPlan) -> tuple[str, list[str]]:
+    """Return the TOML and what it does not hold."""
+    name, flavor = flavor_of(plan)
+    x, t = plan.layout, plan.training
+    notes = ["data, tokenizer and learning rate are placeholders"]
+    lines = [
+        f"# {' '.join(plan.name.split())[:100]}: {x['n_gpus']} accelerators, written by trainsim export."
+    ]
+    if not flavor:
+        name, flavor = "llama3", "planned"
+        lines += [f"# {line}" for line in entry(plan)]
+        notes.append(
+            "the model is no flavor of torchtitan: add the entry in the comment to its llama3 configs"
+        )
+    if t["optimizer"] != "adamw":
+        notes.append(f"optimizer {t['optimizer']}: torchtitan trains with AdamW here")
+    if x["vp"] > 1:
+        raise SpecError("torchtitan cannot hold this plan: write parallelism.vp = 1")
+    if x["zero_stage"] not in (0, 3) and x["dp"] * x["cp"] > 1:
+        raise SpecError(
+            f"torchtitan shards with FSDP, not with ZeRO {x['zero_stage']}: ask with --set parallelism.zero_stage=3"
+        )
+    fp8 = t["precision"] == "fp8"
+    sharded = x["zero_stage"] == 3
+    blocks: dict[str, dict[str, Any]] = {
+        "job": {"dump_folder": "./outputs"},
+        "model": {"name": name, "flavor": flavor, "converters": ["float8"] if fp8 else []},
+        "optimizer": {"name": "AdamW", "lr": 3e-4},
+        "training": {
+            "local_batch_size": t["micro_batch_size"] if x["pp"] == 1 else t["global_batch_size"] // x["dp"],
+            "global_batch_size": t["global_batch_size"],
+            "seq_len": t["seq_length"],
+            "steps": t["steps"] or 100,
+            "dataset": "c4_test",
+        },
+        "parallelism": {
+            "data_parallel_replicate_degree": 1 if sharded else x["dp"],
+            "data_parallel_shard_degree": x["dp"] if sharded else 1,
+            "tensor_parallel_degree": x["tp"],
+            "pipeline_parallel_degree": x["pp"],
+            "context_parallel_degree": x["cp"],
+            "expert_parallel_degree": x["ep"],
+        },
+        "activation_checkpoint": {"mode": t["recompute"]},
+        "compile": {"enable": t["compile"]},
+    }
+    if x["pp"] > 1:
+        blocks["parallelism"] |= {
+            "pipeline_parallel_schedule": SCHEDULES[x["schedule"]],
+            "pipeline_parallel_microbatch_size": t["micro_batch_size"],
+        }
+    for title, values in blocks.items():
+        lines += ["", f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n", notes
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def flavor_of(plan: TrainingPlan) -> tuple[str, str]:
+    """Name and flavor of the same sizes in torchtitan's program, or two empty strings."""
+    for (name, flavor), known in FLAVORS.items():
+        try:
+            sizes = load_model(known).sizes()
+        except (UnknownNameError, SpecError):
+            continue
+        if sizes == plan.sizes:
+            return name, flavor
+    return "", ""
+
+
+def entry(plan: TrainingPlan) -> list[str]:
+    """The entry of ``llama3_configs`` that makes a model of these sizes."""
+    s = plan.sizes
+    llama = s.get("gated", 1) and not (
+        s.get("num_experts") or s.get("kv_lora_rank") or s.get("attention_bias")
+    )
+    plain = llama and not (
+        s.get("tie_word_embeddings") or s.get("qk_norm_size") or s.get("learned_positions")
+    )
+    if (
+        not plain
+        or s["head_dim"] * s["num_attention_heads"] != s["hidden_size"]
+        or s.get("norm_parameters", 1) != 1
+    ):
+        raise SpecError(
+            "torchtitan cannot hold this plan: its llama3 has no place for the sizes of this model"
+        )
+    multiple, factor = feed_forward(s["hidden_size"], s["intermediate_size"])
+    sizes = {
+        "dim": s["hidden_size"],
+        "n_layers": s["num_hidden_layers"],
+        "n_heads": s["num_attention_heads"],
+        "n_kv_heads": s["num_key_value_heads"],
+        "vocab_size": s["vocab_size"],
+        "multiple_of": multiple,
+        "ffn_dim_multiplier": factor,
+    }
+    arguments = ", ".join(f"{name}={value}" for name, value in sizes.items())
+    return [
+        "Add to torchtitan/models/llama3/__init__.py, in llama3_configs:",
+        f'    "planned": TransformerModelArgs({arguments}),',
+    ]
+
+
+def feed_forward(hidden_size: int, intermediate_size: int) -> tuple[int, float]:
+    """``multiple_of`` and ``ffn_dim_multiplier`` with which torchtitan arrives at a feed-forward width.
+
+    Its rule: ``int(2/3 x 4 x dim)``, times the factor, rounded up to the multiple.
+
+    Examples
+    --------
+    >>> feed_forward(4096, 14336)[0]
+    2048
+    """
+    multiple = intermediate_size & -intermediate_size
+    start = int(2 * 4 * hidden_size / 3)
+    factor = round((intermediate_size - multiple // 2 + 0.5) / start, 6)
+    if rounded(start, factor, multiple) != intermediate_size:
+        raise SpecError("torchtitan cannot hold this plan: no factor leads to this feed-forward width")
+    return multiple, factor
+
+
+def rounded(start: int, factor: float, multiple: int) -> int:
+    """Feed-forward width by the rule of torchtitan."""
+    return multiple * ((int(factor * start) + multiple - 1) // multiple)

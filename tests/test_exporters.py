@@ -1,0 +1,263 @@
+"""Plans as files of other programs, read back to the same layout and model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulator.cli import main
+from simulator.errors import InfeasibleError, SpecError
+from simulator.exporters import EXPORTERS, TrainingPlan, export, plan_of
+from simulator.exporters.huggingface import ARCHITECTURES, config_of
+from simulator.exporters.torchtitan import feed_forward, rounded
+from simulator.importers import megatron
+from simulator.importers.huggingface import read_config
+from simulator.importers.read import read_file
+from simulator.schema import load_model, load_scenario
+from simulator.simulate import run
+from simulator.transformer import Shape, parameters
+
+LLAMA: dict[str, Any] = {
+    "name": "dense",
+    "model": "llama-3.1-8b",
+    "training": {"tokens": "100B", "seq_length": 8192, "global_batch_size": 128, "micro_batch_size": 1},
+    "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64},
+}
+MIXTURE: dict[str, Any] = {
+    **LLAMA,
+    "name": "mixture",
+    "model": "mixtral-8x7b",
+    "parallelism": {"tp": 2, "pp": 2, "ep": 8, "zero_stage": 1},
+}
+LATENT: dict[str, Any] = {
+    **LLAMA,
+    "name": "latent",
+    "model": "deepseek-v2-lite",
+    "parallelism": {"tp": 1, "pp": 1, "ep": 8, "zero_stage": 1},
+}
+INTERLEAVED: dict[str, Any] = {
+    **LLAMA,
+    "name": "interleaved",
+    "model": "gpt-3-175b",
+    "training": {
+        "steps": 500,
+        "seq_length": 2048,
+        "global_batch_size": 1536,
+        "micro_batch_size": 1,
+        "recompute": "full",
+    },
+    "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 512},
+    "parallelism": {"tp": 8, "pp": 8, "vp": 3, "zero_stage": 1, "sequence_parallel": True},
+}
+
+
+def planned(data: dict[str, Any], **changes: Any) -> TrainingPlan:
+    scenario = load_scenario({**data, **changes})
+    return plan_of(scenario, run(scenario))
+
+
+@pytest.mark.parametrize("data", [LLAMA, MIXTURE, LATENT, INTERLEAVED], ids=lambda data: str(data["name"]))
+def test_megatron_script_is_shell_and_comes_back_whole(data: dict[str, Any], tmp_path: Path) -> None:
+    plan = planned(data)
+    text = export(plan, "megatron").text
+    script = tmp_path / "train.sh"
+    script.write_text(text)
+    assert subprocess.run(["/bin/bash", "-n", str(script)], check=False).returncode == 0
+    back = read_file(script)
+    assert not back.missing
+    assert not back.not_understood
+    assert back.data["hardware"]["n_gpus"] == plan.layout["n_gpus"]
+    again = load_scenario(
+        {**back.data, "hardware": {**back.data["hardware"], "accelerator": "h100-sxm-80gb"}}
+    )
+    assert again.model is not None
+    assert int(parameters(Shape(**again.model.sizes()))) == int(parameters(Shape(**plan.sizes)))
+    for name in ("tp", "pp", "cp", "ep", "vp", "zero_stage"):
+        assert (getattr(again.parallelism, name) or 1) == plan.layout[name] or name == "zero_stage"
+    assert again.parallelism.zero_stage == plan.layout["zero_stage"]
+    assert again.training.recompute == plan.training["recompute"]
+
+
+def test_megatron_script_hands_over_these_arguments(tmp_path: Path) -> None:
+    """The script is run with a torchrun that prints what it is given."""
+    fake = tmp_path / "torchrun"
+    fake.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    script = tmp_path / "train.sh"
+    plan = planned(LATENT)
+    script.write_text(export(plan, "megatron").text)
+    done = subprocess.run(
+        ["/bin/bash", str(script)],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = done.stdout.split("\n")
+    assert words[words.index("--num-layers") + 1] == "27"
+    assert words[words.index("--moe-layer-freq") + 1] == "([0]*1+[1]*26)"
+    assert words[words.index("--nproc_per_node") + 1] == "8"
+    assert "pretrain_gpt.py" in words
+    back = megatron.read_script(" ".join(f"'{word}'" for word in words if word), n_gpus=64)
+    assert back.data["model"]["first_k_dense_replace"] == 1
+
+
+@pytest.mark.parametrize("data", [LLAMA, {**LLAMA, "parallelism": {"tp": 8, "pp": 2, "zero_stage": 3}}])
+def test_torchtitan_comes_back_with_its_flavor(data: dict[str, Any], tmp_path: Path) -> None:
+    plan = planned(data, software="fsdp")
+    path = tmp_path / "train.toml"
+    path.write_text(export(plan, "torchtitan").text)
+    back = read_file(path)
+    assert back.data["model"] == "llama-3.1-8b"
+    assert not back.missing
+    assert not back.not_understood
+    for name in ("global_batch_size", "micro_batch_size", "seq_length", "recompute", "precision"):
+        assert back.data["training"][name] == plan.training[name]
+    assert back.data["parallelism"]["tp"] == plan.layout["tp"]
+    assert back.data["parallelism"]["pp"] == plan.layout["pp"]
+
+
+def test_torchtitan_writes_the_entry_of_an_unnamed_model() -> None:
+    sizes = {
+        "num_hidden_layers": 20,
+        "hidden_size": 2048,
+        "num_attention_heads": 16,
+        "intermediate_size": 5632,
+    }
+    plan = planned(LLAMA, model=sizes, software="fsdp")
+    out = export(plan, "torchtitan")
+    assert "dim=2048, n_layers=20, n_heads=16, n_kv_heads=16" in out.text
+    assert any("no flavor" in note for note in out.notes)
+    assert tomllib.loads(out.text)["model"]["flavor"] == "planned"
+
+
+@pytest.mark.parametrize(
+    ("width", "inner"),
+    [(4096, 14336), (8192, 28672), (2048, 5632), (4096, 11008), (5120, 13824), (768, 2048), (1000, 2731)],
+)
+def test_torchtitan_arrives_at_the_feed_forward_width(width: int, inner: int) -> None:
+    multiple, factor = feed_forward(width, inner)
+    assert rounded(int(2 * 4 * width / 3), factor, multiple) == inner
+
+
+NANO: dict[str, Any] = {**LLAMA, "software": "nanotron", "parallelism": {"tp": 4, "zero_stage": 1}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"model": "llama-3.2-3b"},
+        {"model": "mixtral-8x7b", "parallelism": {"tp": 2, "pp": 4, "ep": 8, "zero_stage": 1}},
+    ],
+)
+def test_nanotron_comes_back_whole(changes: dict[str, Any], tmp_path: Path) -> None:
+    plan = planned(NANO | {"training": {**LLAMA["training"], "recompute": "full"}}, **changes)
+    path = tmp_path / "config.yaml"
+    path.write_text(export(plan, "nanotron").text)
+    back = read_file(path)
+    assert not back.not_understood
+    again = load_scenario(
+        {**back.data, "hardware": {**back.data["hardware"], "accelerator": "h100-sxm-80gb"}}
+    )
+    assert again.model is not None
+    assert int(parameters(Shape(**again.model.sizes()))) == int(parameters(Shape(**plan.sizes)))
+    assert back.data["hardware"]["n_gpus"] == 64
+    assert back.data["training"]["global_batch_size"] == 128
+
+
+def test_deepspeed_comes_back_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    plan = planned(LLAMA, parallelism={"tp": 1, "pp": 1, "cp": 1, "zero_stage": 3}, software="deepspeed")
+    out = export(plan, "deepspeed")
+    path = tmp_path / "ds_config.json"
+    path.write_text(out.text)
+    back = read_file(path)
+    assert back.data["hardware"]["n_gpus"] == 64
+    assert back.data["parallelism"]["zero_stage"] == 3
+    assert back.data["training"]["global_batch_size"] == 128
+    assert any("sequence length" in note for note in out.notes)
+
+
+@pytest.mark.parametrize(
+    ("program", "changes", "reason"),
+    [
+        ("nanotron", {"parallelism": {"tp": 1, "pp": 1, "zero_stage": 3}}, "ZeRO 0 and 1, not 3"),
+        (
+            "nanotron",
+            {"model": "gpt2-xl", "training": {"steps": 10, "recompute": "none"}},
+            "would be read as",
+        ),
+        ("torchtitan", {"parallelism": {"tp": 2, "pp": 1, "zero_stage": 1}}, "not with ZeRO 1"),
+        (
+            "torchtitan",
+            {"model": "gpt2-xl", "parallelism": {"tp": 1, "pp": 1, "zero_stage": 3}},
+            "no place for the sizes",
+        ),
+        ("deepspeed", {"parallelism": {"tp": 2, "pp": 2, "zero_stage": 1}}, "pp = 2"),
+        ("megatron", {"model": "gemma-2-9b"}, "norms_per_layer = 4"),
+    ],
+)
+def test_what_a_program_cannot_hold_is_an_error(program: str, changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SpecError, match=reason):
+        export(planned(LLAMA, **changes), program)
+
+
+MODELS = """llama-3.1-8b llama-3.2-1b qwen2.5-7b qwen3-8b olmo-2-7b gemma-2-9b gpt2-xl mixtral-8x7b qwen3-30b-a3b
+qwen1.5-moe-a2.7b olmoe-1b-7b deepseek-v2-lite deepseek-v3 starcoder2-7b pythia-1b mpt-7b-alibi""".split()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_config_json_has_the_same_parameters(name: str) -> None:
+    sizes = {key: int(value) for key, value in load_model(name).sizes().items()}
+    config = config_of(sizes)
+    assert config["model_type"] in ARCHITECTURES
+    assert int(parameters(Shape(**read_config(config)))) == int(parameters(Shape(**sizes)))
+
+
+def test_config_json_of_no_family_names_the_nearest() -> None:
+    sizes = {key: int(value) for key, value in load_model("llama-3.1-8b").sizes().items()} | {
+        "embedding_norm": 1
+    }
+    with pytest.raises(SpecError, match="embedding_norm = 1 would be read as 0"):
+        config_of(sizes)
+
+
+def test_a_searched_architecture_is_exported_with_its_parameters() -> None:
+    scenario = load_scenario("quickstart")
+    result = run(scenario)
+    plan = plan_of(scenario, result)
+    assert int(parameters(Shape(**plan.sizes))) == result.answer["params"]
+    config = json.loads(export(plan, "hf").text)
+    assert config["num_hidden_layers"] == result.answer["num_hidden_layers"]
+
+
+def test_nothing_to_export_where_nothing_runs() -> None:
+    scenario = load_scenario("does-not-fit")
+    with pytest.raises(InfeasibleError, match="nothing to export"):
+        plan_of(scenario, run(scenario))
+
+
+@pytest.mark.parametrize("program", EXPORTERS)
+def test_command_writes_every_program(program: str, tmp_path: Path) -> None:
+    zero = 1 if program == "nanotron" else 3
+    out = tmp_path / "out"
+    changes = [
+        "--set",
+        f"parallelism.zero_stage={zero}",
+        "--set",
+        "training.recompute=full",
+        "--set",
+        "parallelism.cp=1",
+    ]
+    changes += (
+        ["--set", "parallelism.pp=1", "--set", "parallelism.tp=1"]
+        if program != "nanotron"
+        else ["--set", "parallelism.tp=2"]
+    )
+    assert main(["export", "llama-2-7b-a100", "--to", program, *changes, "--out", str(out)]) == 0
+    assert out.stat().st_size > 100
