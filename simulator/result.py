@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import UnknownNameError
+from simulator.search.table import Basis
 
 
 def plain(value: Any) -> Any:
@@ -71,6 +72,8 @@ class Result:
     """Why nothing runs, by how much, and the smallest change that helps; empty if something does."""
     formulas: dict[str, str] = field(default_factory=dict)
     """How a figure of the answer was computed, by its name."""
+    basis: Basis | None = field(default=None, repr=False, compare=False)
+    """The numbers behind the answer, for `sensitivity` and `sobol`."""
 
     @property
     def feasible(self) -> bool:
@@ -124,6 +127,29 @@ class Result:
             if any(w in s["what"] for w in words)
         ]
         return "\n".join(lines)
+
+    def sensitivity(self) -> dict[str, Any]:
+        """What moves the answer most: every input over its own 80 % range.
+
+        Returns
+        -------
+        dict
+            As of `simulator.sensitivity.tornado`: ``figure base most rows``.
+
+        Raises
+        ------
+        InfeasibleError
+            If there is no plan.
+        """
+        from simulator.sensitivity import tornado
+
+        return tornado(self.basis, self.scenario, self.growth)
+
+    def sobol(self, **settings: Any) -> dict[str, Any]:
+        """Shares of a figure's variance by input: `simulator.sensitivity.sobol`, whose settings these are."""
+        from simulator.sensitivity import sobol
+
+        return sobol(self.basis, self.scenario, **settings)
 
     def plot(self, kind: str = "breakdown", ax: Any = None) -> Any:
         """Draw the answer with matplotlib (``pip install trainsim[plot]``).

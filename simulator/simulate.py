@@ -12,11 +12,11 @@ from simulator.memory.advice import TIGHT_SHARE
 from simulator.result import Result
 from simulator.schema import Scenario, load_scenario
 from simulator.search import answer as answers
-from simulator.search import choice, estimate, explain, growing, planner, remarks, shapes
+from simulator.search import choice, estimate, explain, growing, planner, remarks, robust, shapes
 from simulator.search.choice import Pool
 from simulator.search.question import Question
 from simulator.search.spread import step_factors
-from simulator.search.table import Found, Plan, scalar_shape, single
+from simulator.search.table import Basis, Found, Plan, scalar_shape, single
 from simulator.search.translate import Notes, question_of
 
 
@@ -99,7 +99,9 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
         infeasible = explain.shortfall(question, best)
     others = [_alternative(question, plan, best, "layout") for plan in plans[1:]]
     found = Found(counts=counts, shapes_considered=1)
-    return _result(scenario, question, notes, best, others, found, infeasible=infeasible)
+    objective = choice.objective_of(question, fixed=True)
+    basis = Basis(question, best, tuple(plans[1:]), objective)
+    return _result(scenario, question, notes, best, others, found, infeasible=infeasible, basis=basis)
 
 
 # --- search ---------------------------------------------------------------------------------------------------------
@@ -134,16 +136,19 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
     answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
     others = [_alternative(asked, best, answer, "scratch")] if grows else []
     others += [_alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
+    beside = [plan for plan, _, _ in per_machine[1:]]
     if not fixed:
         start = choice.lifetime_first(asked, choices)
         places = choice.distinct(choices, asked.max_alternatives, start=start)[1:]
-        others += [
-            _alternative(asked, choices.plan(asked, found, place), answer, "architecture") for place in places
-        ]
+        shown = [choices.plan(asked, found, place) for place in places]
+        others += [_alternative(asked, plan, answer, "architecture") for plan in shown]
+        beside += shown
     runners, _ = choice.layouts(
         asked, best.machine, best.n_gpus, answer.shape, batch=answer.batch_sequences, number=3
     )
     others += [_alternative(asked, plan, runners[0], "layout") for plan in runners[1:]]
+    if not grows:
+        beside += [plan for plan in runners[1:] if plan.layout != best.layout]
     return _result(
         scenario,
         asked,
@@ -154,6 +159,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
         choices=None if fixed else choices,
         grown=grown,
         answer=answer,
+        basis=Basis(asked, best, tuple(beside), objective),
     )
 
 
@@ -232,6 +238,7 @@ def _result(
     infeasible: dict[str, Any] | None = None,
     grown: growing.Grown | None = None,
     answer: Plan | None = None,
+    basis: Basis | None = None,
 ) -> Result:
     """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
     remarks.annotate(scenario, question, notes, best)
@@ -255,13 +262,26 @@ def _result(
         assumptions=tuple(notes.assumptions),
         excluded=tuple(notes.excluded),
         binding=explain.binding(question, best, found if choices is not None else None),
-        family=explain.family(question, choices, best) if choices is not None else {},
+        family=_family(scenario, question, choices, best, None if grows or infeasible else basis),
         stages=tuple(stages),
         growth=growing.report(question, grown) if grown is not None else {},
         search=_searched(found),
         infeasible=infeasible or {},
         formulas=answers.FORMULAS,
+        basis=basis,
     )
+
+
+def _family(
+    scenario: Scenario, question: Question, choices: Pool | None, best: Plan, basis: Basis | None
+) -> dict[str, Any]:
+    """Plans that the laws cannot tell apart, and how sure the choice is among those shown."""
+    family = explain.family(question, choices, best) if choices is not None else {}
+    sure = robust.robustness(basis, seed=scenario.seed) if basis is not None else {}
+    if not sure:
+        return family
+    text = "; ".join(filter(None, [family.get("text"), sure["text"]]))
+    return {**family, "robustness": sure, "text": text}
 
 
 def _searched(found: Found) -> dict[str, Any]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from simulator.result import Result
 
 
 @click.command("run")
@@ -22,6 +26,9 @@ import click
 @click.option(
     "--explain", "keys", multiple=True, metavar="KEY", help="How a figure came about, such as cost_usd."
 )
+@click.option(
+    "--sensitivity", is_flag=True, help="Print what moves the answer, each input over its 80 % range."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(
     file: str,
@@ -30,6 +37,7 @@ def command(
     changes: tuple[str, ...],
     variant: str | None,
     keys: tuple[str, ...],
+    sensitivity: bool,
     out: Path | None,
 ) -> None:
     """Answer the scenario FILE: a path, or the id of one that ships (quickstart).
@@ -40,8 +48,11 @@ def command(
     from simulator.simulate import run
 
     output.one_of(json=as_json, csv=as_csv, explain=bool(keys))
+    output.one_of(explain=bool(keys), sensitivity=sensitivity)
     result = run(file, set=changes, scenario=variant)
-    if keys:
+    if sensitivity:
+        text = _sensitivity(result, as_json=as_json, as_csv=as_csv)
+    elif keys:
         text = "\n\n".join(result.explain(key) for key in keys) + "\n"
     elif as_json:
         text = output.json_text(result.to_dict())
@@ -56,3 +67,14 @@ def command(
     output.emit(text, out)
     if not result.feasible:
         raise click.exceptions.Exit(1)
+
+
+def _sensitivity(result: Result, *, as_json: bool, as_csv: bool) -> str:
+    """The tornado of an answer as a page, JSON or CSV."""
+    from simulator.report import output, sensitivity
+    from simulator.result import plain
+
+    found = result.sensitivity()
+    if as_json:
+        return output.json_text(plain(found))
+    return output.csv_text(sensitivity.records(found)) if as_csv else sensitivity.page(found)

@@ -21,6 +21,11 @@ WORST = 10
 @click.option("--losses", type=click.Path(path_type=Path), help="CSV of training runs with their loss.")
 @click.option("--growth", type=click.Path(path_type=Path), help="CSV of published growth experiments.")
 @click.option(
+    "--layouts",
+    is_flag=True,
+    help="Only what choices lose: the layout ranked first against the best measured, and published GPU-hours.",
+)
+@click.option(
     "--clock",
     default="memory_copies",
     show_default=True,
@@ -42,6 +47,7 @@ def command(
     memory: Path | None,
     losses: Path | None,
     growth: Path | None,
+    layouts: bool,
     clock: str,
     rows: bool,
     worst: int,
@@ -57,6 +63,10 @@ def command(
     from simulator.report import output, validation
 
     output.one_of(json=as_json, csv=as_csv, write=write is not None)
+    if layouts:
+        output.one_of(layouts=True, csv=as_csv, write=write is not None)
+        output.emit(_layouts(cases, clock, rows=rows, as_json=as_json))
+        return
     given = {"cases": cases, "memory": memory, "losses": losses, "growth": growth}
     chosen = {kind: path for kind, path in given.items() if path is not None}
     if write is not None:
@@ -83,3 +93,13 @@ def _document(reports: dict[str, Any], rows: bool) -> Any:
 
     shown = {kind: validation.plain_report(report, rows=rows) for kind, report in reports.items()}
     return next(iter(shown.values())) if len(shown) == 1 else shown
+
+
+def _layouts(cases: Path | None, clock: str, *, rows: bool, as_json: bool) -> str:
+    """What choices lose, as a page or JSON."""
+    from simulator.report import layouts, output, validation
+    from simulator.result import plain
+    from simulator.validate.layouts import validate_layouts
+
+    found = validate_layouts(cases or validation.shipped()["cases"], clock=clock, rows=rows)
+    return output.json_text(plain(found)) if as_json else layouts.page(found)

@@ -69,6 +69,19 @@ class Plan:
         return self.batch_sequences * float(self.layout.seq_length)
 
 
+@dataclass(frozen=True)
+class Basis:
+    """The numbers behind a result, for questions that are asked of it later."""
+
+    question: Question
+    plan: Plan
+    """The best plan from scratch."""
+    others: tuple[Plan, ...] = ()
+    """The plans shown beside it."""
+    objective: str = "loss"
+    """What the plans were ordered by."""
+
+
 @dataclass
 class Found:
     """All that a search saw."""

@@ -1,0 +1,104 @@
+"""``trainsim validate --layouts``: what choices lose against measurements."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulator import calibrations, clocks, library
+from simulator.cli import main
+from simulator.errors import UnknownNameError
+from simulator.search.robust import OWN_SHARE
+from simulator.validate import cases as tables
+from simulator.validate.layouts import groups, own_share, regret, validate_layouts
+
+TABLE = library.packaged_root() / "measurements" / "throughput.csv"
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return validate_layouts(TABLE, rows=True)
+
+
+def test_regret_on_the_measured_sweep(report: dict[str, Any]) -> None:
+    found = report["regret"]
+    assert found["n"] >= 20
+    assert found["layouts"] >= 1000
+    assert found["median"] <= 0.05
+    assert found["best_first"] >= 0.4
+    regrets = [row["regret"] for row in report["rows"]]
+    assert found["p90"] == pytest.approx(np.quantile(regrets, 0.9), abs=1e-4)
+    assert min(regrets) >= 0
+
+
+def test_the_clock_ranks_better_than_chance() -> None:
+    frame = tables.read_frame(TABLE)
+    cases = tables.of_frame(frame[frame["framework"].fillna("").str.startswith("nanotron")])
+    constants = tables.constants(cases, calibrations.shipped_values())
+    levels = clocks.CLOCKS["memory_copies"](cases.shape, cases.layout, cases.device, constants)
+    predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
+    chance = [
+        float(np.mean(one["measured"]) / np.min(one["measured"]) - 1) for one in groups(cases, predicted)
+    ]
+    chosen = [regret(one["predicted"], one["measured"]) for one in groups(cases, predicted)]
+    assert np.median(chosen) < 0.25 * np.median(chance)
+
+
+def test_groups_differ_in_layout_only(report: dict[str, Any]) -> None:
+    keys = [(r["num_hidden_layers"], r["hidden_size"], r["n_gpus"], r["batch"]) for r in report["rows"]]
+    assert all(row["layouts"] >= 3 for row in report["rows"])
+    assert len(keys) == len(report["rows"])
+    for row in report["rows"]:
+        assert row["first_tp"] * row["first_pp"] <= row["n_gpus"]
+
+
+def test_regret_of_small_examples() -> None:
+    assert regret(np.array([1.0, 2.0]), np.array([3.0, 5.0])) == 0.0
+    assert regret(np.array([2.0, 1.0]), np.array([4.0, 5.0])) == 0.25
+
+
+def test_own_share_recovers_known_components() -> None:
+    draw = np.random.default_rng(0)
+    found = []
+    for _ in range(400):
+        common = draw.normal(0, 0.2)
+        predicted = np.ones(12)
+        found.append({"predicted": predicted, "measured": np.exp(common + draw.normal(0, 0.1, 12))})
+    assert own_share(found) == pytest.approx(0.1**2 / (0.1**2 + 0.2**2), abs=0.03)
+
+
+def test_the_share_that_robustness_uses_is_the_measured_one(report: dict[str, Any]) -> None:
+    assert report["own_share"] == pytest.approx(OWN_SHARE, abs=0.1)
+
+
+def test_published_hours(report: dict[str, Any]) -> None:
+    hours = report["hours"]
+    by_name = {row["model"]: row for row in hours["rows"]}
+    assert len(hours["rows"]) == hours["n"] >= 8
+    for name in ("Llama-2-7B", "Llama-2-13B", "Llama-2-70B", "LLaMA-13B"):
+        assert abs(by_name[name]["error"]) < 0.35, name
+    for row in hours["rows"]:
+        assert row["error"] == pytest.approx(row["predicted_gpu_hours"] / row["published_gpu_hours"] - 1)
+
+
+def test_page_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "--layouts"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Regret: measured step")
+    assert "Published GPU-hours" in text
+    assert main(["validate", "--layouts", "--json", "--rows"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["regret"]["n"] == len(document["rows"])
+    assert main(["validate", "--layouts", "--csv"]) == 2
+
+
+def test_clear_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnknownNameError, match="memory_copies"):
+        validate_layouts(TABLE, clock="memory_copy")
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    assert main(["validate", "--layouts", "--cases", str(tmp_path / "x.csv")]) == 2
+    assert "missing columns" in capsys.readouterr().err
