@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 HEAVY := torch==2.13.0 transformers==4.57.1
-HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py
+HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_report_browser.py
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
@@ -21,7 +21,7 @@ help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"
 	@echo "make test       lint, types, import contract, tests, doctests, wheel"
 	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
-	@echo "make heavy      install the heavy parts (torch, transformers)"
+	@echo "make heavy      install the heavy parts (torch, transformers, chromium)"
 	@echo "make bench      speed"
 	@echo "make lint       ruff, mypy, import contract"
 	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
@@ -57,9 +57,13 @@ wheel-test: $(DEV_READY)
 
 test: lint wheel-test check
 
-# Parts that a laptop need not have: torch's CPU build and transformers, to count parameters independently.
+# Parts that a laptop need not have: torch's CPU build and transformers, to count parameters independently; a browser,
+# to open the report page.
 heavy: $(DEV_READY)
 	$(PIP) install $(HEAVY)
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } || \
+	  echo "chromium is missing and could not be installed with apt-get" >&2
 
 # What takes minutes, or needs such parts.
 test-full: test fuzz

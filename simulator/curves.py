@@ -125,7 +125,8 @@ def frontier(source: Source, result: Result) -> list[dict[str, Any]]:
     -------
     list of dict
         A row per budget, from an eighth to eight times that of the scenario: ``factor params tokens loss
-        time_to_train_days cost_usd``. With tokens fixed they are scaled in place of the limits. Growth is left out.
+        time_to_train_days cost_usd``. With tokens fixed they are scaled in place of the limits. Growth is left out, and so are rows that
+        another beats in time and loss.
     """
     where = asked(source, result)
     return [] if where is None else _per_budget(where, _found(where))
@@ -202,15 +203,23 @@ def _row(columns: Mapping[str, NDArray[np.float64]], place: int) -> dict[str, An
 
 
 def _per_budget(where: Asked, found: Found) -> list[dict[str, Any]]:
+    objective = choice.objective_of(where.question, fixed=where.model is not None)
     rows = []
     for factor in np.geomspace(1 / SPAN, SPAN, BUDGETS):
         question = _scaled(where.question, float(factor))
-        pool = choice.pool(question, found)
+        pool = choice.pool(question, found, objective=objective)
         if len(pool):
             rows.append(
                 {"factor": float(factor), **_row(pool.columns, choice.lifetime_first(question, pool))}
             )
-    return rows
+    return [row for row in rows if not any(_beats(other, row) for other in rows)]
+
+
+def _beats(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether another budget comes to a lower loss in less time: a row that is only the step to another batch."""
+    if row["loss"] is None or other["loss"] is None:
+        return False
+    return bool(other["loss"] < row["loss"] and other["time_to_train_days"] <= row["time_to_train_days"])
 
 
 def _scaled(question: Question, factor: float) -> Question:

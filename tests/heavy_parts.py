@@ -21,6 +21,7 @@ TRANSFORMERS = (
 NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("torch", TRANSFORMERS),
     "transformers": ("transformers", TRANSFORMERS),
+    "chromium": ("chromium", ("tests/test_report_browser.py",)),
 }
 
 

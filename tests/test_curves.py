@@ -44,9 +44,10 @@ def test_no_size_on_the_curve_beats_the_planner(name: str) -> None:
 @pytest.mark.parametrize("name", [*SEARCHED, *FIXED])
 def test_a_larger_budget_never_has_a_higher_loss(name: str) -> None:
     rows = answered(name)[2]["frontier"]
-    assert len(rows) == curves.BUDGETS
+    assert curves.BUDGETS - 2 <= len(rows) <= curves.BUDGETS
     assert [row["factor"] for row in rows] == sorted(row["factor"] for row in rows)
     assert np.all(np.diff([row["loss"] for row in rows]) < 0)
+    assert np.all(np.diff([row["time_to_train_days"] for row in rows]) > 0)
 
 
 def test_the_frontier_agrees_with_the_planner_at_another_budget() -> None:
@@ -59,9 +60,9 @@ def test_the_frontier_agrees_with_the_planner_at_another_budget() -> None:
 @pytest.mark.parametrize("name", FIXED)
 def test_a_fixed_model_passes_through_its_answer(name: str) -> None:
     _, result, around = answered(name)
-    middle = around["frontier"][curves.BUDGETS // 2]
+    middle = next(row for row in around["frontier"] if row["factor"] == pytest.approx(1))
     for figure in ("loss", "time_to_train_days", "cost_usd", "tokens"):
-        assert middle[figure] == pytest.approx(result.answer[figure], rel=0.03)
+        assert middle[figure] == pytest.approx(result.answer[figure], rel=0.005)
     assert around["sizes"] == []
 
 

@@ -60,7 +60,19 @@ def section(document: Document) -> list[str]:
     growth = document.get("growth") or {}
     if not growth:
         return []
-    rows = []
+    lines = table(CASE_HEADS, case_rows(growth), left=(0, 2, 7), gap=1)
+    lines += wrap(reading(growth), indent=2, hang=2)
+    if document.get("stages"):
+        lines += ["", *stage_table(document["stages"])]
+    return lines
+
+
+CASE_HEADS = ("assumption", "kappa", "best stages", "loss", "scratch", "gain", "saves", "")
+
+
+def case_rows(growth: Document) -> list[tuple[str, ...]]:
+    """Growth against scratch for each token efficiency, as cells."""
+    rows: list[tuple[str, ...]] = []
     for name, case in growth["cases"].items():
         mark = "*" if name == growth["follows"] else ""
         loss = "-" if case["loss"] is None else f"{case['loss']:.3f}"
@@ -79,15 +91,11 @@ def section(document: Document) -> list[str]:
                 verdict,
             )
         )
-    heads = ("assumption", "kappa", "best stages", "loss", "scratch", "gain", "saves", "")
-    lines = table(heads, rows, left=(0, 2, 7), gap=1)
-    lines += wrap(_reading(growth), indent=2, hang=2)
-    if document.get("stages"):
-        lines += ["", *stage_table(document["stages"])]
-    return lines
+    return rows
 
 
-def _reading(growth: Document) -> str:
+def reading(growth: Document) -> str:
+    """How to read the rows."""
     known = [
         case["break_even_kappa"] for case in growth["cases"].values() if case["break_even_kappa"] is not None
     ]
@@ -105,7 +113,12 @@ def _reading(growth: Document) -> str:
 
 def stage_table(stages: Sequence[Document]) -> list[str]:
     """Every stage with its layout."""
-    rows = [
+    return table(STAGE_HEADS, stage_rows(stages), left=(1,), gap=1)
+
+
+def stage_rows(stages: Sequence[Document]) -> list[tuple[str, ...]]:
+    """Every stage with its layout, as cells."""
+    return [
         (
             str(s["stage"]),
             f"{quantity(s['params'], 'parameter')} {s['num_hidden_layers']}x{s['hidden_size']}",
@@ -120,19 +133,9 @@ def stage_table(stages: Sequence[Document]) -> list[str]:
         )
         for s in stages
     ]
-    heads = (
-        "stage",
-        "model",
-        "tokens",
-        "time",
-        "step s",
-        "GBS",
-        "MBS",
-        "TP",
-        "PP",
-        "DP",
-        "cost",
-        "loss from",
-        "to",
-    )
-    return table(heads, rows, left=(1,), gap=1)
+
+
+STAGE_HEADS = (
+    *("stage", "model", "tokens", "time", "step s", "GBS", "MBS", "TP", "PP", "DP"),
+    *("cost", "loss from", "to"),
+)

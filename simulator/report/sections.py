@@ -241,6 +241,12 @@ def _differs(row: Document, answer: Document) -> str:
     return ", ".join(parts)
 
 
+def reason(row: Document, answer: Document) -> str:
+    """Why a plan lost, and what its columns do not show."""
+    kind = "from scratch" if row.get("kind") == "scratch" else ""
+    return "; ".join(filter(None, (kind, row.get("why", ""), _differs(row, answer))))
+
+
 def alternatives(document: Document) -> list[str]:
     """The answer and the next best plans, each with the reason it lost."""
     answer, others = document["answer"], document["alternatives"]
@@ -256,10 +262,7 @@ def alternatives(document: Document) -> list[str]:
     out = [*lines[:2], *wrap("the answer", indent=4)]
     for line, row in zip(lines[2:], others, strict=True):
         out.append(line)
-        kind = "from scratch" if row.get("kind") == "scratch" else ""
-        out += wrap(
-            "; ".join(filter(None, (kind, row.get("why", ""), _differs(row, answer)))), indent=4, hang=4
-        )
+        out += wrap(reason(row, answer), indent=4, hang=4)
     return out
 
 

@@ -1,0 +1,38 @@
+"""``trainsim report``: an answer as one page of HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("file")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Page to write, whole or not at all."
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change a field, such as training.tokens=15T.",
+)
+@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+def command(file: str, out: Path, changes: tuple[str, ...], variant: str | None) -> None:
+    """Answer the scenario FILE as one page of HTML that needs no network and no script.
+
+    Exits with 0 if a plan runs, 1 if none does (the page says why), 2 if the file is wrong.
+    """
+    from simulator import curves
+    from simulator.report import output
+    from simulator.report.page import page
+    from simulator.schema import load_scenario
+    from simulator.simulate import run
+
+    asked = load_scenario(file, changes, variant)
+    result = run(asked)
+    output.emit(page(result.to_dict(), curves.around(asked, result)), out)
+    if not result.feasible:
+        raise click.exceptions.Exit(1)
