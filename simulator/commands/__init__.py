@@ -18,6 +18,7 @@ SUMMARIES: dict[str, str] = {
     "measure": "Measure an accelerator for a calibration.",
     "import": "Turn a file of another training program into a scenario.",
     "export": "Write the chosen plan for Megatron-LM, torchtitan, nanotron, DeepSpeed or Hugging Face.",
+    "watch": "Compare a training log with its prediction.",
     "grow": "Grow a Hugging Face checkpoint into a larger model.",
     "schema": "Print or write the JSON schemas of the YAML files.",
 }

@@ -1,0 +1,47 @@
+"""The page of ``trainsim watch``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.report.sections import LEVELS
+from simulator.report.text import duration, number, span, style, wrap
+
+COLORS = {"on track": "green", "fast": "yellow", "slow": "red", "another plan": "red"}
+SHOWN = 4
+"""Causes that are listed."""
+
+
+def page(found: Mapping[str, Any], *, color: bool = False) -> str:
+    """The verdict first, then the figures, then what is probably to blame."""
+    verdict = found["verdict"]
+    head = style(verdict.upper(), "bold", COLORS[verdict], color=color)
+    lines = [
+        f"{head}: {duration(found['step_time_s'])} per step, {number(found['ratio'])} times the prediction of "
+        + f"{duration(found['predicted_step_time_s'])} ({span(found['predicted_interval_s'], 'second')})",
+        f"  median of {found['steps_used']} of {found['steps_read']} logged steps ({found['kind']}), up to step "
+        + f"{found['last_step']}; 80 % of them in {span(found['step_time_p10_p90_s'], 'second')}",
+    ]
+    if "days_left" in found:
+        lines.append(
+            f"  {found['share_done']:.1%} done; {duration(found['days_left'] * 86400)} left at this pace, "
+            f"{duration(found['days_left_predicted'] * 86400)} as predicted"
+        )
+    for note in found["notes"]:
+        lines += wrap(note, indent=2, hang=4)
+    if found["blame"]:
+        lines.append("Probably to blame")
+        if all(each["evidence"] == "share only" for each in found["blame"]):
+            lines += wrap(
+                "the log has one time per step, which does not tell the levels apart; a profile, or Megatron's "
+                "--timing-log-level 2, would",
+                indent=2,
+            )
+        for each in found["blame"][:SHOWN]:
+            name = each["level"]
+            what = f" ({LEVELS[name]})" if name in LEVELS else ""
+            lines += wrap(f"{name}{what}, {each['evidence']}: {each['text']}", indent=2, hang=4)
+    elif verdict == "slow":
+        lines.append("  no single level explains it")
+    return "\n".join(lines) + "\n"
