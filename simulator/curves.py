@@ -6,7 +6,7 @@ Rows are plain data with units in their names; `simulator.report` draws them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from simulator import copies, transformer
 from simulator.result import Result, plain
 from simulator.schema import Scenario, load_scenario
 from simulator.search import choice, lattice, planner, shapes
-from simulator.search.answer import DAY, LAW_ERROR
+from simulator.search.answer import DAY
 from simulator.search.question import Limits, Question
 from simulator.search.table import Found, single
 from simulator.search.translate import Notes, question_of
@@ -36,11 +36,8 @@ BUDGETS = 13
 ASPECT_WEIGHT = 0.3
 """Worth of a wrong width over depth against a wrong size, when shapes for a curve are picked. [-]"""
 
-STEP = 0.2
-"""Relative change of an input in `sensitivity`. [-]"""
-
-LEAST = 1e-3
-"""Relative change below which an input is not listed. [-]"""
+INPUTS = 12
+"""Inputs that `sensitivity` lists."""
 
 Source = str | Path | Mapping[str, Any] | Scenario
 
@@ -54,11 +51,6 @@ class Asked:
     model: Shape | None
     """The model, if the question fixes it."""
     answer: Mapping[str, Any]
-
-    @property
-    def fixed_tokens(self) -> bool:
-        """Whether the question says how long to train."""
-        return self.question.tokens is not None or self.question.steps is not None
 
 
 def asked(source: Source, result: Result) -> Asked | None:
@@ -136,14 +128,14 @@ def around(source: Source, result: Result) -> dict[str, Any]:
     """`sizes`, `frontier`, `growth`, `matmuls` and `sensitivity` of one answer, sharing their work."""
     where = asked(source, result)
     if where is None:
-        return {"sizes": [], "frontier": [], "growth": {}, "matmuls": [], "sensitivity": []}
+        return {"sizes": [], "frontier": [], "growth": {}, "matmuls": [], "sensitivity": sensitivity(result)}
     found = _found(where)
     return {
         "sizes": [] if where.model is not None else _per_size(where, found),
         "frontier": _per_budget(where, found),
         "growth": growth(source, result),
         "matmuls": matmuls(source, result),
-        "sensitivity": _moves(where, result, found),
+        "sensitivity": sensitivity(result),
     }
 
 
@@ -351,82 +343,29 @@ def matmuls(source: Source, result: Result) -> list[dict[str, Any]]:
 # --- sensitivity ----------------------------------------------------------------------------------------------------
 
 
-def sensitivity(source: Source, result: Result) -> list[dict[str, Any]]:
-    """What moves the answer, largest first.
+def sensitivity(result: Result, *, most: int = INPUTS) -> list[dict[str, Any]]:
+    """What moves the main figure of the answer, largest first: rows of `Result.sensitivity` for a tornado.
 
     Returns
     -------
     list of dict
-        ``name``, ``figure`` (``loss`` where limits end the run, ``cost_usd`` or ``gpu_hours`` where tokens do), ``base``, and
-        ``worse`` and ``better``: the figure at the unfavorable and at the favorable end.
+        ``name``, ``source``, ``low`` and ``high`` (the 80 % range of the input), ``figure``, ``base``, and ``worse`` and
+        ``better``: the figure at the unfavorable and at the favorable end.
     """
-    where = asked(source, result)
-    return [] if where is None else _moves(where, result, _found(where))
-
-
-def _moves(where: Asked, result: Result, found: Found) -> list[dict[str, Any]]:
-    rows = _moves_of_cost(where) if where.fixed_tokens else _moves_of_loss(where, result, found)
-    return sorted(rows, key=lambda row: -abs(row["worse"] - row["better"]))
-
-
-def _moves_of_cost(where: Asked) -> list[dict[str, Any]]:
-    """With tokens fixed, money and accelerator time move with each of their factors."""
-    answer = where.answer
-    figure = "cost_usd" if answer["cost_usd"] is not None else "gpu_hours"
-    base = answer[figure]
-    low, high = (each / answer["step_time_s"] for each in answer["interval"]["step_time_s"])
-    factors = {"step time (80 % interval)": (high, low), f"tokens ±{STEP:.0%}": (1 + STEP, 1 - STEP)}
-    if figure == "cost_usd":
-        factors[f"price ±{STEP:.0%}"] = (1 + STEP, 1 - STEP)
-    factors["time lost to failures, twice and none"] = (1 + (1 - answer["goodput"]), answer["goodput"])
-    return [
-        {"name": name, "figure": figure, "base": base, "worse": base * worse, "better": base * better}
-        for name, (worse, better) in factors.items()
-        if abs(worse - better) > LEAST
-    ]
-
-
-def _moves_of_loss(where: Asked, result: Result, found: Found) -> list[dict[str, Any]]:
-    question, base = where.question, float(where.answer["loss"])
-    pool = choice.pool(question, found)
-    if not len(pool):
+    if not result.feasible or result.basis is None:
         return []
-    start = float(pool.columns["loss"][choice.lifetime_first(question, pool)])
-
-    def shifted(changed: Question) -> float:
-        """The answer's loss, moved as the best plan from scratch moves."""
-        other = choice.pool(changed, found)
-        best = float(other.columns["loss"][choice.lifetime_first(changed, other)]) if len(other) else start
-        return base + best - start
-
-    def row(name: str, worse: float, better: float) -> dict[str, Any]:
-        return {"name": name, "figure": "loss", "base": base, "worse": worse, "better": better}
-
-    def limit(**factors: float) -> Question:
-        return replace(question, limits=question.limits.scaled(**factors))
-
-    rows = [row(f"law of loss, ±{LAW_ERROR:.0%}", base * (1 + LAW_ERROR), base * (1 - LAW_ERROR))]
-    words = {"time_s": "time", "cost_usd": "money", "energy_j": "energy"}
-    for name in question.limits.given:
-        less, more = shifted(limit(**{name: 1 - STEP})), shifted(limit(**{name: 1 + STEP}))
-        rows.append(row(f"{words[name]} ±{STEP:.0%}", less, more))
-    slow, fast = (where.answer["step_time_s"] / each for each in reversed(_step(where)))
-    every = question.limits.given
-    rows.append(
-        row(
-            "step time (80 % interval)",
-            shifted(limit(**dict.fromkeys(every, slow))),
-            shifted(limit(**dict.fromkeys(every, fast))),
-        )
-    )
-    cases = (result.growth or {}).get("cases", {})
-    if result.stages and {"pessimistic", "optimistic"} <= set(cases):
-        worst, best = (
-            min(cases[name]["loss"], cases[name]["loss_scratch"]) for name in ("pessimistic", "optimistic")
-        )
-        rows.append(row("kappa of growth", worst, best))
-    return rows
-
-
-def _step(where: Asked) -> Sequence[float]:
-    return list(where.answer["interval"]["step_time_s"])
+    found = result.sensitivity()
+    figure = found["figure"]
+    base = found["base"][figure]
+    rows = [
+        {
+            **{name: row[name] for name in ("name", "source", "low", "high")},
+            "figure": figure,
+            "base": base,
+            "worse": max(row[figure]),
+            "better": min(row[figure]),
+        }
+        for row in found["rows"]
+        if figure in row and np.all(np.isfinite(row[figure])) and np.ptp(row[figure]) > 0
+    ]
+    return sorted(rows, key=lambda row: row["better"] - row["worse"])[:most]

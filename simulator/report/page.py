@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
-from simulator.report import page_style, sections
+from simulator.report import page_style, sections, sensitivity
 from simulator.report.decision import decision
 from simulator.report.page_parts import (
     Raw,
@@ -170,16 +170,19 @@ def _alternatives(document: Document) -> str:
         return ""
     several = any(row["accelerator"] != answer["accelerator"] for row in others)
     name = answer["accelerator"] if several else sections.plan_name(answer, answer)
-    rows = [(*sections.alternative_row(answer, name), "the answer")]
-    rows += [
-        (*sections.alternative_row(row, sections.plan_name(row, answer)), sections.reason(row, answer))
-        for row in others
+    names = [name, *(sections.plan_name(row, answer) for row in others)]
+    rows = [
+        sections.alternative_row(row, f"{place}: {one}")
+        for place, (row, one) in enumerate(zip((answer, *others), names, strict=True))
     ]
-    heads = (*sections.ALTERNATIVE_HEADS, "why it lost")
-    last = len(heads) - 1
-    note = "TFLOP/s and tokens/s of one accelerator. GBS, MBS: global and micro-batch in sequences; TP, PP, CP, EP, VP: tensor, pipeline, context, expert parallelism and interleaving."
-    table = cells("The answer and the next best plans", heads, rows, words=(last,), first=True, wide=True)
-    return join([table, para(note, "dim")])
+    reasons = (f"{place}: {sections.reason(row, answer)}" for place, row in enumerate(others, 1))
+    note = (
+        "TFLOP/s and tokens/s of one accelerator. GBS, MBS: global and micro-batch in sequences; TP, PP, CP, EP, VP: "
+        "tensor, pipeline, context, expert parallelism and interleaving."
+    )
+    title = "The answer (0) and the next best plans"
+    table = cells(title, sections.ALTERNATIVE_HEADS, rows, first=True, wide=True)
+    return join([table, para(note, "dim"), Raw("<h3>Why each lost</h3>"), items(reasons)])
 
 
 def _binding(document: Document) -> str:
@@ -211,7 +214,7 @@ def _sensitivity(curves: Document) -> str:
     rows = curves["sensitivity"]
     if not rows:
         return ""
-    note = "One input at a time, the others as in the answer. Blue: toward the better end; orange: toward the worse."
+    note = f"{sensitivity.NOTE} Blue: toward the better end; orange: toward the worse."
     return join([para(note), charts.tornado(rows)])
 
 

@@ -263,24 +263,26 @@ def _growth_curves(curves: Document) -> Raw:
 
 def tornado(rows: Sequence[Document]) -> Raw:
     """What moves the answer, with bars on one axis."""
-    ends = (min(row["better"] for row in rows), max(row["worse"] for row in rows))
-    figure_name = rows[0]["figure"]
+    every = [value for row in rows for value in (row["better"], row["worse"], row["base"])]
+    ends = (min(every), max(every))
+    name = rows[0]["figure"]
 
     def words(value: float) -> str:
-        if figure_name == "loss":
+        if name == "loss":
             return f"{value:.3f}"
-        return quantity(value, "USD") if figure_name == "cost_usd" else f"{number(value)} h"
+        return quantity(value, "USD") if name == "cost_usd" else days(value)
 
     body = [
         (
             row["name"],
+            f"{number(row['low'])} to {number(row['high'])}",
             words(row["better"]),
             words(row["worse"]),
             Raw(svg.between(row["better"], row["worse"], row["base"], ends)),
         )
         for row in rows
     ]
-    base = words(rows[0]["base"])
-    name = {"loss": "loss [nats/token]", "cost_usd": "cost"}.get(figure_name, "accelerator time")
-    title = f"Effect of one input at a time on the {name}; the answer has {base}"
-    return cells(title, ("input", "better end", "worse end", ""), body, numbers=(1, 2), bars=(3,))
+    told = {"loss": "loss [nats/token]", "cost_usd": "cost"}.get(name, "time")
+    title = f"Effect of one input at a time on the {told}; the plan has {words(rows[0]['base'])}"
+    heads = ("input", "80 % range", "better end", "worse end", "")
+    return cells(title, heads, body, numbers=(1, 2, 3), bars=(4,))

@@ -77,7 +77,7 @@ tbody th{font-weight:500}
 .wide td,.wide th{font-size:.9rem}
 tr.first th,tr.first td{background:var(--soft);font-weight:600}
 .two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem 2rem}
-figure{margin:.6rem 0;max-width:36rem}
+figure{margin:.6rem 0;max-width:32rem}
 .chart{display:block;width:100%;height:auto;font:13px system-ui,sans-serif}
 .chart text{fill:var(--ink)}
 .chart text.name{fill:var(--dim)}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 460.0, 320.0
+WIDTH, HEIGHT = 420.0, 310.0
 """Size of a chart in its own units; it scales with the page."""
 
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 18.0, 64.0, 46.0
@@ -189,13 +189,16 @@ def _legend(some: Sequence[Line], mark: str) -> str:
     """Names of the lines in a row above the chart."""
     parts, x, y = [], 4.0, 40.0
     for one in some:
+        wide = 31 + LETTER * len(one.label)
+        if x + wide > WIDTH:
+            x, y = 4.0, y + 17
         dash = DASHES[one.place % len(DASHES)]
         extra = f' stroke-dasharray="{dash}"' if dash else ""
         parts.append(
             f'<line class="line s{one.place}" x1="{x:g}" x2="{x + 26:g}" y1="{y - 4:g}" y2="{y - 4:g}"{extra}/>'
         )
         parts.append(text(x + 31, y, one.label))
-        x += 31 + LETTER * len(one.label) + 14
+        x += wide + 12
     if mark:
         parts.append(f'<circle class="mark" cx="{x + 8:g}" cy="{y - 4:g}" r="6"/>')
         parts.append(text(x + 20, y, mark))
