@@ -17,11 +17,13 @@ def page(found: Mapping[str, Any], *, color: bool = False) -> str:
     """The verdict first, then the figures, then what is probably to blame."""
     verdict = found["verdict"]
     head = style(verdict.upper(), "bold", COLORS[verdict], color=color)
+    band = span(found["predicted_interval_s"], "second")
+    used = f"{found['steps_used']} of {found['steps_read']} logged steps ({found['kind']})"
+    spread = span(found["step_time_p10_p90_s"], "second")
+    pace = f"{duration(found['step_time_s'])} per step, {number(found['ratio'])} times the prediction of"
     lines = [
-        f"{head}: {duration(found['step_time_s'])} per step, {number(found['ratio'])} times the prediction of "
-        + f"{duration(found['predicted_step_time_s'])} ({span(found['predicted_interval_s'], 'second')})",
-        f"  median of {found['steps_used']} of {found['steps_read']} logged steps ({found['kind']}), up to step "
-        + f"{found['last_step']}; 80 % of them in {span(found['step_time_p10_p90_s'], 'second')}",
+        f"{head}: {pace} {duration(found['predicted_step_time_s'])} ({band})",
+        f"  median of {used}, up to step {found['last_step']}; 80 % of them in {spread}",
     ]
     if "days_left" in found:
         lines.append(
