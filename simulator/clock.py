@@ -169,8 +169,10 @@ def _collective(
     return np.where(np.asarray(ranks) > 1, time, 0.0)
 
 
-def tensor_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group. [s]
+def tensor_parallel_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants
+) -> tuple[Numeric, Numeric]:
+    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group: (bytes, waiting). [s]
 
     Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which
     run as rings; a whole all-reduce may run as a tree, of twice the logarithm of the ranks.
@@ -180,7 +182,8 @@ def tensor_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
     ranks = np.asarray(layout.tp, dtype=float)
     tree = np.minimum(ranks, 2.0 * np.log2(np.maximum(ranks, 2.0)))
     steps = 2.0 * np.where(np.asarray(layout.sequence_parallel) > 0, ranks, tree)
-    return _collective(wire, layout.tp, 1, device, c, steps)
+    moving = _collective(wire, layout.tp, 1, device, c, 0.0)
+    return moving, _collective(wire, layout.tp, 1, device, c, steps) - moving
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -213,6 +216,14 @@ def _longer(device_s: Numeric, host_s: Numeric) -> Numeric:
     return np.sqrt(np.sqrt(np.square(np.square(device_s)) + np.square(np.square(host_s))))
 
 
+def _beside(waiting_s: Numeric, work_s: Numeric) -> Numeric:
+    """Return what waiting adds to work that goes on beside it: the root of the sum of squares, less the work. [s]
+
+    Next to little work all of it; next to much work little of it.
+    """
+    return np.sqrt(np.square(waiting_s) + np.square(work_s)) - work_s
+
+
 def layer_time(
     shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
 ) -> dict[str, Numeric]:
@@ -222,7 +233,8 @@ def layer_time(
     elem = elementwise_time(shape, layout, device, c, sparse=sparse)
     full = (np.asarray(layout.recompute) == 2).astype(float)
     core = (np.asarray(layout.recompute) == 1) & (np.asarray(layout.flash_attention) == 0)
-    tensor = tensor_parallel_time(shape, layout, device, c)
+    moving, waiting = tensor_parallel_time(shape, layout, device, c)
+    times = 4.0 + 2.0 * full
     context = context_parallel_time(shape, layout, device, c)
     expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
@@ -233,7 +245,8 @@ def layer_time(
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "tensor_parallel": _exposed(tensor * (4.0 + 2.0 * full), tiles * np.asarray(c.tp_overlap)),
+        "tensor_parallel": _exposed(moving * times, tiles * np.asarray(c.tp_overlap))
+        + _beside(waiting * times, tiles * (1.0 - np.asarray(c.tp_overlap))),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
