@@ -7,6 +7,7 @@ from __future__ import annotations
 
 SUMMARIES: dict[str, str] = {
     "run": "Answer a scenario.",
+    "new": "Write a scenario to start from.",
     "compare": "Answer a scenario on several accelerators, side by side.",
     "sweep": "Answer a scenario over a grid of values.",
     "report": "Write an answer as one page of HTML.",
@@ -14,11 +15,13 @@ SUMMARIES: dict[str, str] = {
     "prices": "List prices by accelerator, provider, terms and date.",
     "laws": "List the scaling laws with their ranges and sources.",
     "validate": "Predict published measurements and report the error.",
+    "support": "Say what has measured backing, and the error there.",
     "calibrate": "Fit the constants of the clock to your own runs.",
     "measure": "Measure an accelerator for a calibration.",
     "import": "Turn a file of another training program into a scenario.",
     "export": "Write the chosen plan for Megatron-LM, torchtitan, nanotron, DeepSpeed or Hugging Face.",
     "watch": "Compare a training log with its prediction.",
     "grow": "Grow a Hugging Face checkpoint into a larger model.",
+    "doctor": "Check the installation.",
     "schema": "Print or write the JSON schemas of the YAML files.",
 }

@@ -213,10 +213,10 @@ def _trainer_state(text: str, name: str) -> Log:
         if isinstance(rate, (int, float)) and rate > 0 and isinstance(step, int):
             # Rounded to three places by the Trainer; the runtime over the steps has more of them.
             runtime = entry.get("train_runtime")
-            exact = isinstance(runtime, (int, float)) and runtime > 0 and step > 0
-            log.points.append(
-                Point(step, runtime / step if exact else 1.0 / rate, loss=entry.get("train_loss"))
-            )
+            time_s = 1.0 / rate
+            if isinstance(runtime, (int, float)) and runtime > 0 and step > 0:
+                time_s = runtime / step
+            log.points.append(Point(step, time_s, loss=entry.get("train_loss")))
     return log
 
 
