@@ -39,6 +39,9 @@ ASPECT_WEIGHT = 0.3
 INPUTS = 12
 """Inputs that `sensitivity` lists."""
 
+LEAST = 0.01
+"""Effect below which an input is not listed, relative to the largest. [-]"""
+
 Source = str | Path | Mapping[str, Any] | Scenario
 
 
@@ -267,7 +270,7 @@ def growth(source: Source, result: Result, *, points: int = 60) -> dict[str, Any
 
 
 def _line(where: Asked, stage: Mapping[str, Any], start: float, points: int) -> dict[str, Any]:
-    """Loss of one stage against time, ending at the loss that the plan states; it starts where a hundredth of its tokens are seen."""
+    """Loss of one stage against time, through the losses that the plan states; the first starts after a hundredth of its tokens."""
     answer = where.answer
     shape = replace(
         _template(answer),
@@ -283,7 +286,9 @@ def _line(where: Asked, stage: Mapping[str, Any], start: float, points: int) -> 
     loss = np.asarray(where.question.learning.loss(single(shape), tokens=seen, batch_tokens=batch)).reshape(
         -1
     )
-    loss = loss + (stage["loss_end"] if "loss_end" in stage else stage["loss"]) - loss[-1]
+    end, start_loss = stage.get("loss_end", stage.get("loss")), stage.get("loss_start")
+    steep = 1.0 if start_loss is None else (start_loss - end) / (loss[0] - loss[-1])
+    loss = end + steep * (loss - loss[-1])
     days = start + (stage["time_days"] - stage["switch_days"]) * share
     return {"params": stage["params"], "days": days.tolist(), "loss": loss.tolist()}
 
@@ -368,4 +373,6 @@ def sensitivity(result: Result, *, most: int = INPUTS) -> list[dict[str, Any]]:
         for row in found["rows"]
         if figure in row and np.all(np.isfinite(row[figure])) and np.ptp(row[figure]) > 0
     ]
-    return sorted(rows, key=lambda row: row["better"] - row["worse"])[:most]
+    rows.sort(key=lambda row: row["better"] - row["worse"])
+    least = LEAST * (rows[0]["worse"] - rows[0]["better"]) if rows else 0.0
+    return [row for row in rows if row["worse"] - row["better"] >= least][:most]

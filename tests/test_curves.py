@@ -72,6 +72,7 @@ def test_growth_curves_end_at_the_losses_of_the_plan() -> None:
     for line, stage in zip(lines["stages"], result.stages, strict=True):
         assert line["loss"][-1] == pytest.approx(stage["loss_end"])
         assert np.all(np.diff(line["loss"]) < 0)
+    assert lines["stages"][1]["loss"][0] == pytest.approx(lines["stages"][0]["loss"][-1])
     assert lines["stages"][-1]["days"][-1] == pytest.approx(result.answer["time_to_train_days"])
     assert lines["scratch"][0]["loss"][-1] == pytest.approx(
         next(row["loss"] for row in result.alternatives if row["kind"] == "scratch")

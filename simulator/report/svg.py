@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 420.0, 310.0
+WIDTH, HEIGHT = 420.0, 320.0
 """Size of a chart in its own units; it scales with the page."""
 
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 18.0, 64.0, 46.0
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 18.0, 76.0, 46.0
 """Margins."""
 
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
