@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.commands.completion import accelerators, scenarios
+
 if TYPE_CHECKING:
     from simulator.schema import Scenario
 
 
 @click.command("compare")
-@click.argument("file")
-@click.option("--hardware", metavar="NAME[:COUNT],...", help="Accelerators; the scenario's own if absent.")
+@click.argument("file", shell_complete=scenarios)
+@click.option(
+    "--hardware",
+    metavar="NAME[:COUNT],...",
+    shell_complete=accelerators,
+    help="Accelerators; the scenario's own if absent.",
+)
 @click.option(
     "--providers", metavar="NAME,...", help="Price each accelerator at each of these providers that sells it."
 )

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from simulator.commands.completion import scenarios
+
 PROGRAMS = ("megatron", "torchtitan", "nanotron", "deepspeed", "hf")
 
 
 @click.command("export")
-@click.argument("file")
+@click.argument("file", shell_complete=scenarios)
 @click.option("--to", "program", type=click.Choice(PROGRAMS), required=True, help="Program.")
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
 @click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")

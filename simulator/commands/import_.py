@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.commands.completion import accelerators
+
 if TYPE_CHECKING:
     from simulator.importers.ledger import Imported
 
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--from", "kind", metavar="PROGRAM", help="Program, if the file does not tell.")
 @click.option(
-    "--hardware", metavar="NAME[:COUNT]", help="Accelerator, and how many if the file does not say."
+    "--hardware",
+    metavar="NAME[:COUNT]",
+    shell_complete=accelerators,
+    help="Accelerator, and how many if the file does not say.",
 )
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change or add a field.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was read, and how, as one JSON document.")

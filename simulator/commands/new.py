@@ -7,11 +7,18 @@ from pathlib import Path
 
 import click
 
+from simulator.commands.completion import templates
+
 
 @click.command("new")
 @click.argument("path", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--template", default="quickstart", show_default=True, metavar="NAME", help="Id of a shipped scenario."
+    "--template",
+    default="quickstart",
+    shell_complete=templates,
+    show_default=True,
+    metavar="NAME",
+    help="Id of a shipped scenario.",
 )
 @click.option("--list", "list_", is_flag=True, help="List the templates.")
 @click.option("--force", is_flag=True, help="Write over a file that exists.")

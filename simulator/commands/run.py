@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from simulator.commands.completion import scenarios
+
 if TYPE_CHECKING:
     from simulator.result import Result
 
 
 @click.command("run")
-@click.argument("file")
+@click.argument("file", shell_complete=scenarios)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the answer and its alternatives as CSV.")
 @click.option(

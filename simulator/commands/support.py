@@ -46,7 +46,7 @@ def _kept(name: str, words: tuple[str, ...]) -> bool:
 
 
 def _page(report: dict[str, Any]) -> str:
-    from simulator.report.text import number, percent, table, wrap
+    from simulator.report.text import percent, table, wrap
     from simulator.validate.support import FEW, GROUPS
 
     lines = [f"{report['rows']:,} measured runs, each predicted by {report['clock']} from its configuration"]
@@ -54,8 +54,8 @@ def _page(report: dict[str, Any]) -> str:
         rows = [
             (
                 line["name"],
-                number(line["rows"], 4),
-                number(line["sources"]),
+                f"{line['rows']:,}",
+                line["sources"],
                 *(percent(line[key]) if line[key] is not None else "-" for key in KEYS),
             )
             for line in report[group]

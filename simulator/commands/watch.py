@@ -7,10 +7,19 @@ from typing import Any
 
 import click
 
+from simulator.commands.completion import scenarios
+
 
 @click.command("watch")
 @click.argument("log", type=click.Path(path_type=Path))
-@click.option("--scenario", "file", required=True, metavar="FILE", help="The scenario that the run follows.")
+@click.option(
+    "--scenario",
+    "file",
+    required=True,
+    metavar="FILE",
+    shell_complete=scenarios,
+    help="The scenario that the run follows.",
+)
 @click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
 @click.option("--skip", type=click.IntRange(0), help="Logged steps to leave out at the start.")
 @click.option("--follow", is_flag=True, help="Read again when the log grows, until interrupted.")
