@@ -288,6 +288,43 @@ def test_killed_at_random_moments_ends_in_the_same_bytes(question: str, tmp_path
     print(f"killed {KILLS} times; chunks kept of 12: {kept}; a whole sweep took {takes:.1f} s")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_interrupted_it_says_what_to_do_and_leaves_no_process(question: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = [
+        "sweep",
+        question,
+        "--out",
+        str(out),
+        "--vary",
+        f"seed={','.join(map(str, range(400)))}",
+        "--chunk",
+        "1",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "simulator.cli", *arguments, "--workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    begun = time.monotonic()
+    while not list(out.glob("chunks/*.jsonl")) and time.monotonic() - begun < 60:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    error = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130
+    assert "is kept" in error
+    assert "Traceback" not in error
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("processes of the sweep are left")
+
+
 # --- optional parts -------------------------------------------------------------------------------------------------
 
 

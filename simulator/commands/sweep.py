@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from simulator.sweeping import Progress
+    from simulator.sweeping import Axis, Progress, Sweep
 
 EVERY_S = {True: 0.2, False: 10.0}
 """Time between two lines of progress, on a terminal and elsewhere. [s]"""
@@ -54,8 +54,8 @@ def command(
     Interrupted or killed, the same command goes on where it stopped. A point at which nothing runs is a row with its
     reason. With the extra `store` also Parquet and DuckDB.
     """
-    from simulator.errors import Problem, SpecError
-    from simulator.sweeping import axis_of, sweep
+    from simulator.errors import SpecError
+    from simulator.sweeping import axis_of
 
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers and --scheduler cannot be given together")
@@ -70,23 +70,33 @@ def command(
     tell: Callable[[Progress], None] = (lambda progress: None) if quiet else _Line()
     how: dict[str, Any] = {"out": out, "zipped": zipped, "set": changes, "scenario": variant}
     how |= {"chunk_points": chunk, "tell": tell}
-    if scheduler is None:
-        found = sweep(file, axes, workers=workers or 1, **how)
-    else:
-        client = _client(scheduler)
-        try:
-            found = sweep(file, axes, executor=client.get_executor(pure=False), **how)
-        except TimeoutError:
-            raise SpecError(
-                Problem("the scheduler does not answer", file=f"--scheduler {scheduler}")
-            ) from None
-        finally:
-            client.close()
+    try:
+        found = _sweep(file, axes, scheduler, workers or 1, how)
+    except KeyboardInterrupt:
+        click.echo(f"\nwhat is finished is kept in {out}; the same command goes on from there", err=True)
+        raise
     click.echo(
         f"{found.points} points, {found.infeasible} infeasible, {found.kept} from an earlier run", err=True
     )
     for path in found.files:
         click.echo(str(path))
+
+
+def _sweep(file: str, axes: list[Axis], scheduler: str | None, workers: int, how: dict[str, Any]) -> Sweep:
+    """Answer here, in processes, or on a cluster."""
+    from simulator.errors import Problem, SpecError
+    from simulator.sweeping import sweep
+
+    if scheduler is None:
+        return sweep(file, axes, workers=workers, **how)
+    client = _client(scheduler)
+    try:
+        return sweep(file, axes, executor=client.get_executor(pure=False), **how)
+    except TimeoutError:
+        problem = Problem("the scheduler does not answer", file=f"--scheduler {scheduler}")
+        raise SpecError(problem) from None
+    finally:
+        client.close()
 
 
 def _client(address: str) -> Any:
