@@ -20,6 +20,7 @@ SUMMARIES: dict[str, str] = {
     "measure": "Measure an accelerator for a calibration.",
     "import": "Turn a file of another training program into a scenario.",
     "export": "Write the chosen plan for Megatron-LM, torchtitan, nanotron, DeepSpeed or Hugging Face.",
+    "trace": "Write one step of the plan as a timeline for Perfetto.",
     "watch": "Compare a training log with its prediction.",
     "grow": "Grow a Hugging Face checkpoint into a larger model.",
     "doctor": "Check the installation.",

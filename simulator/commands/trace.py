@@ -1,0 +1,37 @@
+"""``trainsim trace``: one step as a timeline for Perfetto."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from simulator.commands.completion import scenarios
+
+
+@click.command("trace")
+@click.argument("file", shell_complete=scenarios)
+@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
+def command(file: str, changes: tuple[str, ...], out: Path | None) -> None:
+    """Write one step of the chosen plan of the scenario FILE as a timeline.
+
+    The JSON opens in https://ui.perfetto.dev or chrome://tracing: a line for each pipeline stage, a bar for each pass.
+    """
+    import json
+
+    from simulator.errors import InfeasibleError
+    from simulator.report import output
+    from simulator.schema import load_scenario
+    from simulator.simulate import run
+    from simulator.tracing import chrome_trace, timeline
+
+    scenario = load_scenario(file, changes)
+    result = run(scenario)
+    if not result.feasible:
+        raise InfeasibleError("no plan runs", details=(str(result.infeasible.get("text", "")),))
+    answer = result.to_dict()["answer"]
+    events = timeline(answer, schedule=scenario.parallelism.schedule or "1f1b")
+    end = max(event.start_s + event.duration_s for event in events)
+    click.echo(f"timeline {end:.4g} s, predicted step {answer['step_time_s']:.4g} s", err=True)
+    output.emit(json.dumps(chrome_trace(events, name=scenario.name), separators=(",", ":")) + "\n", out)
