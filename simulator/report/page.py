@@ -214,7 +214,7 @@ def _sensitivity(curves: Document) -> str:
     rows = curves["sensitivity"]
     if not rows:
         return ""
-    note = f"{sensitivity.NOTE} Blue: toward the better end; orange: toward the worse."
+    note = f"{sensitivity.NOTE.replace('`', '')} Blue: toward the better end; orange: toward the worse."
     return join([para(note), charts.tornado(rows)])
 
 

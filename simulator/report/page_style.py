@@ -111,7 +111,10 @@ figure,tr{break-inside:avoid}
 .scroll{overflow:visible}
 .wide td,.wide th{font-size:7pt;padding-right:.3rem}
 .w{min-width:8rem}
-details>*{display:block}
+details,section[aria-labelledby=question]{display:none}
+.two{grid-template-columns:1fr 1fr;gap:.5rem}
+figure{max-width:22rem}
+caption,h3{break-after:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 
