@@ -10,6 +10,7 @@ SUMMARIES: dict[str, str] = {
     "new": "Write a scenario to start from.",
     "compare": "Answer a scenario on several accelerators, side by side.",
     "diff": "Show where two plans differ.",
+    "evaluate": "Answer a scenario for every plan of a CSV.",
     "sweep": "Answer a scenario over a grid of values.",
     "report": "Write an answer as one page of HTML.",
     "hardware": "List the accelerators, or show one with its sources.",
