@@ -30,7 +30,9 @@ import click
     help="Also cross-validate, and write the error percentiles here.",
 )
 @click.option(
-    "--micro", type=click.Path(path_type=Path), help="CSV of measured matmuls, which centre the fill of a tile."
+    "--micro",
+    type=click.Path(path_type=Path),
+    help="CSV of measured matmuls, which centre the fill of a tile.",
 )
 def command(cases: Path, out: Path, start: str, intervals: Path | None, micro: Path | None) -> None:
     """Fit the physical constants of accelerators, fabrics and software to measured step times.
