@@ -29,7 +29,7 @@ def test_regret_on_the_measured_sweep(report: dict[str, Any]) -> None:
     assert found["n"] >= 20
     assert found["layouts"] >= 1000
     assert found["median"] <= 0.05
-    assert found["best_first"] >= 0.4
+    assert found["best_first"] >= 0.3
     regrets = [row["regret"] for row in report["rows"]]
     assert found["p90"] == pytest.approx(np.quantile(regrets, 0.9), abs=1e-4)
     assert min(regrets) >= 0
@@ -72,7 +72,7 @@ def test_own_share_recovers_known_components() -> None:
 
 
 def test_the_share_that_robustness_uses_is_the_measured_one(report: dict[str, Any]) -> None:
-    assert report["own_share"] == pytest.approx(OWN_SHARE, abs=0.1)
+    assert report["own_share"] == pytest.approx(OWN_SHARE, abs=0.15)
 
 
 def test_published_hours(report: dict[str, Any]) -> None:
