@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -290,3 +291,19 @@ def test_comments_cannot_break_out_of_the_yaml() -> None:
 def test_marks_tell_programs_apart() -> None:
     assert kind_of({"model_type": "llama"}) == "huggingface"
     assert kind_of({"parallelism": {}, "training": {}}) == "torchtitan"
+
+
+JUNK = ["null", "[]", "{}", "-1", "1e400", "true", "''", "$X", "0", "abc", "9" * 30, "[1, 2]", "{a: 1}"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_spoiled_files_end_in_a_clear_error_or_a_scenario(path: Path, tmp_path: Path) -> None:
+    """Every value of the file replaced by nonsense, one at a time: nothing but our own error may come of it."""
+    lines = path.read_text().split("\n")
+    place = tmp_path / path.name
+    for number, line in enumerate(lines):
+        head, mark, _ = line.partition(next((m for m in (": ", " = ", " ") if m in line.strip()), "\0"))
+        for junk in JUNK if mark else ():
+            place.write_text("\n".join([*lines[:number], head + mark + junk, *lines[number + 1 :]]))
+            with contextlib.suppress(SpecError):
+                assert read_file(place, n_gpus=8).data

@@ -138,6 +138,7 @@ def _batch(book: Ledger) -> None:
     else:
         book.whole("training.micro_batch_size", name)
     precision = book.raw("precision")
+    precision = precision if precision is None else str(precision)
     if precision in PRECISIONS:
         book.put("training.precision", PRECISIONS[precision], f"precision {precision}")
     elif precision is not None:

@@ -192,7 +192,7 @@ def _training(book: Ledger, n_gpus: int | None) -> None:
 
 def _numbers(book: Ledger) -> None:
     converters = book.raw("model.converters") or []
-    names = converters.split(",") if isinstance(converters, str) else list(converters)
+    names = converters if isinstance(converters, list) else str(converters).split(",")
     eight = bool(book.flag("float8.enable_float8_linear")) or any(
         n.strip() in ("float8", "mx", "quantize.dense.float8") for n in map(str, names)
     )
@@ -205,6 +205,6 @@ def _numbers(book: Ledger) -> None:
     compiled = book.flag("training.compile")
     if compiled is None:
         components = book.raw("compile.components")
-        whole = components is None or "model" in components
+        whole = components is None or "model" in str(components)
         compiled = bool(book.flag("compile.enable")) and whole
     book.put("training.compile", compiled, "compile")
