@@ -22,6 +22,7 @@ DEVICE = Device(
 )
 CONSTANTS = Constants(
     tile_efficiency=0.75,
+    tile_fill=200.0,
     attention_efficiency=0.5,
     hbm_efficiency=0.85,
     link_efficiency=0.75,
