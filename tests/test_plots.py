@@ -64,6 +64,7 @@ def drawings() -> dict[str, Callable[[Any], Any]]:
 
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
+    plt.close("all")
     yield
     plt.close("all")
 
