@@ -149,9 +149,8 @@ def clock_sources(reports: Mapping[str, Report], *, fewest: int = 5) -> Table:
         )
         for source, row in sorted(groups.items(), key=lambda item: -item[1]["n"])
     ]
-    return Table(
-        f"Median error by source, sources of {fewest} rows or more", ("source", "rows", *names), rows
-    )
+    heads = ("source", "rows", *(name.replace("_", " ") for name in names))
+    return Table(f"Median error by source, sources of {fewest} rows or more", heads, rows)
 
 
 def memory(report: Report, name: str) -> Table:
