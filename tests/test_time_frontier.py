@@ -22,3 +22,9 @@ def test_one_rtx_4090_from_an_hour_to_a_day() -> None:
     sizes = [sim.run("rtx-4090-one-day", set=[f"budget.time={t} h"]).answer["params"] for t in hours]
     exponent = np.polyfit(np.log(hours), np.log(sizes), 1)[0]
     assert 0.50 <= exponent <= 0.70
+
+
+def test_each_stage_of_growth_gets_a_learning_rate_and_a_batch() -> None:
+    small, large = sim.run("growth").stages
+    assert 1e-4 < large["peak_learning_rate"] < small["peak_learning_rate"] < 1e-2
+    assert small["recommended_batch_tokens"] < large["recommended_batch_tokens"]

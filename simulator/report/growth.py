@@ -112,8 +112,13 @@ def reading(growth: Document) -> str:
 
 
 def stage_table(stages: Sequence[Document]) -> list[str]:
-    """Every stage with its layout."""
-    return table(STAGE_HEADS, stage_rows(stages), left=(1,), gap=1)
+    """Every stage with its layout, and the learning rates and batches that a law recommends."""
+    lines = table(STAGE_HEADS, stage_rows(stages), left=(1,), gap=1)
+    if any("peak_learning_rate" not in s for s in stages):
+        return lines
+    rates = ", ".join(f"{s['peak_learning_rate']:.1e}" for s in stages)
+    sizes = ", ".join(quantity(s["recommended_batch_tokens"], "token") for s in stages)
+    return [*lines, f"  Peak learning rates by StepLaw: {rates}; its batches: {sizes} tokens."]
 
 
 def stage_rows(stages: Sequence[Document]) -> list[tuple[str, ...]]:

@@ -97,6 +97,8 @@ STAGE: dict[str, tuple[str, str]] = {
     "switch_days": ("days", "of it, spent on the switch"),
     "loss_start": ("nats/token", "loss at the start, after the switch"),
     "loss_end": ("nats/token", "loss at the end"),
+    "peak_learning_rate": ("-", "peak learning rate of AdamW that StepLaw recommends for the stage"),
+    "recommended_batch_tokens": ("tokens", "batch that StepLaw recommends for the stage"),
     "credit_tokens": ("tokens", "tokens from scratch that the inherited loss is worth to the grown model"),
     "kappa": ("-", "what a token is worth after the switch, relative to training from scratch"),
 }

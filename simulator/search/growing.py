@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator import goodput, growth, scaling
+from simulator import goodput, growth, scaling, transformer
 from simulator.growth import GrowthAnswer, GrowthPlan, SunkSource
 from simulator.growth import operators as operators_of
+from simulator.scaling import batch, learning_rate
 from simulator.search import evaluate, lattice, planner
 from simulator.search import question as questions
 from simulator.search.evaluate import Counts
 from simulator.search.lattice import Axes
-from simulator.search.question import Machine, Question
+from simulator.search.question import REFERENCE_BATCH_LAW, Machine, Question
 from simulator.search.table import Plan, plan_of, scalar_shape
 from simulator.transformer import Shape
 
@@ -255,6 +256,19 @@ def stage_plans(question: Question, grown: Grown, schedule: growth.Schedule) -> 
     return out
 
 
+def advice(shape: Shape, *, tokens: float) -> dict[str, float]:
+    """Peak learning rate and batch that a law recommends for a stage, its credit counted as tokens seen.
+
+    `question.REFERENCE_BATCH_LAW` gives both: they were fitted together. A grown model starts from the rate of its new
+    size, after a short warm-up; growing at the source's higher rate loses part of the credit (docs/experiment.md).
+    """
+    rate = learning_rate.recommended_learning_rate(
+        law=REFERENCE_BATCH_LAW, params=transformer.non_embedding_parameters(shape), tokens=tokens
+    )
+    size = batch.recommended_batch_tokens(law=REFERENCE_BATCH_LAW, tokens=tokens)
+    return {"peak_learning_rate": float(rate), "recommended_batch_tokens": float(size)}
+
+
 def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule) -> list[dict[str, Any]]:
     """Every stage as a flat record."""
     from simulator.search.answer import DAY, whole
@@ -294,6 +308,7 @@ def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule)
                 "loss_end": stage.loss_end,
                 "credit_tokens": stage.credit_tokens,
                 "kappa": stage.kappa,
+                **advice(plan.shape, tokens=stage.credit_tokens + stage.tokens),
             }
         )
     return records
