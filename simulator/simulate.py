@@ -12,8 +12,9 @@ from simulator.memory.advice import TIGHT_SHARE
 from simulator.result import Result
 from simulator.schema import Scenario, load_scenario
 from simulator.search import answer as answers
-from simulator.search import choice, estimate, explain, growing, planner, remarks, robust, shapes
+from simulator.search import choice, efforts, estimate, explain, growing, planner, remarks, robust, shapes
 from simulator.search.choice import Pool
+from simulator.search.efforts import Effort
 from simulator.search.question import Question
 from simulator.search.spread import step_factors
 from simulator.search.table import Basis, Found, Plan, scalar_shape, single
@@ -25,6 +26,7 @@ def run(
     *,
     set: Sequence[str] = (),  # noqa: A002 - named as on the command line
     scenario: str | None = None,
+    effort: str = "full",
 ) -> Result:
     """Answer a scenario.
 
@@ -36,6 +38,9 @@ def run(
         Changes such as ``training.tokens=15T``.
     scenario : str, optional
         Name of a variant that the file declares.
+    effort : str, optional
+        ``full``, or ``preview``: a coarser lattice that answers in a tenth of the time and says so in a warning; see
+        `simulator.search.efforts`.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def run(
     SpecError
         If the scenario is wrong.
     UnknownNameError
-        If it names something that does not exist.
+        If it names something that does not exist; so does an effort.
 
     Examples
     --------
@@ -58,15 +63,20 @@ def run(
     (True, 6738415616)
     """
     asked = source if isinstance(source, Scenario) else load_scenario(source, set, scenario)
-    notes = Notes()
-    question = question_of(asked, notes)
+    notes, how = Notes(), efforts.get("full" if _fixed(asked) else effort)
+    question = how.question(question_of(asked, notes))
     if not any(machine.counts for machine in question.machines):
         return _nothing(
             asked, notes, {"reason": "max_gpus", "text": "n_gpus exceeds budget.max_gpus"}, Found()
         )
     if asked.find == "estimate" and len(question.machines) == 1:
         return _estimate(asked, question, notes)
-    return _search(asked, question, notes)
+    return _search(asked, question, notes, how)
+
+
+def _fixed(scenario: Scenario) -> bool:
+    """Whether the model is given, so that nothing but its layout is searched for: little work."""
+    return scenario.find in ("hardware", "estimate") and scenario.model is not None
 
 
 def _shape(scenario: Scenario) -> transformer.Shape | None:
@@ -107,10 +117,10 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
 # --- search ---------------------------------------------------------------------------------------------------------
 
 
-def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
+def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -> Result:
     """Best plan over shapes, layouts, batches and machines."""
     model = _shape(scenario)
-    fixed = scenario.find in ("hardware", "estimate") and model is not None
+    fixed = _fixed(scenario)
     if fixed and model is not None:
         candidates = single(model)
     else:
@@ -119,6 +129,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
             hidden_size=scenario.search.hidden_size,
             num_hidden_layers=scenario.search.num_hidden_layers,
         )
+        candidates = how.shapes(candidates)
     objective = choice.objective_of(question, fixed=fixed)
     total = Found()
     asked = planner.with_headroom(question, TIGHT_SHARE)
@@ -126,17 +137,24 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
     if not per_machine:
         asked, total = question, Found()
         per_machine = _per_machine(asked, candidates, objective, total)
+    if how.coarse:
+        notes.warn("preview", how.told(total.counts.considered))
     if not per_machine:
         return _nothing(scenario, notes, estimate.why_no_plan(question, candidates, total.counts), total)
     per_machine.sort(key=lambda item: choice.rank_key(item[0], objective))
     best, found, choices = per_machine[0]
-    grown = _grow(scenario, asked, notes, candidates, best)
+    grown = _grow(scenario, asked, notes, candidates, best, how)
     total.tables = found.tables
     grows = scenario.find == "growth" and grown is not None and grown.answer.pays
     answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
     others = [_alternative(asked, best, answer, "scratch")] if grows else []
     others += [_alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
     beside = [plan for plan, _, _ in per_machine[1:]]
+    if not how.beside:
+        basis = Basis(asked, best, (), objective)
+        return _result(
+            scenario, asked, notes, best, others, total, grown=grown, answer=answer, basis=basis, sure=False
+        )
     if not fixed:
         start = choice.lifetime_first(asked, choices)
         places = choice.distinct(choices, asked.max_alternatives, start=start)[1:]
@@ -195,7 +213,12 @@ def _fastest_layout(
 
 
 def _grow(
-    scenario: Scenario, question: Question, notes: Notes, candidates: transformer.Shape, best: Plan
+    scenario: Scenario,
+    question: Question,
+    notes: Notes,
+    candidates: transformer.Shape,
+    best: Plan,
+    how: Effort,
 ) -> growing.Grown | None:
     """Schedules that grow a model, where the scenario asks for them."""
     asked = scenario.growth
@@ -206,7 +229,7 @@ def _grow(
         notes.warn("growth", "growth is planned for a limit on time or money; leave out training.tokens")
         return None
     sunk = remarks.sunk_model(scenario, question, notes)
-    grown = growing.search(question, candidates, best, sunk=sunk, **settings)
+    grown = growing.search(question, candidates, best, sunk=sunk, effort=how, **settings)
     if grown is None:
         notes.warn(
             "growth",
@@ -239,6 +262,7 @@ def _result(
     grown: growing.Grown | None = None,
     answer: Plan | None = None,
     basis: Basis | None = None,
+    sure: bool = True,
 ) -> Result:
     """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
     remarks.annotate(scenario, question, notes, best)
@@ -262,7 +286,7 @@ def _result(
         assumptions=tuple(notes.assumptions),
         excluded=tuple(notes.excluded),
         binding=explain.binding(question, best, found if choices is not None else None),
-        family=_family(scenario, question, choices, best, None if grows or infeasible else basis),
+        family=_family(scenario, question, choices, best, None if grows or infeasible or not sure else basis),
         stages=tuple(stages),
         growth=growing.report(question, grown) if grown is not None else {},
         search=_searched(found),

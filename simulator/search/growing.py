@@ -14,6 +14,7 @@ from simulator.growth import operators as operators_of
 from simulator.scaling import batch, learning_rate
 from simulator.search import evaluate, lattice, planner
 from simulator.search import question as questions
+from simulator.search.efforts import EFFORTS, Effort
 from simulator.search.evaluate import Counts
 from simulator.search.lattice import Axes
 from simulator.search.question import REFERENCE_BATCH_LAW, Machine, Question
@@ -24,9 +25,6 @@ Array = NDArray[np.float64]
 
 OPERATOR_OF = {"hypercloning": "hypercloning", "stacking": "g_stack"}
 """Operators of scenarios to those of `simulator.growth`."""
-
-TARGETS = 120
-"""Models that growth may end in; those with the lowest bound on their loss from scratch."""
 
 FACTOR = 2
 """Growth factor of one switch. [-]"""
@@ -120,6 +118,7 @@ def search(
     kappas: dict[str, float],
     chosen: str,
     sunk: tuple[Shape, float] | None = None,
+    effort: Effort = EFFORTS["full"],
 ) -> Grown | None:
     """Find the best schedules on the machine and the number of accelerators of a plan.
 
@@ -135,6 +134,8 @@ def search(
         Operator, stages at most, token efficiencies by name, and the name that the answer follows.
     sunk : (Shape, float), optional
         A model that already exists, and the tokens it was trained on.
+    effort : Effort, optional
+        How many targets, and how many points at which to switch.
 
     Returns
     -------
@@ -156,7 +157,7 @@ def search(
         sizes = linked(
             candidates, operator=operator, stages=max_stages, around=np.array([best.params, 4 * best.params])
         )
-        sizes = _promising(question, machine, best.n_gpus, sizes, operator)
+        sizes = _promising(question, machine, best.n_gpus, sizes, operator, effort.growth_targets)
     if lattice.count(sizes) < 2:
         return None
     axes = planner.axes_for(question, machine, best.n_gpus, sizes)
@@ -185,7 +186,13 @@ def search(
     if sunk is not None:
         problem["sunk_source"] = SunkSource(size=_index(sizes, sunk[0]), tokens=sunk[1])
     plan = growth.plan(
-        shapes=sizes, params=params, operator=operator, factors=(FACTOR,), kappas=kappas, **problem
+        shapes=sizes,
+        params=params,
+        operator=operator,
+        factors=(FACTOR,),
+        kappas=kappas,
+        levels=effort.growth_levels,
+        **problem,
     )
     return Grown(plan, sizes, axes, kept, batch, best.machine, budget, chosen)
 
@@ -201,19 +208,21 @@ def _floors(question: Question, sizes: Shape, terms: Any, tokens: float) -> Arra
     return np.asarray(bare * ratio)
 
 
-def _promising(question: Question, machine: Machine, n_gpus: int, sizes: Shape, operator: str) -> Shape:
+def _promising(
+    question: Question, machine: Machine, n_gpus: int, sizes: Shape, operator: str, targets: int
+) -> Shape:
     """Targets with the lowest bounds on their loss, and all that they may grow from."""
     front = planner.front(question, machine, n_gpus, sizes)
     source, target = operators_of.links(sizes, operator=operator, factors=(FACTOR,))
     if not source.size:
         return lattice.take(sizes, np.array([], dtype=np.intp))
     ends = set(target.tolist())
-    ranked = [i for i in front.order.tolist() if i in ends][:TARGETS]
+    ranked = [i for i in front.order.tolist() if i in ends][:targets]
     kept, fresh = set(ranked), set(ranked)
     while fresh:
         fresh = {int(s) for s, t in zip(source, target, strict=True) if int(t) in fresh} - kept
         kept |= fresh
-    kept |= set(front.order[:TARGETS].tolist())
+    kept |= set(front.order[:targets].tolist())
     return lattice.take(sizes, np.array(sorted(kept), dtype=np.intp))
 
 
