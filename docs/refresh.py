@@ -1,23 +1,33 @@
-"""Write again what is generated: golden pages, the answer in the README, docs/accuracy.md, docs/nomenclature.md.
+"""Write again what is generated: golden pages, the answer in the README, docs/accuracy.md with its pictures, names, software.
 
-    python docs/refresh.py                  # all of it
-    python docs/refresh.py readme golden    # some of it
+    python docs/refresh.py                             # all of it
+    python docs/refresh.py readme golden               # some of it
+    python docs/refresh.py baseline --accept-accuracy  # also if errors grew
 
-Run it after a calibration, or when a page is meant to look different; the difference in git is the review.
+Run it after a calibration, or when a page is meant to look different; the difference in git is the review. The accuracy
+that was last accepted is in tests/accuracy_baseline.json; where errors grew by more than half a point it is only
+replaced if asked.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
 
-from simulator import simulate
+from simulator import library, simulate
 from simulator.report import nomenclature, terminal, validation
+from simulator.validate import baseline as figures
+from simulator.validate import cases
+
+# Pages that are compared must not age.
+os.environ.setdefault("TRAINSIM_TODAY", "2026-11-21")
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ("quickstart", "gpt-3-175b", "does-not-fit")
+BASELINE = ROOT / "tests" / "accuracy_baseline.json"
 README_SCENARIO = "quickstart"
 README_ENDS = "Step time"
 """The README shows the page up to this heading."""
@@ -72,10 +82,34 @@ def names() -> None:
     (ROOT / "docs" / "nomenclature.md").write_text(nomenclature.page(), encoding="utf-8")
 
 
-PARTS = {"golden": golden, "readme": readme, "accuracy": accuracy, "names": names}
+def baseline(*, accept: bool = False) -> None:
+    """Store the accuracy of the constants that ship; a growth of errors has to be accepted."""
+    frame = cases.read_frame(library.find("measurements", "throughput"))
+    now = figures.figures(frame, cases.of_frame(frame))
+    if BASELINE.exists():
+        moves = figures.moves(json.loads(BASELINE.read_text(encoding="utf-8")), now)
+        print(figures.table(moves), file=sys.stderr)
+        if any(move.refused for move in moves) and not accept:
+            sys.exit(
+                f"{figures.table([move for move in moves if move.refused])}\n"
+                f"errors grew by more than {figures.POINTS} points; if that is meant: "
+                "python docs/refresh.py baseline --accept-accuracy"
+            )
+    BASELINE.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+PARTS = {
+    "golden": golden,
+    "readme": readme,
+    "accuracy": accuracy,
+    "names": names,
+    "baseline": baseline,
+}
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:] or list(PARTS)
+    wanted = [word for word in sys.argv[1:] if word != "--accept-accuracy"] or list(PARTS)
+    if "--accept-accuracy" in sys.argv:
+        PARTS["baseline"] = lambda: baseline(accept=True)
     unknown = [part for part in wanted if part not in PARTS]
     if unknown:
         sys.exit(f"no part named {', '.join(unknown)}; there are {', '.join(PARTS)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.completion import accelerators, scenarios
+from simulator.commands.completion import accelerators, providers, scenarios, settings, terms_of_prices
 
 if TYPE_CHECKING:
     from simulator.schema import Scenario
@@ -22,10 +22,26 @@ if TYPE_CHECKING:
     help="Accelerators; the scenario's own if absent.",
 )
 @click.option(
-    "--providers", metavar="NAME,...", help="Price each accelerator at each of these providers that sells it."
+    "--providers",
+    metavar="NAME,...",
+    shell_complete=providers,
+    help="Price each accelerator at each of these providers that sells it.",
 )
-@click.option("--terms", default="on_demand", show_default=True, help="Terms of the prices of --providers.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option(
+    "--terms",
+    shell_complete=terms_of_prices,
+    default="on_demand",
+    show_default=True,
+    help="Terms of the prices of --providers.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")

@@ -34,7 +34,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=accelerators)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.completion import accelerators
+from simulator.commands.completion import accelerators, settings
 
 if TYPE_CHECKING:
     from simulator.importers.ledger import Imported
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     shell_complete=accelerators,
     help="Accelerator, and how many if the file does not say.",
 )
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change or add a field.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change or add a field.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was read, and how, as one JSON document.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(

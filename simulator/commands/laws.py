@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.commands.completion import laws
+
 if TYPE_CHECKING:
     from simulator.scaling import Fit, Law, Transfer
 
@@ -57,7 +59,7 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=laws)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:
     """Show one law: equation, constants with their errors, range, corpus, source."""
@@ -92,8 +94,16 @@ def show(name: str, as_json: bool) -> None:
 
 @command.command("fit")
 @click.argument("runs", type=click.Path(path_type=Path))
-@click.option("--law", default="chinchilla", show_default=True, help="Form, or law whose form is taken.")
-@click.option("--from", "origin", help="Move this law to the runs instead of fitting from nothing.")
+@click.option(
+    "--law",
+    shell_complete=laws,
+    default="chinchilla",
+    show_default=True,
+    help="Form, or law whose form is taken.",
+)
+@click.option(
+    "--from", "origin", shell_complete=laws, help="Move this law to the runs instead of fitting from nothing."
+)
 @click.option("--dataset", help="Keep rows with this value in the column dataset.")
 @click.option("--target", default="loss", show_default=True, help="Column to fit.")
 @click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Hold a constant; repeat for more.")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from simulator.commands.completion import scenarios, settings, variants
+
 
 @click.command("report")
-@click.argument("file")
+@click.argument("file", shell_complete=scenarios)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Page to write, whole or not at all."
 )
@@ -17,9 +19,12 @@ import click
     "changes",
     multiple=True,
     metavar="PATH=VALUE",
+    shell_complete=settings,
     help="Change a field, such as training.tokens=15T.",
 )
-@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+@click.option(
+    "--scenario", "variant", metavar="NAME", shell_complete=variants, help="A variant that the file declares."
+)
 def command(file: str, out: Path, changes: tuple[str, ...], variant: str | None) -> None:
     """Answer the scenario FILE as one page of HTML that needs no network and no script.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings
 
 
 @click.command("watch")
@@ -20,7 +20,14 @@ from simulator.commands.completion import scenarios
     shell_complete=scenarios,
     help="The scenario that the run follows.",
 )
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
 @click.option("--skip", type=click.IntRange(0), help="Logged steps to leave out at the start.")
 @click.option("--follow", is_flag=True, help="Read again when the log grows, until interrupted.")
 @click.option(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
+from simulator.report.explained import HINT
 from simulator.report.text import bar, duration, number, percent, plural, quantity, span, table, wrap
 
 Document = Mapping[str, Any]
@@ -273,7 +274,8 @@ def bullets(items: Iterable[str]) -> list[str]:
 
 def warnings(items: Sequence[Document]) -> list[str]:
     """Warnings, each with its id."""
-    return [line for item in items for line in wrap(f"{item['id']}: {item['message']}", indent=2, hang=4)]
+    out = [line for item in items for line in wrap(f"{item['id']}: {item['message']}", indent=2, hang=4)]
+    return [*out, *wrap(HINT, indent=2)] if out else out
 
 
 def sources(items: Sequence[Document]) -> list[str]:
