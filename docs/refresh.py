@@ -77,6 +77,12 @@ def accuracy() -> None:
     (ROOT / "docs" / "accuracy.md").write_text(validation.accuracy_page(), encoding="utf-8")
 
 
+def pictures() -> None:
+    """Draw predicted against measured, a picture per source."""
+    for path in validation.draw_pictures(ROOT / "docs" / "plots"):
+        print(f"  {path.name} {path.stat().st_size / 1e3:.0f} kB", file=sys.stderr)
+
+
 def names() -> None:
     """Write docs/nomenclature.md."""
     (ROOT / "docs" / "nomenclature.md").write_text(nomenclature.page(), encoding="utf-8")
@@ -102,6 +108,7 @@ PARTS = {
     "golden": golden,
     "readme": readme,
     "accuracy": accuracy,
+    "pictures": pictures,
     "names": names,
     "baseline": baseline,
 }

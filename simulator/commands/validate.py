@@ -205,4 +205,4 @@ def _left_out(found: Any, kind: str, *, shipped: bool) -> dict[str | None, Any]:
         if left_out.is_fresh(found, then):
             _tell(f"from {left_out.shipped_path().name}, which is of this calibration")
             return {each: left_out.columns(found, table)[each] for each in _kinds(kind)}
-    return {**refits.all_folds(found, _kinds(kind), tell=_tell)}
+    return dict(refits.all_folds(found, _kinds(kind), tell=_tell).items())

@@ -262,14 +262,17 @@ SEEN = {
 TARGETS = {"median_ape": "median", "mape": "mean", "spearman": "rank"}
 
 
-def slices(found: Sequence[Scored], kind: str | None = None, *, title: str = "Slices") -> Table:
+def slices(
+    found: Sequence[Scored], kind: str | None = None, *, title: str = "Slices", explained: bool = True
+) -> Table:
     """What the project promises, and whether it holds."""
     rows = [(*error_row(each.part.name, each.figures), _promise(each), _verdict(each)) for each in found]
     note = (
         f"{NOTE} Promised beside the targets: 70 to 90 % of the measured values of a slice of {FEW} rows or more inside the "
         "80 % interval, 75 to 85 % of all rows. A mean over sources takes each organisation's figures once."
     )
-    return Table(f"{title}, {SEEN[kind]}", (*HEADS, "target", "met"), rows, left=(0, 8, 9), note=note)
+    heads = (*HEADS, "target", "met")
+    return Table(f"{title}, {SEEN[kind]}", heads, rows, left=(0, 8, 9), note=note if explained else "")
 
 
 def _promise(each: Scored) -> str:
