@@ -8,7 +8,7 @@ from __future__ import annotations
 SUMMARIES: dict[str, str] = {
     "run": "Answer a scenario.",
     "new": "Write a scenario to start from.",
-    "compare": "Answer a scenario on several accelerators, side by side.",
+    "compare": "Answer a scenario on several accelerators or for several values, side by side.",
     "diff": "Show where two plans differ.",
     "evaluate": "Answer a scenario for every plan of a CSV.",
     "sweep": "Answer a scenario over a grid of values.",

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     help="Terms of the prices of --providers.",
 )
 @click.option(
+    "--vary",
+    "varied",
+    multiple=True,
+    metavar="PATH=V1,V2,...",
+    shell_complete=settings,
+    help="A field and its values, such as budget.time=5 days,10 days; several make every combination.",
+)
+@click.option(
     "--set",
     "changes",
     multiple=True,
@@ -50,18 +58,20 @@ def command(
     hardware: str | None,
     providers: str | None,
     terms: str,
+    varied: tuple[str, ...],
     changes: tuple[str, ...],
     as_json: bool,
     as_csv: bool,
     out: Path | None,
 ) -> None:
-    """Answer the scenario FILE on several accelerators, ranked, with the reason why each lost.
+    """Answer the scenario FILE on several accelerators and for several values, ranked, with the reason why each lost.
 
     Without a number an accelerator is taken as many times as the scenario's first. Exits with 1 if nothing runs.
     """
     from simulator.comparison import compare
     from simulator.report import comparison, output
     from simulator.schema import load_scenario
+    from simulator.sweeping.points import axes_of_texts
 
     output.one_of(json=as_json, csv=as_csv)
     asked = load_scenario(file, changes)
@@ -71,11 +81,7 @@ def command(
         entries = _priced(counted, named, terms)
     else:
         entries = [_entry(name, number, asked) for name, number in counted] if hardware else []
-    compared = compare(asked, entries)
-    document = compared.to_dict()
-    for row, result in zip(document["rows"], compared.results, strict=True):
-        row["interval"] = result.to_dict()["answer"].get("interval")
-        row["provider"] = _provider(result.scenario["hardware"][0].get("price"))
+    document = compare(file, entries, vary=axes_of_texts(varied), set=changes).to_dict()
     if as_json:
         text = output.json_text(document)
     elif as_csv:
@@ -85,11 +91,6 @@ def command(
     output.emit(text, out)
     if not any(row["feasible"] for row in document["rows"]):
         raise click.exceptions.Exit(1)
-
-
-def _provider(price: Any) -> str:
-    """Who asks a price, as the scenario names it."""
-    return str(price["provider"]) if isinstance(price, dict) and "provider" in price else ""
 
 
 def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | None]]:

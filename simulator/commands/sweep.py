@@ -66,19 +66,11 @@ def command(
     Interrupted or killed, the same command goes on where it stopped. A point at which nothing runs is a row with its
     reason. With the extra `store` also Parquet and DuckDB.
     """
-    from simulator.errors import SpecError
-    from simulator.sweeping import axis_of
+    from simulator.sweeping.points import axes_of_texts
 
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers and --scheduler cannot be given together")
-    axes, wrong = [], []
-    for text in varied:
-        try:
-            axes.append(axis_of(text))
-        except SpecError as error:
-            wrong += list(error.problems)
-    if wrong:
-        raise SpecError(wrong)
+    axes = axes_of_texts(varied)
     tell: Callable[[Progress], None] = (lambda progress: None) if quiet else _Line()
     how: dict[str, Any] = {"out": out, "zipped": zipped, "set": changes, "scenario": variant}
     how |= {"chunk_points": chunk, "tell": tell}

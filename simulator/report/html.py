@@ -50,6 +50,34 @@ def fragment(document: Document) -> str:
     return f"<div>{''.join(parts)}{f'<ul>{warnings}</ul>' if warnings else ''}</div>"
 
 
+def comparison(document: Document) -> str:
+    """A comparison as one table, with the columns of the terminal's and the reason why each row lost.
+
+    Parameters
+    ----------
+    document : mapping
+        `simulator.comparison.Comparison.to_dict`.
+    """
+    from simulator.report import comparison as page
+
+    rows = document["rows"]
+    columns = page.columns(rows)
+    heads = [*(head for head, _, _ in columns), "80 % intervals", "layout", "price", "why it lost"]
+    cells = [
+        (
+            *(cell(row) for _, _, cell in columns),
+            page.ranges(row),
+            page.layout(row),
+            page.price(row),
+            page.why(row),
+        )
+        for row in rows
+    ]
+    lead = f"<h4>{_text(document['scenario']['name'])}</h4><p><b>{_text(page.headline(rows))}</b></p>"
+    note = "<p>* no other row is better in loss, time and cost at once.</p>"
+    return f"<div>{lead}{_table(heads, cells)}{note}</div>"
+
+
 def figures(answer: Document) -> list[tuple[str, str, str]]:
     """Name, interval and point of the figures that matter."""
     bounds = answer["interval"]

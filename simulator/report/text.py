@@ -201,7 +201,7 @@ def table(
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     last = len(widths) - 1
     used = indent + sum(widths[:last]) + gap * last
-    widths[last] = max(min(widths[last], width - used), 8)
+    widths[last] = max(min(widths[last], width - used), min(widths[last], 8))
     out = []
     for line in lines:
         tail = (
