@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 HEAVY := torch==2.13.0 transformers==4.57.1
-HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_measure_torch.py tests/test_report_browser.py
+HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_measure_torch.py tests/test_report_browser.py tests/test_serve_browser.py
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1

@@ -21,7 +21,7 @@ TRANSFORMERS = (
 NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {
     "torch": ("torch", (*TRANSFORMERS, "tests/test_measure_torch.py")),
     "transformers": ("transformers", TRANSFORMERS),
-    "chromium": ("chromium", ("tests/test_report_browser.py",)),
+    "chromium": ("chromium", ("tests/test_report_browser.py", "tests/test_serve_browser.py")),
 }
 
 

@@ -28,6 +28,9 @@ Document = Mapping[str, Any]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """What a browser may load for the page: nothing."""
 
+NO_CURVES: Document = {"sizes": [], "frontier": [], "growth": {}, "matmuls": [], "sensitivity": []}
+"""Curves of a page that is shown before they are computed."""
+
 VERDICTS = {"FITS": "good", "TIGHT": "fair", "DOES NOT FIT": "bad"}
 
 
@@ -47,7 +50,7 @@ def page(document: Document, curves: Document) -> str:
     """
     document = _without_controls(document)
     name = str(document["scenario"]["name"])
-    parts = [(key, title, body) for key, title, body in _sections(document, curves) if body]
+    parts = sections_of(document, curves)
     contents = "".join(f'<li><a href="#{key}">{esc(title)}</a></li>' for key, title, _ in parts)
     main = "".join(
         f'<section aria-labelledby="{key}"><h2 id="{key}">{esc(title)}</h2>{body}</section>'
@@ -67,6 +70,23 @@ def page(document: Document, curves: Document) -> str:
         f"<footer><p class=dim>Written by trainsim {esc(document['version'])}. Ranges are 80 % intervals.</p></footer>"
         "</body></html>\n"
     )
+
+
+def sections_of(document: Document, curves: Document) -> list[tuple[str, str, str]]:
+    """Key, title and HTML of every section that has something to say, in reading order.
+
+    Parameters
+    ----------
+    document, curves
+        As in `page`; `NO_CURVES` where there was no time for them.
+
+    Returns
+    -------
+    list of (str, str, str)
+        The HTML holds no script and no inline style; everything that a scenario wrote is escaped in it.
+    """
+    cleaned = _without_controls(document)
+    return [(key, title, str(body)) for key, title, body in _sections(cleaned, curves) if body]
 
 
 def _without_controls(document: Document) -> dict[str, Any]:

@@ -15,11 +15,8 @@ from simulator.transformer import Shape
 GROWTH_TARGETS = 120
 """Models that growth may end in; those with the lowest bound on their loss from scratch."""
 
-PREVIEW_WIDTHS = np.outer(
-    2.0 ** np.arange(8, 15),
-    (1.0, 1.25, 1.5, 1.75),
-).ravel()
-"""Widths of a preview: a power of two, or that and one, two or three quarters more. [-]"""
+PREVIEW_WIDTHS = np.outer(2.0 ** np.arange(8, 15), (1.0, 1.25, 1.5)).ravel()
+"""Widths of a preview: a power of two, or that and a quarter or a half more. [-]"""
 
 PREVIEW_DEPTHS = np.array([4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160], dtype=float)
 """Depths of a preview. [layers]"""
@@ -77,7 +74,7 @@ class Effort:
 EFFORTS: dict[str, Effort] = {
     "full": Effort("full"),
     "preview": Effort(
-        "preview", all_shapes=False, interleave=False, growth_targets=20, growth_levels=80, beside=False
+        "preview", all_shapes=False, interleave=False, growth_targets=8, growth_levels=40, beside=False
     ),
 }
 """By name. ``preview`` is for sliders: docs/serve.md says how far it is from ``full``."""
