@@ -53,7 +53,7 @@ class Comparison:
         sources = [s for result in self.results for s in result.sources]
         return {
             "scenario": plain(self.scenario),
-            "version": self.results[0].version if self.results else "",
+            "version": next((one.version for one in self.results if one.version), ""),
             "rows": plain(self.rows),
             "warnings": plain(_once(warnings)),
             "sources": plain(_once(sources)),
@@ -222,11 +222,9 @@ def _unusable(found: Sequence[tuple[Any, dict[str, str], Any]], path: str, value
 
 def _cannot(error: SpecError, entry: Mapping[str, Any]) -> Result:
     """The result of values that do not go together."""
-    from simulator import __version__
-
     text = "; ".join(str(problem.reason) for problem in error.problems)
     scenario = {"name": "", "hardware": [plain(dict(entry))]}
-    return Result(scenario, __version__, {}, infeasible={"reason": "scenario", "text": text})
+    return Result(scenario, "", {}, infeasible={"reason": "scenario", "text": text})
 
 
 def _fixed(asked: Scenario) -> bool:

@@ -107,6 +107,53 @@ def compare_bars(rows: Sequence[Document], *, figure: str = "cost_usd", ax: Axes
     return ax
 
 
+def sweep_lines(frame: Any, *, figure: str = "cost_usd", ax: Axes | None = None) -> Axes:
+    """One figure of a sweep over the first field that varies, a line for every combination of the others.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        `simulator.sweeping.Sweep.frame`. Where nothing runs, the line has a gap.
+    figure : str, optional
+        A column of it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if absent.
+    """
+    ax = style.axes(ax)
+    if figure not in frame.columns:
+        raise UnknownNameError(
+            figure, kind="column of the sweep", names=[str(name) for name in frame.columns]
+        )
+    first, *others = [name for name in frame.columns if str(name).startswith("vary.")]
+    kept = frame[frame["feasible"] & frame[figure].notna()]
+    if kept.empty:
+        return style.nothing(ax, f"no point has {style.label(figure)}")
+    values = list(dict.fromkeys(frame[first]))
+    groups = [("", kept)] if not others else list(kept.groupby(others, sort=False))
+    for place, (named, rows) in enumerate(groups):
+        words = named if isinstance(named, tuple) else (named,)
+        pairs = zip(others, words, strict=False)
+        name = ", ".join(f"{path.rpartition('.')[2]} {word}" for path, word in pairs)
+        found = dict(zip(rows[first], rows[figure], strict=True))
+        ax.plot(
+            range(len(values)),
+            [found.get(value, float("nan")) for value in values],
+            color=style.COLORS[place % len(style.COLORS)],
+            marker=style.MARKERS[place % len(style.MARKERS)],
+            linestyle=style.LINES[place % len(style.LINES)],
+            label=name,
+        )
+    ax.set_xticks(range(len(values)), [str(value) for value in values])
+    ax.set_xlabel(str(first).removeprefix("vary."))
+    ax.set_ylabel(style.label(figure))
+    ax.set_title(
+        style.label(figure).partition(" [")[0].capitalize() + f" over {str(first).removeprefix('vary.')}"
+    )
+    if others:
+        ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
 BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
 
 
