@@ -39,6 +39,9 @@ WORST = 10
     "--write FILE stores the predictions of all folds, and goes on where it was interrupted.",
 )
 @click.option(
+    "--effects", is_flag=True, help="Only ratios of shipped runs and kernels that differ in a single thing."
+)
+@click.option(
     "--contradictions",
     is_flag=True,
     help="Only rows whose own figures disagree; --write FILE stores the list.",
@@ -69,6 +72,7 @@ def command(
     layouts: bool,
     slices: bool,
     left_out: str | None,
+    effects: bool,
     contradictions: bool,
     clock: str,
     rows: bool,
@@ -88,6 +92,12 @@ def command(
     if slices or left_out:
         output.one_of(slices=True, csv=as_csv, contradictions=contradictions, layouts=layouts)
         _slices(cases, left_out, as_json=as_json, write=write)
+        return
+    if effects:
+        output.one_of(
+            effects=True, csv=as_csv, layouts=layouts, cases=cases is not None, write=write is not None
+        )
+        output.emit(_effects(as_json=as_json))
         return
     if contradictions:
         output.one_of(contradictions=True, layouts=layouts)
@@ -206,3 +216,19 @@ def _left_out(found: Any, kind: str, *, shipped: bool) -> dict[str | None, Any]:
             _tell(f"from {left_out.shipped_path().name}, which is of this calibration")
             return {each: left_out.columns(found, table)[each] for each in _kinds(kind)}
     return dict(refits.all_folds(found, _kinds(kind), tell=_tell).items())
+
+
+def _effects(*, as_json: bool) -> str:
+    """Ratios of runs and kernels that differ in a single thing, as a page or JSON."""
+    from dataclasses import asdict
+
+    from simulator import library
+    from simulator.report import output, residuals, validation
+    from simulator.validate import effects, kernels
+
+    frame, found = validation.shipped_cases()
+    if not as_json:
+        return "\n".join(residuals.shipped_effects(frame, found).text()) + "\n"
+    micro = library.find("measurements", "micro")
+    rows = [*effects.tracked(frame, found), *kernels.tracked(micro, frame, found)]
+    return output.json_text([asdict(each) for each in rows])

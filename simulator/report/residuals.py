@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from simulator.report.accuracy import error, signed
 from simulator.report.tables import Table
 from simulator.report.text import number
+from simulator.validate import effects as effect_pairs
 from simulator.validate import residuals
+from simulator.validate.effects import RIVALS, Tracked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +72,51 @@ def parts(cases: Cases, predicted: np.ndarray) -> Table:
             rows.append((trend.quantity, between, *cells))
     heads = ("quantity", "from to", "rows", "median", "bias")
     return Table("Error along the strongest of them", heads, rows, left=(0, 1))
+
+
+def effects(found: Sequence[Tracked], missing: Sequence[str] = ()) -> Table:
+    """Whether ratios of runs that differ in one thing are known."""
+    rows = [
+        (
+            each.effect,
+            f"{each.pairs:,}",
+            f"{each.sources:,}",
+            error(each.measured),
+            error(each.error),
+            *(error(each.rivals[name]) for name in RIVALS),
+            error(each.direction),
+        )
+        for each in found
+    ]
+    heads = (
+        "",
+        "pairs",
+        "sources",
+        "effect",
+        "error",
+        *(name.replace("_", " ") for name in RIVALS),
+        "right sign",
+    )
+    note = (
+        "Runs of one source (kernels of one accelerator) that differ in nothing else, neighbours in pairs; time per token and "
+        "accelerator. Effect: median size of the logarithm of the measured ratio; error: median distance of the predicted from "
+        "the measured logarithm, beside it that of other clocks, which for kernels know FLOP or bytes alone; right sign: of pairs "
+        "that differ by more than 5 %. An error as large as the effect is no knowledge of it."
+    )
+    if missing:
+        note += f" No published pair isolates: {', '.join(missing)}."
+    return Table("One effect at a time", heads, rows, note=note)
+
+
+def shipped_effects(frame: Any, columns: Cases) -> Table:
+    """The table of effects from the tables that ship."""
+    from simulator import library
+    from simulator.validate import kernels
+
+    found = effect_pairs.tracked(frame, columns)
+    seen = {each.effect for each in found}
+    missing = [each.name for each in effect_pairs.EFFECTS if each.name not in seen]
+    return effects([*found, *kernels.tracked(library.find("measurements", "micro"), frame, columns)], missing)
 
 
 def pictured(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

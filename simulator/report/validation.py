@@ -209,6 +209,7 @@ def accuracy_page() -> str:
         accuracy.grouped(cases.report["by_gpu"], "By accelerator, worst first"),
         residuals.trends(whole, left_out.in_sample(whole)),
         residuals.parts(whole, left_out.in_sample(whole)),
+        residuals.shipped_effects(frame, columns),
         accuracy.skipped(cases.report),
         accuracy.contradictions(contradictions.find(frame), cases.name),
         accuracy.memory(memory.report, memory.name),
