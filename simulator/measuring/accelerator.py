@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from simulator.errors import SpecError
 from simulator.measuring.machine import Machine
+from simulator.measuring.tables import write_file
 from simulator.units import format_quantity
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
@@ -91,3 +94,15 @@ def document(machine: Machine, rows: Sequence[dict[str, str]], date: str) -> dic
         "copy (read and written bytes), so shares of the peak read high. "
     )
     return {**out, **end, "notes": said + notes}
+
+
+def write(folder: Path, spec: dict[str, Any]) -> Path:
+    """Write an accelerator into ``accelerators/`` of a folder."""
+    import yaml
+
+    text = "# Written by trainsim measure; measure again rather than edit.\n"
+    plain = spec | {"retrieved": datetime.date.fromisoformat(spec["retrieved"])}
+    text += yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    path = folder / "accelerators" / f"{spec['id']}.yaml"
+    write_file(path, text)
+    return path

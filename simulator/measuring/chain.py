@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulator.calibrate.write import write_yaml
 from simulator.measuring import accelerator, fitting, run, tables
 from simulator.measuring.bench import Bench
 from simulator.measuring.fitting import Calibrated
@@ -65,7 +64,7 @@ def measure(
     date = str(about["date"])
     spec = accelerator.document(machine, rows, date)
     files = [folder / "micro.csv", folder / "steps.csv"]
-    files.append(write_yaml(folder / "accelerators" / f"{machine.id}.yaml", spec))
+    files.append(accelerator.write(folder, spec))
     found = fitting.calibrate(folder, machine.id, machine.precision)
     files += fitting.write_sets(found, folder, command=str(about["command"]), data="steps.csv", date=date)
     return Measured(folder, about, rows, left_out, found, files)

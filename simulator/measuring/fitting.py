@@ -19,10 +19,12 @@ from simulator import calibrations, uncertainty
 from simulator.calibrate import fit, gemm, predict, priors, write
 from simulator.calibrate.fit import Fit
 from simulator.errors import SpecError
+from simulator.flop import model_flop_per_token
+from simulator.layout import tokens_per_step
 from simulator.measuring import accelerator as accelerators
 from simulator.measuring.tables import HELD_OUT, MICRO_COLUMNS, Table
 from simulator.validate import cases as tables
-from simulator.validate.metrics import with_coverage
+from simulator.validate.metrics import summary, with_coverage
 from simulator.validate.regimes import regimes
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Calibrated:
     """Error and coverage on the steps that the fit did not see."""
     unseen_before: dict[str, float]
     """The same with the shipped constants, before the machine was measured."""
+    unseen_flop: dict[str, float]
+    """The same by FLOP at one rate, the median of the steps of the fit: what any clock has to beat."""
 
 
 @contextlib.contextmanager
@@ -156,7 +160,16 @@ def calibrate(folder: Path, accelerator_id: str, precision: str) -> Calibrated:
         fitted=_part(now, ~held),
         unseen=_part(now, held),
         unseen_before=_part(unmeasured, held),
+        unseen_flop=summary(at_one_rate(once, measured, ~held)[held], measured[held]),
     )
+
+
+def at_one_rate(cases: Cases, measured: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Step times by FLOP, attention halved for its mask, at the median rate of the steps that were seen. [s]"""
+    layout = cases.layout
+    flop = model_flop_per_token(cases.shape, seq_length=layout.seq_length, convention="maxtext")
+    flop = np.asarray(flop * tokens_per_step(layout), dtype=float)
+    return np.asarray(flop / np.median((flop / measured)[seen]))
 
 
 def _values(cases: Cases, measured: np.ndarray, predicted: np.ndarray, grade: str) -> dict[str, np.ndarray]:

@@ -30,6 +30,10 @@ ARCHITECTURES = {
 """Compute capability, to architecture (developer.nvidia.com/cuda-gpus)."""
 
 
+AMD_ARCHITECTURES = {"gfx908": "cdna1", "gfx90a": "cdna2", "gfx942": "cdna3", "gfx950": "cdna4"}
+"""Compiler target of AMD's accelerators, to architecture (rocm.docs.amd.com, GPU hardware specifications)."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """One device, as this program sees it."""
@@ -180,13 +184,12 @@ def _gpu(torch: Any, index: int, precision: str | None, name: str) -> Machine:
     about = torch.cuda.get_device_properties(index)
     known = library_id(str(about.name))
     usual = "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    capability = (int(about.major), int(about.minor))
     return Machine(
         kind="cuda",
         device=f"cuda:{index}",
         id=name or f"{known or slug(str(about.name))}-measured",
         name=str(about.name),
-        architecture=ARCHITECTURES.get(capability, f"compute-capability-{capability[0]}.{capability[1]}"),
+        architecture=architecture_of(torch, about),
         memory_bytes=int(about.total_memory),
         processors=int(about.multi_processor_count),
         threads=int(torch.get_num_threads()),
@@ -196,6 +199,15 @@ def _gpu(torch: Any, index: int, precision: str | None, name: str) -> Machine:
         software=_versions(torch),
         state=driver_state(str(getattr(about, "uuid", ""))),
     )
+
+
+def architecture_of(torch: Any, about: Any) -> str:
+    """Architecture of a GPU from its properties; AMD's builds of torch count their own capabilities."""
+    if getattr(torch.version, "hip", None):
+        target = str(about.gcnArchName).partition(":")[0]
+        return AMD_ARCHITECTURES.get(target, target)
+    capability = (int(about.major), int(about.minor))
+    return ARCHITECTURES.get(capability, f"compute-capability-{capability[0]}.{capability[1]}")
 
 
 def library_id(name: str) -> str:

@@ -154,6 +154,8 @@ def _micro(small: bool, precision: str, tier: Tier) -> tuple[Micro, ...]:
     if quick:
         rows, widths = rows[-2:], widths[1:3]
     found += [micro("gemm", precision, m=m, n=n, k=k) for m in rows for n in widths for k in widths]
+    for m, n, k in ODD_PRODUCTS[small]:
+        found.append(micro("gemm", precision, m=m, n=n, k=k))
     lengths = (256, 1024) if quick else (256, 512, 1024, 2048)
     tokens, heads = (2048, 8) if small else (32768, 16)
     for s in lengths if small else tuple(8 * each for each in lengths):
@@ -168,6 +170,9 @@ def _micro(small: bool, precision: str, tier: Tier) -> tuple[Micro, ...]:
     found += [micro("adam_step", "fp32", params=scale * each * 1_000_000) for each in sizes_m]
     return tuple(found)
 
+
+ODD_PRODUCTS = {True: ((600, 870, 320), (640, 896, 384)), False: ((4500, 3590, 1344), (4608, 3584, 1408))}
+"""A matrix product of the step of odd sizes on a processor and on a GPU, and what it becomes in whole tiles."""
 
 CPU_STEPS = (
     step(4, 256, seq=256, batch=4),

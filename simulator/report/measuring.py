@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from simulator.calibrate.fit import Fit
     from simulator.measuring.chain import Measured
 
+NOTE = (
+    f"{accuracy.NOTE} Before measuring: with the constants that ship and this accelerator's rates. FLOP at one rate: the rate "
+    "is the median of the steps of the fit."
+)
+
 SHOWN = {
     "copy": "copy, read and written",
     "gemm": "matrix product",
@@ -41,6 +46,7 @@ def document(found: Measured) -> dict[str, Any]:
         "about": found.about,
         "held_out": one.unseen,
         "held_out_before": one.unseen_before,
+        "held_out_flop": one.unseen_flop,
         "fit": one.fitted,
         "steps": one.rows,
         "constants": constants,
@@ -112,9 +118,10 @@ def _errors(found: Measured) -> Table:
     rows = [
         accuracy.error_row("held out", one.unseen),
         accuracy.error_row("held out, before measuring", one.unseen_before),
+        accuracy.error_row("held out, FLOP at one rate", one.unseen_flop),
         accuracy.error_row("seen by the fit", one.fitted),
     ]
-    return Table("Errors", accuracy.HEADS, rows, note=accuracy.NOTE)
+    return Table("Errors", accuracy.HEADS, rows, note=NOTE)
 
 
 def _constants(found: Measured) -> Table:
@@ -155,6 +162,7 @@ def _use(found: Measured) -> list[str]:
     folder, name = found.folder, found.calibrated.accelerator
     return [
         "Use it",
-        f"  TRAINSIM_PATH={folder} trainsim run SCENARIO --set hardware.accelerator={name} --set software=generic",
-        f"  TRAINSIM_PATH={folder} trainsim validate --cases {folder / 'steps.csv'} --rows",
+        f"  export TRAINSIM_PATH={folder}",
+        f"  trainsim run SCENARIO --set hardware.accelerator={name} --set software=generic",
+        f"  trainsim validate --cases {folder / 'steps.csv'} --rows",
     ]
