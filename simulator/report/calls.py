@@ -96,6 +96,13 @@ class Validated(Page):
         """Every measured row with its prediction."""
         return [row for one in self.checked for row in validation.rows_of(one)]
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw predicted against measured step times with matplotlib (``pip install trainsim[plot]``)."""
+        from simulator.report.plots import predicted
+
+        rows = [row for one in self.checked if one.kind == "cases" for row in validation.rows_of(one)]
+        return predicted(plain(rows), ax)
+
     def _text(self) -> str:
         return validation.page({one.kind: one for one in self.checked})
 

@@ -102,6 +102,8 @@ def compare_bars(rows: Sequence[Document], *, figure: str = "cost_usd", ax: Axes
     ax.margins(x=0.15)
     if figure != "loss":
         ax.set_xlim(left=0)
+    if figure.endswith("_usd"):
+        ax.xaxis.set_major_formatter(lambda value, _: quantity(value, "USD") if value else "0")
     ax.set_xlabel(style.label(figure))
     ax.set_title(style.label(figure).partition(" [")[0].capitalize() + ", lines: 80 % interval")
     return ax
@@ -212,7 +214,9 @@ def tornado(rows: Sequence[Document], ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(order)), [row["name"] for row in order])
     ax.invert_yaxis()
     ax.set_xlabel(style.label(figure))
-    ax.set_title(f"What moves the answer ({_value(base, figure)})")
+    name, _, unit = style.label(figure).partition(" [")
+    value = _value(base, figure) if figure.endswith("_usd") else f"{_value(base, figure)} {unit.rstrip(']-')}"
+    ax.set_title(f"What moves the {name}, {value.strip()}")
     ax.legend(frameon=False, loc="lower right")
     return ax
 
