@@ -492,10 +492,15 @@ def test_another_machine_is_refused_with_every_difference(tmp_path: Path) -> Non
     )
 
 
-def test_a_broken_description_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "about.json").write_text("{")
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"identity": {}, "date": "x", "machine": {"kind": "cpu"}}']
+)
+def test_a_broken_description_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "about.json").write_text(text)
     with pytest.raises(SpecError, match="not what trainsim measure wrote"):
         tables.open_folder(tmp_path, fake_machine(), {"timer": "wall"})
+    with pytest.raises(SpecError, match="not what trainsim measure wrote"):
+        chain.finished(tmp_path)
 
 
 # --- from end to end --------------------------------------------------------------------------------------------------
@@ -722,15 +727,14 @@ def test_a_time_without_sense_is_refused(
 
 def test_the_committed_set_still_predicts_what_it_did_not_see(tmp_path: Path) -> None:
     shutil.copytree(COMMITTED, tmp_path / "set")
-    about = json.loads((COMMITTED / "about.json").read_text(encoding="utf-8"))
-    found = fitting.calibrate(tmp_path / "set", about["machine"]["id"], about["machine"]["precision"])
+    found = chain.finished(tmp_path / "set").calibrated
     assert found.unseen["n"] == 7
     assert found.unseen["median_ape"] < min(0.15, found.unseen_before["median_ape"])
     assert found.unseen["mape"] < found.unseen_flop["mape"], "no better than FLOP at one rate"
     page = (ROOT / "docs" / "measure.md").read_text(encoding="utf-8")
     printed = dict(re.findall(r"^\| `(l\d\S+)` \|.*\| ([\d.]+ m?s) \| [-+][\d.]+ % \|$", page, re.MULTILINE))
     assert set(printed) == {row["id"] for row in found.rows}
-    for row in found.rows:  # the clock moves a little; the page is written again when it moves much
+    for row in found.rows:  # it moves with the clock; refresh with: python docs/refresh.py measured
         now = row["predicted_step_time_s"]
         assert parse_quantity(printed[row["id"]], "second") == pytest.approx(now, rel=0.1), row["id"]
 

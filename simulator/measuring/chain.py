@@ -60,11 +60,27 @@ def measure(
     if state:
         tables.add_state(folder, about, state)
     left_out = run.measure(plan, machine, bench, folder, rounds=rounds, budget_s=budget_s, tell=tell)
+    return _finish(folder, machine, about, left_out)
+
+
+def finished(folder: Path) -> Measured:
+    """A set of measurements that is there: fitted again, nothing measured, without PyTorch.
+
+    Raises
+    ------
+    SpecError
+        If the folder holds no such set.
+    """
+    about = tables.read_about(folder / "about.json")
+    return _finish(folder, Machine(**about["machine"]), about, [])
+
+
+def _finish(folder: Path, machine: Machine, about: dict[str, Any], left_out: list[str]) -> Measured:
+    """Write the accelerator and its calibration, and predict."""
     rows = tables.Table(folder / "micro.csv", tables.MICRO_COLUMNS).rows()
     date = str(about["date"])
-    spec = accelerator.document(machine, rows, date)
     files = [folder / "micro.csv", folder / "steps.csv"]
-    files.append(accelerator.write(folder, spec))
+    files.append(accelerator.write(folder, accelerator.document(machine, rows, date)))
     found = fitting.calibrate(folder, machine.id, machine.precision)
     files += fitting.write_sets(found, folder, command=str(about["command"]), data="steps.csv", date=date)
     return Measured(folder, about, rows, left_out, found, files)

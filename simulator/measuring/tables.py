@@ -181,12 +181,8 @@ def open_folder(folder: Path, machine: Machine, about: dict[str, Any]) -> dict[s
     if not path.exists():
         write_file(path, json.dumps(new, indent=2) + "\n")
         return new
-    try:
-        old: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        before = dict(old["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        reason = "is not what trainsim measure wrote"
-        raise SpecError(Problem(reason, file=str(path), hint="choose another folder for --out")) from None
+    old = read_about(path)
+    before = old["identity"]
     differ = [
         Problem(
             f"was {before.get(key)!r}, is {value!r}", path=key, file=str(path), hint="choose another --out"
@@ -197,6 +193,23 @@ def open_folder(folder: Path, machine: Machine, about: dict[str, Any]) -> dict[s
     if differ:
         raise SpecError(differ)
     return old
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What was written when a set of measurements was started.
+
+    Raises
+    ------
+    SpecError
+        If it is not there, or not what was written.
+    """
+    try:
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        dict(about["identity"]), Machine(**about["machine"]), str(about["date"])
+    except (OSError, ValueError, KeyError, TypeError):
+        reason = "is not what trainsim measure wrote"
+        raise SpecError(Problem(reason, file=str(path), hint="choose another folder for --out")) from None
+    return about
 
 
 def add_state(folder: Path, about: dict[str, Any], state: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.measuring.accelerator import values
@@ -61,6 +62,14 @@ def page(found: Measured) -> str:
     parts = [_head(found), _steps(found).text(), _errors(found).text(), _constants(found).text()]
     parts += [_micro(found).text(), _use(found)]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
+
+
+def markdown(found: Measured) -> list[str]:
+    """The tables as lines of a document: steps, errors, operations."""
+    steps = _steps(found)
+    named = replace(steps, rows=[(f"`{row[0]}`", *row[1:]) for row in steps.rows])
+    parts = [replace(each, title="").markdown() for each in (named, _errors(found), _micro(found))]
+    return [line for part in parts for line in (*part, "")][:-1]
 
 
 def _head(found: Measured) -> list[str]:
