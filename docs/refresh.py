@@ -18,7 +18,9 @@ import sys
 from pathlib import Path
 
 from simulator import library, simulate
-from simulator.report import nomenclature, terminal, validation
+from simulator.measuring import chain
+from simulator.report import measuring, nomenclature, terminal, validation
+from simulator.report import software as stacks
 from simulator.validate import baseline as figures
 from simulator.validate import cases
 
@@ -33,6 +35,8 @@ README_ENDS = "Step time"
 """The README shows the page up to this heading."""
 START, END = "<!-- accuracy: written by docs/refresh.py -->", "<!-- end -->"
 """Marks around the figures on accuracy in the README."""
+MEASURED = "<!-- measured: written by docs/refresh.py -->"
+"""Mark before the tables of docs/measure.md."""
 
 
 def shown(scenario: str) -> str:
@@ -88,6 +92,26 @@ def names() -> None:
     (ROOT / "docs" / "nomenclature.md").write_text(nomenclature.page(), encoding="utf-8")
 
 
+def software() -> None:
+    """Write docs/software.md."""
+    (ROOT / "docs" / "software.md").write_text(stacks.page(), encoding="utf-8")
+
+
+def measured() -> None:
+    """Fit the constants of the measured set in examples/ again, and write its tables into docs/measure.md."""
+    path = ROOT / "docs" / "measure.md"
+    lines = measuring.markdown(chain.finished(ROOT / "examples" / "measured_cpu"))
+    new, count = re.subn(
+        rf"({re.escape(MEASURED)}\n).*?({re.escape(END)})",
+        lambda m: m[1] + "\n".join(lines) + "\n" + m[2],
+        path.read_text(encoding="utf-8"),
+        count=1,
+        flags=re.DOTALL,
+    )
+    assert count == 1, f"docs/measure.md has no part between {MEASURED} and {END}"
+    path.write_text(new, encoding="utf-8")
+
+
 def baseline(*, accept: bool = False) -> None:
     """Store the accuracy of the constants that ship; a growth of errors has to be accepted."""
     frame = cases.read_frame(library.find("measurements", "throughput"))
@@ -110,6 +134,8 @@ PARTS = {
     "accuracy": accuracy,
     "pictures": pictures,
     "names": names,
+    "software": software,
+    "measured": measured,
     "baseline": baseline,
 }
 

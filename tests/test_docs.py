@@ -98,6 +98,16 @@ def test_names_and_units_are_fresh() -> None:
     assert (ROOT / "docs" / "nomenclature.md").read_text(encoding="utf-8") == nomenclature.page()
 
 
+def test_the_page_on_software_is_fresh() -> None:
+    """Up to numbers, which move with calibrations; refresh with: python docs/refresh.py software."""
+    from simulator.report import software
+
+    printed = (ROOT / "docs" / "software.md").read_text(encoding="utf-8")
+    marks = re.compile(r"[\d.,]+( p)?")
+    assert marks.sub("#", printed) == marks.sub("#", software.page())
+    assert all(f"`{name}`" in printed for name in ("megatron", "fsdp", "llm-foundry", "step_overhead_s"))
+
+
 def test_every_field_of_every_specification_is_named_and_described() -> None:
     for title, spec in nomenclature.specifications().items():
         for name, _, _, text in nomenclature.fields_of(spec):

@@ -161,22 +161,27 @@ def pairs(rows: pd.DataFrame, effect: Effect) -> list[dict[str, Any]]:
     kept = kept if effect.rule is None else kept[np.asarray(effect.rule(kept), dtype=bool)]
     kept = kept[kept[effect.column].notna()]
     same = [name for name in CONFIGURATION if name != effect.column and name not in effect.free]
-    clocks_ = ["measured", "memory_copies", *RIVALS]
-    found: list[dict[str, Any]] = []
-    for _, group in kept.groupby(same, dropna=False):
-        if group[effect.column].nunique() < 2:
-            continue
-        # Repeated measurements of one configuration count once, with their median.
-        series = group[clocks_].apply(np.log).groupby(_order(group[effect.column])).median()
-        first = group.groupby(_order(group[effect.column]))["id"].first()
-        for low, high in zip(series.index[:-1], series.index[1:], strict=True):
-            ratio = series.loc[high] - series.loc[low]
-            found.append(
-                {"source": group["source_group"].iloc[0], "low": low, "high": high}
-                | {"ids": (first[low], first[high])}
-                | {name: float(ratio[name]) for name in clocks_}
-            )
-    return found
+    names = ["measured", "memory_copies", *RIVALS]
+    logs = (
+        kept[[*same, "id", "source_group"]]
+        .join(kept[names].apply(np.log))
+        .assign(_at=_order(kept[effect.column]))
+    )
+    # Repeated measurements of one configuration count once, with their median.
+    grouped = logs.groupby([*same, "_at"], dropna=False)
+    series = grouped.agg(
+        {**dict.fromkeys(names, "median"), "id": "first", "source_group": "first"}
+    ).reset_index()
+    if len(series) < 2:
+        return []
+    alike = series.groupby(same, dropna=False).ngroup().to_numpy()
+    values, ids = series[names].to_numpy(), series["id"].tolist()
+    at, source = series["_at"].tolist(), series["source_group"].tolist()
+    return [
+        {"source": source[i], "low": at[i], "high": at[i + 1], "ids": (ids[i], ids[i + 1])}
+        | dict(zip(names, (values[i + 1] - values[i]).tolist(), strict=True))
+        for i in np.flatnonzero(np.diff(alike) == 0)
+    ]
 
 
 RANK = {"none": 0, "selective": 1, "full": 2, "16": 0, "8": 1, "4": 2, "True": 1, "False": 0}

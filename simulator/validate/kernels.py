@@ -79,14 +79,16 @@ def matmuls(path: str | Path) -> pd.DataFrame:
 
 def _neighbours(rows: pd.DataFrame, keys: list[str], along: str) -> list[Pair]:
     """Ratios of neighbours along a column, everything else the same; columns ``s clock flop``."""
+    names = ["s", "clock", "flop"]
+    logs = rows[[*keys, along]].join(rows[names].apply(np.log))
+    series = logs.groupby([*keys, along], dropna=False)[names].median().reset_index()
+    gpu, same = series["gpu"].tolist(), series.groupby(keys, dropna=False).ngroup().to_numpy()
+    at, values = series[along].tolist(), series[names].to_numpy()
     found = []
-    for _, group in rows.groupby(keys, dropna=False):
-        logs = group[["s", "clock", "flop"]].apply(np.log).groupby(group[along]).median()
-        for low, high in zip(logs.index[:-1], logs.index[1:], strict=True):
-            ratio = logs.loc[high] - logs.loc[low]
-            rivals = dict.fromkeys(RIVALS, float(ratio["flop"]))
-            pair = {"source": group["gpu"].iloc[0], "low": low, "high": high, "measured": float(ratio["s"])}
-            found.append({**pair, "memory_copies": float(ratio["clock"]), **rivals})
+    for i in np.flatnonzero(np.diff(same) == 0):
+        measured, clock, flop = (float(each) for each in values[i + 1] - values[i])
+        pair = {"source": gpu[i], "low": at[i], "high": at[i + 1], "measured": measured}
+        found.append({**pair, "memory_copies": clock, **dict.fromkeys(RIVALS, flop)})
     return found
 
 
