@@ -173,7 +173,7 @@ def search(
     runs = np.isfinite(seconds)
     sizes, batch, seconds = lattice.take(sizes, np.flatnonzero(runs)), batch[runs], seconds[runs]
     kept = evaluate.Fastest(*(getattr(fastest, f.name)[runs] for f in fields(fastest)))
-    budget = float(cap) * question.goodput_of(best.n_gpus)
+    budget = float(cap) * question.goodput_of(best.n_gpus, machine)
     params = evaluate.active_parameters(sizes)
     problem: dict[str, Any] = {
         **{name: float(law.terms[name]) for name in ("E", "A", "alpha", "B", "beta")},
@@ -282,7 +282,7 @@ def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule)
     """Every stage as a flat record."""
     from simulator.search.answer import DAY, whole
 
-    share, records = question.goodput_of(grown.axes.n_gpus), []
+    share, records = question.goodput_of(grown.axes.n_gpus, question.machines[grown.machine]), []
     machine = question.machines[grown.machine]
     for number, (stage, plan) in enumerate(
         zip(schedule.stages, stage_plans(question, grown, schedule), strict=True), 1
