@@ -15,7 +15,7 @@ HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transforme
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
 
-.PHONY: help calibrations run test test-full heavy lint check bench fuzz schemas wheel-test clean
+.PHONY: help calibrations docs run test test-full heavy lint check bench fuzz schemas wheel-test clean
 
 help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
 	@echo "make heavy      install the heavy parts (torch, transformers, chromium)"
 	@echo "make bench      speed"
+	@echo "make docs       the pages of docs/ as HTML, in docs/_build/html"
 	@echo "make lint       ruff, mypy, import contract"
 	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
 	@echo "make calibrations  fit the constants and their intervals again"
@@ -81,8 +82,12 @@ calibrations: $(RUN_READY)
 	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --micro measurements/micro.csv \
 	  --out hardware_specs/calibrations --intervals hardware_specs/intervals/step_time.yaml
 
+docs: $(DEV_READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 schemas: $(RUN_READY)
 	$(BIN)/trainsim schema --write
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -180,15 +180,6 @@ def test_every_table_of_measurements_is_listed() -> None:
         assert abs(int(found[1].replace(",", "")) - rows) <= 0.02 * rows
 
 
-def test_the_python_of_the_readme_runs() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(code) == 1
-    names: dict[str, object] = {}
-    exec(code[0], names)
-    assert "result" in names
-
-
 def test_the_accelerator_of_the_readme_loads() -> None:
     from simulator import yamlio
     from simulator.schema import Accelerator
