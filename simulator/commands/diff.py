@@ -53,7 +53,8 @@ def command(
     output.one_of(json=as_json, csv=as_csv)
     results = [run(first, set=changes), run(second, set=(*changes, *more))]
     documents: list[dict[str, Any]] = [result.to_dict() for result in results]
-    compared = difference.difference(*documents, names=(first, second), every=every)
+    names = (first, second if second != first else ", ".join(more) or second)
+    compared = difference.difference(*documents, names=names, every=every)
     if as_json:
         text = output.json_text(compared)
     elif as_csv:

@@ -109,7 +109,7 @@ def _page(rows: list[dict[str, Any]]) -> str:
             str(row["accelerators_per_instance"] or "-"),
             row["provider"],
             str(row["terms"]).replace("_", " "),
-            "! " * row["old"] + ", ".join(filter(None, (row["date"], row["region"]))),
+            "! " * row["old"] + ", ".join(filter(None, (row["date"].split(" (")[0], row["region"]))),
         )
         for row in rows
     ]

@@ -7,7 +7,18 @@ from typing import Any
 
 from simulator.report import sections
 from simulator.report.decision import days
-from simulator.report.text import WIDTH, clean, duration, number, percent, quantity, span, style, table, wrap
+from simulator.report.text import (
+    clean,
+    duration,
+    number,
+    page_width,
+    percent,
+    quantity,
+    span,
+    style,
+    table,
+    wrap,
+)
 
 DAY = 86400.0
 
@@ -176,7 +187,7 @@ def _table(rows: Sequence[Document], *, color: bool) -> list[str]:
         body = [[cell(row) for _, _, cell in shown] for row in rows]
         lines = table([head for head, _, _ in shown], body, left=left, indent=0, gap=2, width=10_000)
         spare = _spare([head for head, _, _ in shown], rows)
-        if max(map(len, lines)) <= WIDTH or spare is None:
+        if max(map(len, lines)) <= page_width() or spare is None:
             break
         del shown[spare]
     out = [style(lines[0], "bold", color=color)]

@@ -27,9 +27,10 @@ def paragraphs(text: str) -> list[str]:
 
     Examples
     --------
-    >>> paragraphs("Three `runs` end it\\n([page](x.md)).\\n\\nOr two.")
+    >>> paragraphs("Three `runs` end it\n([page](x.md)).\n\nOr two.")
     ['Three runs end it (page, docs/x.md).', 'Or two.']
     """
     plain = re.sub(r"\[([^\]]+)\]\(([\w.-]+)(?:#[\w-]+)?\)", r"\1, docs/\2", text).replace("`", "")
     plain = re.sub(r"([\w.-]+), docs/\1", r"docs/\1", plain)
+    plain = re.sub(r"\*(\w+)\*", r"\1", plain)
     return [" ".join(each.split()) for each in re.split(r"\n\s*\n", plain)]

@@ -246,7 +246,7 @@ def predicted(rows: Sequence[Document], ax: Axes | None = None, *, by: str = "gp
     if rest:
         merged["other"] = rest
     crowded = len(rows) > CROWD
-    look = {"markersize": 2 if crowded else 4, "alpha": 0.35 if crowded else 0.8}
+    look: dict[str, Any] = {"markersize": 2 if crowded else 4, "alpha": 0.35 if crowded else 0.8}
     look |= {"markeredgewidth": 0.0 if crowded else 0.4, "elinewidth": 0.2 if crowded else 0.4}
     for place, (name, some) in enumerate(merged.items()):
         x, y = ([row[f"{kind}_step_time_s"] for row in some] for kind in ("measured", "predicted"))
@@ -274,7 +274,7 @@ def predicted(rows: Sequence[Document], ax: Axes | None = None, *, by: str = "gp
     ax.set_ylabel("predicted step time [s], lines: 80 % interval")
     ax.set_title(f"Predicted against measured, {len(rows):,} rows")
     found = ax.legend(frameon=False, fontsize="small")
-    for handle in found.legend_handles:
+    for handle in filter(None, found.legend_handles):
         handle.set_alpha(1.0)
     return ax
 
