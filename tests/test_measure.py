@@ -600,6 +600,34 @@ def test_the_page_says_how_wrong_it_is_before_anything_else(finished: Any) -> No
     assert len(document["steps"]) == 19
 
 
+def test_a_machine_that_is_not_at_rest_is_told(tmp_path: Path) -> None:
+    ticks = FakeClock()
+    ticks.noise = itertools.cycle([1.0, 1.6, 0.9, 1.3, 2.0])
+    text = " ".join(pages.page(measured(tmp_path, plan("cpu", "fp32", "quick"), ticks=ticks)).split())
+    assert "The machine was not at rest" in text
+    shutil.copytree(COMMITTED, tmp_path / "set")
+    quiet = " ".join(pages.page(chain.finished(tmp_path / "set")).split())
+    assert "a step varies by" in quiet
+    assert "not at rest" not in quiet
+
+
+def test_work_that_does_not_fit_is_told_from_other_failures() -> None:
+    torch = fake_torch()
+    torch.OutOfMemoryError, torch.float32 = type("OutOfMemoryError", (RuntimeError,), {}), "float32"
+    torch.cuda.set_device = lambda device: None
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    torch.ones = fail
+    device = bench.bench(torch, fake_machine(kind="cuda", device="cuda:0"))
+    with pytest.raises(TooLargeError):
+        device.prepare(micro("copy", "fp32", bytes=1 << 30))
+    torch.ones = lambda *_, **__: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        device.prepare(micro("copy", "fp32", bytes=1 << 30))
+
+
 def test_the_same_command_again_measures_nothing_and_says_the_same(finished: Any) -> None:
     seen: list[run.Done] = []
     before = {path: path.read_bytes() for path in finished.files}

@@ -52,7 +52,7 @@ def command(
 ) -> None:
     """Measure this machine: copies, matrix products, attention, launches, and training steps of small transformers.
 
-    Writes micro.csv, steps.csv, an accelerator and a calibration fitted to half of the steps, and shows predicted against
+    Writes micro.csv, steps.csv, an accelerator and a calibration fitted to part of the steps, and shows predicted against
     measured for the steps that the fit did not see. Interrupted or killed, the same command goes on where it stopped.
     Needs PyTorch: pip install 'trainsim[torch]'.
     """

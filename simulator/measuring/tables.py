@@ -6,8 +6,12 @@ import csv
 import io
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from simulator.errors import Problem, SpecError
 from simulator.measuring.machine import Machine
@@ -105,6 +109,12 @@ def step_row(item: Step, timing: Timing, machine: Machine, number: int = 1) -> d
 def significant(value: float, digits: int = 5) -> float:
     """Round to significant digits: no table holds more than was measured."""
     return float(f"{value:.{digits}g}")
+
+
+def restlessness(rows: Sequence[dict[str, str]]) -> float:
+    """How much one step differs from the next on this machine: 90th over 10th percentile, less one, the median of all rows. [-]"""
+    found = [re.search(r"p10 (\S+) s, p90 (\S+) s", row["notes"]) for row in rows]
+    return float(np.median([float(each[2]) / float(each[1]) - 1.0 for each in found if each]))
 
 
 class Table:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.measuring.accelerator import values
-from simulator.measuring.tables import HELD_OUT, STEP_COLUMNS
+from simulator.measuring.tables import HELD_OUT, STEP_COLUMNS, restlessness
 from simulator.measuring.tables import Table as Csv
 from simulator.report import accuracy
 from simulator.report.tables import Table
@@ -21,6 +21,9 @@ NOTE = (
     f"{accuracy.NOTE} Before measuring: with the constants that ship and this accelerator's rates. FLOP at one rate: the rate "
     "is the median of the steps of the fit."
 )
+
+RESTLESS = 0.2
+"""Variation of a step above which the page warns: the 80 % interval of a measured machine is about as wide. [-]"""
 
 SHOWN = {
     "copy": "copy, read and written",
@@ -49,6 +52,7 @@ def document(found: Measured) -> dict[str, Any]:
         "held_out_before": one.unseen_before,
         "held_out_flop": one.unseen_flop,
         "fit": one.fitted,
+        "variation": restlessness(Csv(found.folder / "steps.csv", STEP_COLUMNS).rows()),
         "steps": one.rows,
         "constants": constants,
         "micro": found.micro,
@@ -86,6 +90,13 @@ def _head(found: Measured) -> list[str]:
         f"interval. With the constants that ship, this machine not measured: {percent(before['median_ape'])}."
     )
     lines += wrap(text)
+    rest = restlessness(Csv(found.folder / "steps.csv", STEP_COLUMNS).rows())
+    said = f"Between the 10th and the 90th percentile of its samples a step varies by {percent(rest)}."
+    if rest > RESTLESS:
+        said += (
+            " The machine was not at rest: leave it alone, add rounds, or use one thread and --timer process."
+        )
+    lines += wrap(said)
     if found.left_out:
         lines += wrap(f"Left out, too large for the memory: {', '.join(found.left_out)}.")
     return lines
