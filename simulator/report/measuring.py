@@ -173,7 +173,8 @@ def _micro(found: Measured) -> Table:
         rates = [value for _, _, value in own]
         best = min(own, key=lambda each: each[2]) if unit == "us" else max(own, key=lambda each: each[2])
         where = " ".join(f"{name}={value}" for name, value in best[0].items())
-        rows.append((words, len(own), f"{number(min(rates))} to {number(max(rates))} {unit}", where))
+        low, high = number(min(rates)), number(max(rates))
+        rows.append((words, len(own), f"{low} to {high} {unit}" if low != high else f"{low} {unit}", where))
     heads = ("", "sizes", "range", "best at")
     return Table("Operations", heads, rows, left=(0, 3))
 
