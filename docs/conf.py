@@ -41,8 +41,9 @@ def contents(text: str) -> str:
 
 
 def on_read(app: Any, name: str, source: list[str]) -> None:
-    """Links to files of the repository that are no pages stay as words; the index gets its sidebar."""
+    """Links to files that are no pages stay as words, links named by their file get its title, the index its sidebar."""
     text = re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
+    text = text if name == INDEX else re.sub(r"\[([\w-]+\.md)\]\(\1\)", r"[](\1)", text)
     source[0] = f"{text}\n\n{contents(text)}" if name == INDEX else text
 
 
