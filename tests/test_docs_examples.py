@@ -15,9 +15,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
-from simulator.cli import main
+from simulator.cli import cli, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -76,6 +77,9 @@ def run_console(block: Block, capsys: pytest.CaptureFixture[str]) -> None:
     for command, expected in commands(block):
         words = shlex.split(command, comments=True)
         told = re.search(r"#\s*exit (\d)", command)
+        assert "$" not in re.sub(r"'[^']*'", "", command), (
+            f"line {block.line}: a shell would expand: {command}"
+        )
         assert words[0] == "trainsim", f"line {block.line}: only trainsim is run here: {command}"
         capsys.readouterr()
         code = main(words[1:])
@@ -132,6 +136,7 @@ def test_the_checks_see_a_wrong_page(tmp_path: Path, capsys: pytest.CaptureFixtu
         "```console\n$ trainsim hardware list\nno such line\n```\n",
         "```console\n$ trainsim hardware show nothing\n```\n",
         "```console\n$ trainsim hardware list  # exit 1\n```\n",
+        "```console\n$ trainsim run llama-2-7b-a100 --set hardware.price=$1.50/GPU-h\n```\n",
         "```python\n>>> 1 + 1\n3\n```\n",
         "```python\nassert False\n```\n",
     )
@@ -156,3 +161,38 @@ def test_sphinx_builds_the_pages_without_a_warning(tmp_path: Path) -> None:
     index = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
         assert page.stem == "index" or f'href="{page.stem}.html"' in index, page.stem
+
+
+MENTION = re.compile(r"(?:^ {4}|^\$ |`)trainsim ([^`\n]*)", re.MULTILINE)
+
+
+def unknown_words(line: str) -> list[str]:
+    """Verbs, sub-commands and options of a command line that the program does not have; placeholders pass."""
+    context = click.Context(cli)
+    command: click.Command = cli
+    wrong: list[str] = []
+    words = re.split(r"[\s|=,]+", line.partition("#")[0].replace("[", " ").replace("]", " "))
+    for word in filter(None, words):
+        if isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", word):
+            inner = command.get_command(context, word)
+            if inner is None:
+                wrong.append(word)
+                break
+            command = inner
+        elif re.fullmatch(r"--[a-z][a-z-]*", word):
+            known = {name for one in command.get_params(context) for name in (*one.opts, *one.secondary_opts)}
+            if word not in known | {"--help"}:
+                wrong.append(word)
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_that_are_mentioned_exist_with_their_options(page: Path) -> None:
+    for line in MENTION.findall(page.read_text(encoding="utf-8")):
+        assert unknown_words(line) == [], f"trainsim {line}"
+
+
+def test_a_mention_of_what_does_not_exist_is_seen() -> None:
+    assert unknown_words("run plan.yaml --hardware x") == ["--hardware"]
+    assert unknown_words("fly plan.yaml") == ["fly"]
+    assert unknown_words("laws list WORDS --json") == []
