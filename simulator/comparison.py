@@ -108,6 +108,7 @@ def compare(
     *,
     vary: Mapping[str, Sequence[Any]] | Sequence[Axis] = (),
     set: Sequence[str] = (),  # noqa: A002 - named as on the command line
+    variant: str | None = None,
 ) -> Comparison:
     """Answer a scenario on several kinds of hardware and for several values of its fields.
 
@@ -122,6 +123,8 @@ def compare(
         on each kind of hardware, at most `MOST_ROWS`.
     set : sequence of str, optional
         Changes such as ``training.tokens=15T``.
+    variant : str, optional
+        Name of a variant that the file declares.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def compare(
     [{'training.tokens': '20B'}, {'training.tokens': '10B'}]
     """
     axes = axes_of(vary) if vary else ()
-    base = _Base(scenario, set)
+    base = _Base(scenario, set, variant)
     entries = [_entry(one, base.n_gpus) for one in hardware] if hardware else base.entries
     grid = Grid(axes)
     if len(entries) * len(grid) > MOST_ROWS:
@@ -165,7 +168,9 @@ def compare(
 class _Base:
     """The question before hardware and values are put in."""
 
-    def __init__(self, source: str | Path | Mapping[str, Any] | Scenario, changes: Sequence[str]) -> None:
+    def __init__(
+        self, source: str | Path | Mapping[str, Any] | Scenario, changes: Sequence[str], variant: str | None
+    ) -> None:
         self.folder: Path | None = None
         # From Python bare numbers are SI, in a file they need their unit.
         self.written = not isinstance(source, Scenario | Mapping)
@@ -173,8 +178,10 @@ class _Base:
             self.asked = source
             self.document = Document(data=plain_yaml(source.model_dump(exclude_unset=True)))
         else:
-            self.asked = load_scenario(source, changes)
+            self.asked = load_scenario(source, changes, variant)
             document, self.folder = open_scenario(source)
+            if variant is not None:
+                document = documents.choose_scenario(document, variant)
             self.document = documents.apply_settings(document, changes)
         written = self.document.data["hardware"]
         self.n_gpus = self.asked.hardware[0].n_gpus

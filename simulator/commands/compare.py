@@ -75,12 +75,7 @@ def command(
 
     output.one_of(json=as_json, csv=as_csv)
     asked = load_scenario(file, changes)
-    counted = _counted(hardware, asked)
-    if providers is not None:
-        named = [provider.strip() for provider in providers.split(",") if provider.strip()]
-        entries = _priced(counted, named, terms)
-    else:
-        entries = [_entry(name, number, asked) for name, number in counted] if hardware else []
+    entries = entries_of(hardware, asked, providers=providers, terms=terms)
     document = compare(file, entries, vary=axes_of_texts(varied), set=changes).to_dict()
     if as_json:
         text = output.json_text(document)
@@ -91,6 +86,17 @@ def command(
     output.emit(text, out)
     if not any(row["feasible"] for row in document["rows"]):
         raise click.exceptions.Exit(1)
+
+
+def entries_of(
+    hardware: str | None, asked: Scenario, *, providers: str | None = None, terms: str = "on_demand"
+) -> list[dict[str, Any]]:
+    """Entries of hardware that the options name; none if the scenario's own are meant."""
+    counted = _counted(hardware, asked)
+    if providers is not None:
+        named = [provider.strip() for provider in providers.split(",") if provider.strip()]
+        return _priced(counted, named, terms)
+    return [_entry(name, number, asked) for name, number in counted] if hardware else []
 
 
 def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | None]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
-from simulator.report import page_style, sections, sensitivity
+from simulator.report import page_comparison, page_style, sections, sensitivity
 from simulator.report.decision import decision
 from simulator.report.page_parts import (
     Raw,
@@ -34,7 +34,7 @@ NO_CURVES: Document = {"sizes": [], "frontier": [], "growth": {}, "matmuls": [],
 VERDICTS = {"FITS": "good", "TIGHT": "fair", "DOES NOT FIT": "bad"}
 
 
-def page(document: Document, curves: Document) -> str:
+def page(document: Document, curves: Document, compared: Document | None = None) -> str:
     """The whole page.
 
     Parameters
@@ -43,6 +43,8 @@ def page(document: Document, curves: Document) -> str:
         `simulator.result.Result.to_dict`.
     curves : mapping
         `simulator.curves.around` of the same answer.
+    compared : mapping, optional
+        `simulator.comparison.Comparison.to_dict`, for a section that compares.
 
     Returns
     -------
@@ -51,6 +53,9 @@ def page(document: Document, curves: Document) -> str:
     document = _without_controls(document)
     name = str(document["scenario"]["name"])
     parts = sections_of(document, curves)
+    if compared is not None:
+        at = next((place for place, part in enumerate(parts, 1) if part[0] == "alternatives"), 1)
+        parts.insert(at, ("compared", "Compared", str(page_comparison.section(_without_controls(compared)))))
     contents = "".join(f'<li><a href="#{key}">{esc(title)}</a></li>' for key, title, _ in parts)
     main = "".join(
         f'<section aria-labelledby="{key}"><h2 id="{key}">{esc(title)}</h2>{body}</section>'
