@@ -179,7 +179,7 @@ class Result:
         Parameters
         ----------
         kind : str, optional
-            ``breakdown`` of a step, ``memory``, ``growth``, ``alternatives``.
+            ``breakdown`` of a step, ``memory``, ``growth``, ``alternatives``, ``frontier``.
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure if absent.
 

@@ -146,7 +146,12 @@ def _constant(field: str) -> Callable[[Case, float], Case]:
 
 def _price(basis: Basis, machine: Machine, scenario: Mapping[str, Any]) -> list[Input]:
     """The list prices of the accelerator on the same terms; a price that a user wrote is known."""
-    written = scenario["hardware"][basis.plan.machine].get("price")
+    offers = [
+        price
+        for entry in scenario["hardware"]
+        for price in (entry["offers"] if entry.get("offers") else [entry.get("price")])
+    ]
+    written = offers[basis.plan.machine]
     if machine.usd_per_gpu_hour is None or (isinstance(written, Mapping) and "provider" not in written):
         return []
     terms = str(written["terms"]) if isinstance(written, Mapping) and written.get("terms") else "on_demand"

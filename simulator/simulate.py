@@ -233,16 +233,19 @@ def _front(
     place, records = frontier.knee(asked, plans), frontier.rows(asked, plans)
     shown = frontier.spread(len(plans), asked.max_alternatives + 1, {place})
     others = [
-        {**_alternative(asked, plans[i], plans[place], "frontier"), "mark": records[i]["mark"]}
+        {
+            **_alternative(frontier.held(asked, plans[i]), plans[i], plans[place], "frontier"),
+            "mark": records[i]["mark"],
+        }
         for i in shown
         if i != place
     ]
     total.tables = []
     beside = frontier.best_of_machines(asked, plans)
-    basis = Basis(asked, plans[place], (), asked.objectives[0])
+    basis = Basis(frontier.held(asked, plans[place]), plans[place], (), asked.objectives[0])
     return _result(
         scenario,
-        asked,
+        frontier.held(asked, plans[place]),
         notes,
         plans[place],
         others,
@@ -251,6 +254,7 @@ def _front(
         sure=False,
         beside=beside,
         front=records,
+        bound=frontier.binding(asked, plans),
     )
 
 
@@ -339,6 +343,7 @@ def _result(
     near: dict[str, Any] | None = None,
     beside: Sequence[Plan] = (),
     front: Sequence[dict[str, Any]] = (),
+    bound: dict[str, Any] | None = None,
 ) -> Result:
     """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
     remarks.annotate(scenario, question, notes, best)
@@ -361,7 +366,7 @@ def _result(
         sources=tuple(notes.sources),
         assumptions=tuple(notes.assumptions),
         excluded=tuple(notes.excluded),
-        binding=explain.binding(question, best, found if choices is not None else None),
+        binding=bound or explain.binding(question, best, found if choices is not None else None),
         family=_family(
             scenario, question, choices, best, None if grows or infeasible or not sure else basis, near
         ),

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
-from simulator.report import page_comparison, page_style, sections, sensitivity
+from simulator.report import page_comparison, page_goals, page_style, sections, sensitivity
 from simulator.report.decision import decision
 from simulator.report.page_parts import (
     Raw,
@@ -104,6 +104,7 @@ def _sections(document: Document, curves: Document) -> list[tuple[str, str, str]
     """Key, title and body of every section, in reading order; empty ones are left out."""
     answer = document["answer"]
     out: list[tuple[str, str, str]] = [("decision", "Decision", _decision(document))]
+    asked = page_goals.sections(document)
     if answer:
         out += [
             ("answer", "Answer", _answer(document)),
@@ -120,8 +121,10 @@ def _sections(document: Document, curves: Document) -> list[tuple[str, str, str]
                 "Growth or scratch",
                 charts.growth(document, curves["growth"]) if document.get("growth") else "",
             ),
+            *asked[:2],
             ("alternatives", "Alternatives, and why each lost", _alternatives(document)),
             ("binding", "What binds", _binding(document)),
+            *asked[2:],
             ("sensitivity", "What moves the answer", _sensitivity(curves)),
             ("evidence", "How good is the evidence", para(_joined(sections.evidence(answer)))),
         ]
@@ -219,20 +222,29 @@ def _binding(document: Document) -> str:
         (
             name,
             price.get("change", ""),
-            "-" if price.get("loss_difference") is None else f"{price['loss_difference']:+.4f}",
+            _gain(price),
             "-"
             if price.get("compute_multiplier") is None
             else f"{percent(price['compute_multiplier'] - 1, 3)} compute",
         )
         for name, price in (found.get("shadow_prices") or {}).items()
     ]
-    heads = ("limit", "a little more", "loss [nats/token]", "worth")
+    heads = ("limit", "a little more", "changes", "worth")
     table = (
         cells("Shadow prices: what a little more of each limit buys", heads, rows, numbers=(2, 3))
         if rows
         else ""
     )
     return join([para(text[:1].upper() + text[1:] + "."), table])
+
+
+def _gain(price: Document) -> str:
+    """What a little more of a limit changes: the loss, or what the run takes."""
+    if price.get("loss_difference") is not None:
+        return f"loss {price['loss_difference']:+.4f}"
+    if price.get("difference") is None:
+        return "-"
+    return f"{price['objective']} {price['difference']:+,.4g} {price['unit']} ({100 * price['share']:+.1f} %)"
 
 
 def _sensitivity(curves: Document) -> str:

@@ -190,7 +190,7 @@ def loss(document: Document) -> list[str]:
     if gaps:
         out += wrap(f"The next best plan that differs has {min(gaps):+.4f} nats/token.", indent=2, hang=2)
     family = document.get("family") or {}
-    if family.get("text"):
+    if family.get("text") and "layouts" not in family:
         out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)
     law = next((s["source"] for s in document["sources"] if s["what"].startswith("law of loss")), "")
     shape = f" with {answer['shape_law']} for depth and width" if answer.get("shape_law") else ""
@@ -264,6 +264,9 @@ def alternatives(document: Document) -> list[str]:
     for line, row in zip(lines[2:], others, strict=True):
         out.append(line)
         out += wrap(reason(row, answer), indent=4, hang=4)
+    family = document.get("family") or {}
+    if "layouts" in family:
+        out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)
     return out
 
 

@@ -282,7 +282,8 @@ def near_layouts(question: Question, plan: Plan) -> dict[str, Any]:
         for name, (low, high) in ranges.items()
         if low < high
     )
-    text = f"{kernel.size:,} layouts come within {100 * share:.1f} % of the answer's step time, the clock's median error"
+    many = f"{kernel.size:,} layouts come" if kernel.size > 1 else "no other layout comes"
+    text = f"{many} within {100 * share:.1f} % of the answer's step time, the clock's median error"
     return {
         "layouts": int(kernel.size),
         "resolution_share": share,

@@ -212,6 +212,8 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
         worth = multiplier(question, plan.columns["loss"], best.columns["loss"])
         if worth is not None:
             parts.append(f"as if {100 * (1 - worth):.1f} % of the compute were lost")
+    elif gap < -1e-9:
+        parts = [f"loss {gap:.4f}"]
     else:
         parts = ["same loss"]
     cost = plan.columns["cost_usd"] - best.columns["cost_usd"]
@@ -219,10 +221,23 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
         parts.append(f"cost {'+' if cost > 0 else '-'}${abs(cost):,.0f}")
     if not np.isclose(size, 1.0) or not np.isclose(data, 1.0):
         parts.append(f"{100 * (size - 1):+.0f} % parameters, {100 * (data - 1):+.0f} % tokens")
+    parts += _place_words(question, plan, best)
     days = (plan.columns["wall_s"] - best.columns["wall_s"]) / DAY
     if np.isfinite(days) and abs(days) > 1e-6 * best.columns["wall_s"] / DAY:
         parts.append(f"{days:+.2f} days")
     return "; ".join(parts)
+
+
+def _place_words(question: Question, plan: Plan, best: Plan) -> list[str]:
+    """Offer and grid of a plan on the answer's accelerator, where they are not the answer's."""
+    here, there = question.machines[plan.machine], question.machines[best.machine]
+    if here.label != there.label:
+        return []
+    mine, other = (machine.about.get("offer") or {} for machine in (here, there))
+    words = [f"price: {mine['text']}"] if mine.get("text") and mine != other else []
+    if here.grid_g_per_kwh is not None and here.grid_g_per_kwh != there.grid_g_per_kwh:
+        words.append(f"grid of {here.grid_g_per_kwh:g} gCO2e/kWh")
+    return words
 
 
 def why_layout_lost(question: Question, plan: Plan, best: Plan) -> str:

@@ -110,16 +110,18 @@ def _bound(
     level: Question, machine: Machine, some: Shape, one: Front, least: Array, needed: Array | None, name: str
 ) -> Array:
     """Lower bound on the score of an objective at one share of the limits, one per shape."""
-    score = planner.score_bound(level, machine, some, one.axes, least, needed, name=name)[:, 0]
-    if name not in goal.SPENT or not level.spend_all:
+    spends = name in goal.SPENT and level.spend_all
+    judged = _sorted_by(level) if spends else name
+    score = planner.score_bound(level, machine, some, one.axes, least, needed, name=judged)[:, 0]
+    if not spends:
         return score
     # A run that spends its limits takes as long as they allow, however fast it is.
     active = evaluate.active_parameters(some)
     wall, _ = questions.wall_limit_s(level, machine, one.axes.n_gpus, active, level.limits)
-    figures = planner.figures_of(level, machine, one.axes, wall * one.axes.n_gpus / 3600.0, active)
-    with np.errstate(divide="ignore"):
-        spent = goal.score(level, figures, name)
-    return np.where(np.isfinite(score) | (score == -np.inf), spent, np.inf)
+    hours = np.maximum(wall, 0.0) * one.axes.n_gpus / 3600.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spent = goal.score(level, planner.figures_of(level, machine, one.axes, hours, active), name)
+    return np.where(np.isfinite(score), spent, np.inf)
 
 
 def _beaten(bounds: Array, points: Array) -> NDArray[np.bool_]:
@@ -218,6 +220,38 @@ def knee(question: Question, plans: list[Plan]) -> int:
     low, high = scores.min(axis=0), scores.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
     return int(np.argmin(np.linalg.norm((scores - low) / width, axis=1)))
+
+
+def held(question: Question, plan: Plan) -> Question:
+    """The question of one plan of a front: its length is given, as it is one of the choices."""
+    if question.fixed or question.shortest:
+        return question
+    return replace(question, tokens=plan.columns["tokens"])
+
+
+def binding(question: Question, plans: list[Plan]) -> dict[str, Any]:
+    """What the answer is among the plans of a front, and what the next step along it costs."""
+    first, last = question.objectives[0], question.objectives[-1]
+    place = knee(question, plans)
+    words = " and ".join(goal.WORDS[name] for name in question.objectives)
+    text = [f"of {len(plans)} plans that no other beats in {words}, the answer gives up least of each"]
+    steps = []
+    for side, told in ((place - 1, "one step back"), (place + 1, "one step on")):
+        if not 0 <= side < len(plans):
+            continue
+        changes = {name: _change(question, plans[side], plans[place], name) for name in (first, last)}
+        steps.append({"step": told, **{goal.WORDS[name]: change for name, change in changes.items()}})
+        text.append(
+            f"{told}: " + ", ".join(f"{goal.WORDS[name]} {change}" for name, change in changes.items())
+        )
+    return {"constraint": "front", "steps": steps, "text": "; ".join(text)}
+
+
+def _change(question: Question, plan: Plan, other: Plan, name: str) -> str:
+    mine, its = (float(goal.value(question, each.figures, name)) for each in (plan, other))
+    if name in ("loss", "accuracy_loss"):
+        return f"{mine - its:+.4f}"
+    return f"{100 * (mine / its - 1):+.0f} %"
 
 
 def marks(question: Question, plans: list[Plan]) -> list[list[str]]:

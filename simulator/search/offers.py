@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,19 @@ def report(question: Question, plans: list[Plan]) -> list[dict[str, Any]]:
         offer = machine.about.get("offer") or {}
         others = [other for other in plans if other.machine != plan.machine]
         if offer.get("terms") == "spot" or _taken_away(machine):
-            rows += _spot(question, plan, [o for o in others if not _is_spot(question.machines[o.machine])])
+            rows += _spot(question, plan, _without(question, others, _is_spot, _is_owned))
         if offer.get("owned"):
-            rows += _owned(question, plan, [o for o in others if not _is_owned(question.machines[o.machine])])
+            rows += _owned(question, plan, _without(question, others, _is_owned, _is_spot))
     return rows
+
+
+def _without(
+    question: Question, plans: list[Plan], never: Callable[[Machine], bool], rather: Callable[[Machine], bool]
+) -> list[Plan]:
+    """Plans to compare with: those on ordinary rent where there are any."""
+    left = [plan for plan in plans if not never(question.machines[plan.machine])]
+    plain = [plan for plan in left if not rather(question.machines[plan.machine])]
+    return plain or left
 
 
 def _is_spot(machine: Machine) -> bool:

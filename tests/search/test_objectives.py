@@ -224,7 +224,7 @@ def test_the_front_is_what_comparing_all_pairs_leaves(machine, names, monkeypatc
         limits=Limits(time_s=2 * 86400.0),
         objectives=names,
         qualities=(Quality("loss", 3.0, 3.0),) if held else (),
-        pins=Pins(zero_stage=1, cp=1, vp=1, recompute=0, tp=2, micro_batch_size=1),
+        pins=Pins(zero_stage=1, cp=1, vp=1, recompute=0, tp=1, micro_batch_size=4),
     )
     candidates = some_shapes(5, 2)
     _, front = frontier.search(question, candidates)
@@ -277,10 +277,10 @@ def monkeypatch_block():
     [
         ("time", {"limits": Limits(time_s=3600.0)}),
         ("money", {"limits": Limits(cost_usd=5.0)}),
-        ("energy", {"limits": Limits(time_s=1e9, energy_j=1e7)}),
-        ("carbon", {"limits": Limits(time_s=1e9, co2e_kg=1.0)}),
-        ("loss", {"qualities": (Quality("loss", 2.3, 2.3),), "limits": Limits(time_s=10 * 86400.0)}),
-        ("hellaswag", {"qualities": (quality.of_accuracy("hellaswag", 0.6),)}),
+        ("energy", {"limits": Limits(energy_j=1e7)}),
+        ("carbon", {"limits": Limits(co2e_kg=1.0)}),
+        ("loss", {"qualities": (Quality("loss", 2.1, 2.1),), "limits": Limits(time_s=10 * 86400.0)}),
+        ("hellaswag", {"qualities": (quality.of_accuracy("hellaswag", 0.75),)}),
         ("latency", {"service": Service(2048, latency_s=1e-6)}),
     ],
 )

@@ -261,11 +261,40 @@ def _stages(document: Document, ax: Axes | None) -> Axes:
     return ax
 
 
+def _front(document: Document, ax: Axes | None) -> Axes:
+    """The plans that no other beats in several objectives: the loss against what is spent, or two things spent."""
+    ax = style.axes(ax)
+    rows = document.get("frontier") or []
+    if not rows:
+        return style.nothing(ax, "one objective was asked for: write several")
+    spent = "cost_usd" if all(row["cost_usd"] is not None for row in rows) else "time_to_train_days"
+    other = "loss" if len({row["loss"] for row in rows}) > 1 else "time_to_train_days"
+    ordered = sorted(rows, key=lambda row: row[spent])
+    ax.plot(
+        [row[spent] for row in ordered], [row[other] for row in ordered], color=style.COLORS[0], marker="o"
+    )
+    answer = document["answer"]
+    ax.plot([answer[spent]], [answer[other]], marker="*", markersize=14, linestyle="", color=style.INK)
+    for row in ordered:
+        if row["mark"]:
+            words = f"{row['mark']}\n{quantity(row['params'], 'parameter')}"
+            ax.annotate(
+                words, (row[spent], row[other]), xytext=(6, 6), textcoords="offset points", fontsize="small"
+            )
+    ax.set_xscale("log")
+    ax.set_xlabel(style.label(spent))
+    ax.set_ylabel(style.label(other))
+    ax.set_title(f"{len(rows)} plans that no other beats")
+    ax.margins(0.15)
+    return ax
+
+
 KINDS: dict[str, Callable[[Document, Any], Axes]] = {
     "breakdown": lambda document, ax: breakdown(document["answer"], ax),
     "memory": lambda document, ax: memory(document["answer"], ax),
     "alternatives": _alternatives,
     "growth": _stages,
+    "frontier": _front,
 }
 """What `simulator.result.Result.plot` draws."""
 
