@@ -176,6 +176,6 @@ def quarantined() -> dict[str, str]:
 
     from simulator import library
 
-    path = library.find("measurements", "quarantine")
+    path = library.packaged_root() / "measurements" / "quarantine.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return {row["id"]: row["reason"] for row in csv.DictReader(file)}
