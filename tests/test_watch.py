@@ -187,6 +187,15 @@ def test_real_logs_of_nanotron() -> None:
     )
 
 
+def test_real_progress_of_the_hugging_face_trainer() -> None:
+    log = real("trainer_axolotl.log")
+    assert log.kind == "huggingface"
+    assert [(p.step, p.step_time_s) for p in log.points] == [(258, 4.24), (260, 4.21)]
+    swift = real("trainer_swift.log")
+    assert [p.step for p in swift.points] == [145, 146, 147, 148, 149, 150]
+    assert [p.step_time_s for p in swift.points] == [1.81, 1.8, 1.82, 1.81, 1.81, 2.25]
+
+
 def test_a_real_table_of_tensorboard() -> None:
     log = real("tensorboard.csv")
     assert [p.step for p in log.points] == [5, 10, 15, 20, 25, 30]
