@@ -187,14 +187,9 @@ def draw(rows: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
 
 
 def _save(figure: Any, path: Path) -> Path:
-    """Write a picture with few colors, a third of the bytes, and close it."""
-    import io
-
+    """Write a picture and close it."""
     import matplotlib.pyplot as plt
-    from PIL import Image
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=90, format="png")
+    figure.savefig(path, dpi=90)
     plt.close(figure)
-    Image.open(buffer).convert("RGB").quantize(48).save(path, optimize=True)
     return path
