@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import os
 import random
 import re
 import statistics
@@ -113,6 +114,8 @@ def main() -> None:
         every = moves(options.moves)
         quick = [ask(connection, token, {**base, "effort": "preview", "changes": one}) for one in every]
         times = sorted(seconds for _, seconds in quick)
+        if hasattr(os, "getloadavg"):
+            print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         print(
             f"previews: {len(times)} moves, median {1e3 * statistics.median(times):.0f} ms, "
             f"90th percentile {1e3 * times[int(0.9 * len(times))]:.0f} ms, most {1e3 * times[-1]:.0f} ms"

@@ -157,6 +157,7 @@ def search(
         sizes = linked(
             candidates, operator=operator, stages=max_stages, around=np.array([best.params, 4 * best.params])
         )
+        sizes = _servable(question, machine, best.n_gpus, sizes, cap)
         sizes = _promising(question, machine, best.n_gpus, sizes, operator, effort.growth_targets)
     if lattice.count(sizes) < 2:
         return None
@@ -195,6 +196,17 @@ def search(
         **problem,
     )
     return Grown(plan, sizes, axes, kept, batch, best.machine, budget, chosen)
+
+
+def _servable(question: Question, machine: Machine, n_gpus: int, sizes: Shape, cap: Any) -> Shape:
+    """Sizes whose own serving leaves the run at least this much time: a limit on cost covers serving too. [s]
+
+    A larger model, which serves at a higher cost, would have to train for less; it is left out rather than planned for.
+    """
+    own, _ = questions.wall_limit_s(
+        question, machine, n_gpus, evaluate.active_parameters(sizes), question.limits
+    )
+    return lattice.take(sizes, np.flatnonzero(own >= float(cap) * (1 - 1e-9)))
 
 
 def _floors(question: Question, sizes: Shape, terms: Any, tokens: float) -> Array:

@@ -32,13 +32,13 @@ def answer(ask: Ask) -> Payload:
     result = simulate.run(scenario, effort=ask.effort)
     quick = any(w["id"] == "preview" for w in result.warnings)
     around = page.NO_CURVES if ask.effort == "preview" else curves.around(scenario, result)
-    told = clean(result.to_dict())
+    told = result.to_dict()
     return {
         "effort": "preview" if quick or ask.effort == "preview" else "full",
         "whole": not quick,
         "plans": result.search["plans_considered"],
         "feasible": result.feasible,
-        "decision": decision(told),
+        "decision": str(clean(decision(told))),
         "figures": {name: result.answer.get(name) for name in SHOWN},
         "sections": page.sections_of(told, around),
         "yaml": _file(ask.scenario, ask.changes, document),

@@ -77,3 +77,15 @@ def test_paths_can_be_refused(field: str, value: object, tmp_path, monkeypatch) 
     assert "config.json" not in str(caught.value) or field == "model"
     assert "a path is not accepted here" in str(caught.value) or "no model named" in str(caught.value)
     assert library.paths_allowed()
+
+
+@pytest.mark.parametrize("effort", ["full", "preview"])
+def test_growth_keeps_a_limit_on_cost_that_covers_serving(effort: str) -> None:
+    asked = {
+        "find": "growth",
+        "budget": {"time": "25 days", "cost": "$236k"},
+        "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 8, "price": "$3.9/GPU-h"},
+        "inference": {"tokens": 1.92e13},
+    }
+    answer = sim.run(asked, effort=effort).answer
+    assert answer["lifetime_cost_usd"] <= 236e3 * (1 + 1e-6)
