@@ -91,15 +91,8 @@ def effects(found: Sequence[Tracked], missing: Sequence[str] = ()) -> Table:
         )
         for each in found
     ]
-    heads = (
-        "",
-        "pairs",
-        "sources",
-        "effect",
-        "error",
-        *(name.replace("_", " ") for name in RIVALS),
-        "right sign",
-    )
+    others = tuple(SHORT_NAMES.get(name, name) for name in RIVALS)
+    heads = ("", "pairs", "sources", "effect", "error", *others, "sign")
     note = (
         "Runs of one source (kernels of one accelerator) that differ in nothing else, neighbours in pairs; time per token and "
         "accelerator. Effect: median size of the logarithm of the measured ratio; error: median distance of the predicted from "
