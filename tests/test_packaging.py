@@ -38,7 +38,7 @@ def test_the_dependencies_are_those_that_the_code_imports() -> None:
     imported = set()
     for path in (ROOT / "simulator").rglob("*.py"):
         found = re.findall(
-            r"^\s*(?:from|import) (\w+)(?=[\w.]* import |[\w., ]*$)",
+            r"^\s*(?:from|import) (\w+)(?=[\w.]* import |[\w., ]*(?:#.*)?$)",
             path.read_text(encoding="utf-8"),
             flags=re.MULTILINE,
         )
