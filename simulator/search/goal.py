@@ -84,10 +84,11 @@ def margin(question: Question) -> float:
     wanted = [q.limit for q in question.qualities if q.task is None and np.isfinite(q.limit)]
     if name in SPENT and wanted:
         try:
-            more = scaling.compute_multiplier(
-                law=question.learning.law, loss=min(wanted) - RESOLUTION_NATS, reference_loss=min(wanted)
-            )
-            if np.isfinite(more):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                more = scaling.compute_multiplier(
+                    law=question.learning.law, loss=min(wanted) - RESOLUTION_NATS, reference_loss=min(wanted)
+                )
+            if np.isfinite(more) and more > 1:
                 return float(np.log(more))
         except SimulatorError:
             pass

@@ -191,7 +191,7 @@ def _latency(question: Question, candidates: Shape) -> Change | None:
         have,
         "ms",
         f"latency: everything else asks for at least {need:.3g} ms between two tokens, {have:.3g} ms are allowed",
-        f"allow inference.latency {need:.3g} ms",
+        f"allow inference.latency {_amount(need, 'ms')}",
     )
 
 
