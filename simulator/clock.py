@@ -18,6 +18,9 @@ from simulator.transformer import Shape
 BACKWARD_PASSES = 2.0
 """A backward pass moves about twice what the forward pass moves: input gradients and weight gradients."""
 
+ALIGNED = 8
+"""Widths that are a multiple of this many 16-bit elements keep tensor cores fed (16 bytes, cuBLAS guide). [-]"""
+
 FLASH_BACKWARD = 2.5
 """Matmuls of a fused attention backward relative to forward: five against two (Dao et al., arXiv:2205.14135)."""
 
@@ -194,12 +197,28 @@ def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Const
 
 
 def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]"""
-    ep, tp = np.maximum(layout.ep, 1), np.asarray(layout.tp, dtype=float)
-    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.num_experts_per_tok * shape.hidden_size / tp
-    wire = 2.0 * collectives.gather_bytes(nbytes=nbytes, ranks=ep)
-    steps = 2.0 * np.log2(np.maximum(ep, 2.0))
-    return _collective(wire, ep, expert_tp(layout), device, c, steps) * (1.0 - np.asarray(c.ep_overlap))
+    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]
+
+    Every copy of a token crosses the link. A token that several experts of another domain need crosses the network once
+    and is copied there, as in DeepEP and HybridEP: with k experts drawn from m domains it visits
+    ``(m - 1) (1 - (1 - 1/m)^k)`` others. Optimistic for a plain all-to-all between domains, which sends every copy.
+    """
+    ep, tp = np.maximum(np.asarray(layout.ep, dtype=float), 1.0), np.asarray(layout.tp, dtype=float)
+    chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
+    _, domains = _group(ep, expert_tp(layout), device)
+    both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
+    time = collectives.all_to_all_time(
+        link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
+        network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
+        nodes=domains,
+        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
+        latency_s=np.where(domains > 1, c.network_latency_s, c.link_latency_s)
+        * 2.0
+        * np.log2(np.maximum(ep, 2.0)),
+        network_slowdown=c.network_slowdown,
+    )
+    return np.where(ep > 1, time, 0.0) * (1.0 - np.asarray(c.ep_overlap))
 
 
 def _exposed(communication: Numeric, cover: Numeric) -> Numeric:
@@ -261,6 +280,9 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     """Time of the logits and the loss on one micro-batch, forward and backward. [s]"""
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = _matmul_s(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
+    ragged = (np.asarray(shape.vocab_size) % ALIGNED != 0) & (tp < 2)
+    rate = np.where(ragged, c.unaligned_rate, 1.0)
+    fwd, dgrad, wgrad = fwd / rate, dgrad / rate, wgrad / rate
     moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
     return (
         fwd

@@ -18,6 +18,9 @@ TILE = (128, 256)
 SMALL_TILE = (128, 128)
 """The tile that is used where the large one would leave processors idle."""
 
+SPLITS = (2, 4)
+"""Parts into which a contraction may be split so that a wave is better filled."""
+
 
 def tile_bytes(
     *, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE
@@ -109,18 +112,16 @@ def quantized_tile_bytes(
     1.031
     """
     m, n, sm = np.asarray(m, dtype=float), np.asarray(n, dtype=float), np.asarray(sm_count, dtype=float)
+    k, fill = np.asarray(k, dtype=float), np.asarray(fill, dtype=float)
     rows = np.ceil(m * (1.0 / TILE[0]))
-    large = np.ceil(rows * np.ceil(n * (1.0 / TILE[1])) / sm)
-    small = np.ceil(rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm) * (
-        SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
-    )
+    share = SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
+    large, small = rows * np.ceil(n * (1.0 / TILE[1])) / sm, rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm
+    best = np.minimum(np.ceil(large), np.ceil(small) * share) * (k + fill)
+    for parts in SPLITS:
+        waves = np.minimum(np.ceil(large * parts), np.ceil(small * parts) * share)
+        best = np.minimum(best, waves * (k / parts + fill))
     area = TILE[0] * TILE[1] * (1.0 / TILE[0] + 1.0 / TILE[1])
-    return (
-        np.minimum(large, small)
-        * sm
-        * (k + np.asarray(fill))
-        * (area * np.asarray(operand_bytes, dtype=float))
-    )
+    return best * sm * (area * np.asarray(operand_bytes, dtype=float))
 
 
 def matmul_memory_bytes(

@@ -63,6 +63,8 @@ class Constants(Columns):
     """Share of a tensor-parallel collective during which the host cannot launch ahead. [-]"""
     launch_s: Numeric
     """Time the host needs to issue one kernel. [s]"""
+    unaligned_rate: Numeric = 0.6
+    """Rate of a matmul with a width that is no multiple of 16 bytes, relative to one without. [-]"""
 
     compiled_factor: Numeric = 1.0
     """Small operations left by a graph compiler, relative to eager execution. [-]"""

@@ -35,6 +35,9 @@ PRIORS: dict[str, Prior] = {
     "tile_fill": Prior(
         200.0, 0.4, 10.0, 1000.0, "measured matmuls on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
     ),
+    "unaligned_rate": Prior(
+        0.45, 0.5, 0.05, 1.0, "padding GPT-2's vocabulary to 50,304 gained about a quarter (github:karpathy/nanoGPT)"
+    ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
     "link_efficiency": Prior(0.75, 0.15, 0.2, 1.0, _NCCL),

@@ -177,7 +177,6 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device)
         cp, dp = cp * dp / batch, batch
     local = max(batch / dp, 1e-9)
     micro = min(number(row["micro_batch"], usual_micro_batch(row, profile, local)), local)
-    recompute = profile.recompute if empty(row["act_ckpt"]) else str(row["act_ckpt"]).lower()
     return Layout(
         tp=tp,
         pp=pp,
@@ -191,10 +190,24 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device)
         seq_length=number(row["seq_len"], 2048),
         zero_stage=number(row["zero_stage"], profile.zero_stage),
         sequence_parallel=_flag(row["seq_parallel"], profile.sequence_parallel),
-        recompute=RECOMPUTE.get(recompute, 0),
+        recompute=RECOMPUTE.get(recompute_of(row, profile), 0),
         flash_attention=_flag(row["flash_attn"], profile.flash_attention),
         frozen=_lora(row),
     )
+
+
+def recompute_of(row: dict[str, Any], profile: Profile) -> str:
+    """Recomputation mode of a row: the one it states, else the framework's.
+
+    vTrain's rows take it from the configuration files of a simulator (``config/validation JSONs``), not from the runs.
+    On several nodes the activations would not fit without it. On one node they fit, and the runs were as fast as runs
+    without it: constants fitted to all other rows predict them a third too slow with recomputation, and 5 % without,
+    where nothing but matmuls counts (docs/validation.md). These rows are read as runs without it.
+    """
+    if empty(row["act_ckpt"]):
+        return profile.recompute
+    one_node = number(row["n_gpus"], 1) <= number(row["gpus_per_node"], 8)
+    return "none" if one_node and "config/validation JSONs" in str(row["notes"]) else str(row["act_ckpt"]).lower()
 
 
 SMALL_MODEL = 2e9
