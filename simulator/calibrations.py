@@ -151,6 +151,7 @@ SOFTWARE_CONSTANTS = (
     "launch_s",
     "attention_factor",
     "compiled_factor",
+    "selective_share",
     "moe_kernel_factor",
     "elementwise_factor",
     "softmax_passes",

@@ -251,18 +251,20 @@ def layer_time(
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
     elem = elementwise_time(shape, layout, device, c, sparse=sparse)
     full = (np.asarray(layout.recompute) == 2).astype(float)
-    core = (np.asarray(layout.recompute) == 1) & (np.asarray(layout.flash_attention) == 0)
+    selective = np.asarray(layout.recompute) == 1
+    core = selective & (np.asarray(layout.flash_attention) == 0)
+    half = selective * np.asarray(c.selective_share)
     moving, waiting = tensor_parallel_time(shape, layout, device, c)
     times = 4.0 + 2.0 * full
     context = context_parallel_time(shape, layout, device, c)
     expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     context_cover = att_fwd
-    tiles = fwd * (1.0 + full) + bwd
+    tiles = fwd * (1.0 + full + half) + bwd
     return {
         "tiles": tiles,
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
-        "memory": elem * (1.0 + full + BACKWARD_PASSES),
+        "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
         "tensor_parallel": _exposed(moving * times, tiles * np.asarray(c.tp_overlap))
         + _beside(waiting * times, tiles * (1.0 - np.asarray(c.tp_overlap))),
@@ -371,12 +373,12 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
 
     Notes
     -----
-    A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
+    The fullest stage sets the levels of a layer. A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
     block the host, it launches nothing while they run. Stages follow the pipeline schedule.
     Gradient traffic hides behind a share of the last backward pass, ZeRO-3 gathers behind the pass they feed.
     """
     c = constants
-    layers = np.asarray(shape.num_hidden_layers, dtype=float) / layout.pp
+    layers, last_layers = pipeline.stage_layers(num_hidden_layers=shape.num_hidden_layers, pp=layout.pp)
     parts = layer_time(shape, layout, device, c, sparse=False)
     if np.any(np.asarray(shape.num_experts) > 0):
         sparse = layer_time(shape, layout, device, c, sparse=True)
@@ -392,22 +394,23 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
     send = send_time(shape, layout, device, c)
     middle = stage + gather + send
+    last = (stage + gather) * last_layers / layers + send
     logits = head_time(shape, layout, device, c)
     m = np.asarray(layout.num_microbatches, dtype=float)
     total = pipeline.pipeline_time(
         middle_s=middle,
-        last_s=middle + logits,
+        last_s=last + logits,
         pp=layout.pp,
         num_microbatches=m,
         vp=layout.vp,
         serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
     )
-    on_last = m * logits
+    beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer
     step = {k: v * m for k, v in levels.items()}
     step["host"] = host * m
-    step["logits"] = on_last
+    step["logits"] = m * beyond
     step["pipeline_send"] = send * m
-    step["pipeline_bubble"] = total - m * (middle + logits)
+    step["pipeline_bubble"] = total - m * (middle + beyond)
     exposed = _exposed(data_parallel_time(shape, layout, device, c), stage * np.asarray(c.dp_overlap))
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)

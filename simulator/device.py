@@ -68,6 +68,8 @@ class Constants(Columns):
 
     compiled_factor: Numeric = 1.0
     """Small operations left by a graph compiler, relative to eager execution. [-]"""
+    selective_share: Numeric = 0.0
+    """Share of the forward matmuls that selective recomputation repeats. [-]"""
     kernels_per_layer: Numeric = 30.0
     """Kernels of one layer's forward pass. [-]"""
     attention_factor: Numeric = 1.0

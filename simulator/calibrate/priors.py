@@ -51,6 +51,7 @@ PRIORS: dict[str, Prior] = {
     "attention_factor": Prior(
         1.0, 0.25, 0.4, 2.0, "1 is FlashAttention-2; cuDNN and FlashAttention-3 are faster"
     ),
+    "selective_share": Prior(1e-3, 0.01, 1e-4, 1.0, "none: only the attention core (arXiv:2205.05198)"),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
     "softmax_passes": Prior(
@@ -87,6 +88,9 @@ OVERRIDES: dict[Key, Prior] = {
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
     ("llm-foundry", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"
+    ),
+    ("fsdp", "selective_share"): Prior(
+        0.5, 0.01, 1e-4, 1.0, "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)"
     ),
     ("fsdp", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision by default"
