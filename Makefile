@@ -10,12 +10,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 HEAVY := torch==2.13.0 transformers==4.57.1
-HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_report_browser.py
+HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_measure_torch.py tests/test_report_browser.py tests/test_serve_browser.py
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
 
-.PHONY: help calibrations run test test-full heavy lint check bench fuzz schemas wheel-test clean
+.PHONY: help calibrations docs run test test-full heavy lint check bench fuzz schemas wheel-test clean
 
 help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
 	@echo "make heavy      install the heavy parts (torch, transformers, chromium)"
 	@echo "make bench      speed"
+	@echo "make docs       the pages of docs/ as HTML, in docs/_build/html"
 	@echo "make lint       ruff, mypy, import contract"
 	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
 	@echo "make calibrations  fit the constants and their intervals again"
@@ -76,13 +77,18 @@ fuzz: $(DEV_READY)
 bench: $(DEV_READY)
 	$(BIN)/pytest benchmarks --benchmark-only
 
-# About a quarter of an hour: the fit, and its cross-validation for the intervals.
+# About half an hour: the fit, its cross-validation for the intervals, and every row by constants that never saw it.
 calibrations: $(RUN_READY)
 	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --micro measurements/micro.csv \
 	  --out hardware_specs/calibrations --intervals hardware_specs/intervals/step_time.yaml
+	$(BIN)/trainsim validate --left-out all --write hardware_specs/intervals/left_out.csv
+
+docs: $(DEV_READY)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 schemas: $(RUN_READY)
 	$(BIN)/trainsim schema --write
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

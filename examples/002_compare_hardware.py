@@ -30,6 +30,17 @@ for row in sizes.rows:
     )
 
 # %% [markdown]
+# Any field can vary beside the hardware. Every row has its intervals, its price with provider and date, and the reason why
+# it lost.
+
+# %%
+budgets = sim.compare(
+    "quickstart", ["h100-sxm-80gb:64", "b200-sxm-180gb:64"], vary={"budget.time": ["5 days", "10 days"]}
+)
+budgets.plot("loss")
+budgets
+
+# %% [markdown]
 # Why they differ: the step by level of the copies, for the first and the last.
 
 # %%

@@ -16,6 +16,7 @@ from simulator.errors import InfeasibleError, SimulatorError, SpecError, Unknown
 
 if TYPE_CHECKING:
     from simulator.comparison import Comparison, compare
+    from simulator.report.calls import diff, validated, watch
     from simulator.result import Result
     from simulator.scaling import laws
     from simulator.schema import (
@@ -40,6 +41,7 @@ _HOMES = {
     "Result": "simulator.result",
     "Scenario": "simulator.schema",
     "compare": "simulator.comparison",
+    "diff": "simulator.report.calls",
     "format_quantity": "simulator.units",
     "laws": "simulator.scaling",
     "load_accelerator": "simulator.schema",
@@ -49,6 +51,8 @@ _HOMES = {
     "run": "simulator.simulate",
     "step_time": "simulator.simulate",
     "sweep": "simulator.sweeping",
+    "validated": "simulator.report.calls",
+    "watch": "simulator.report.calls",
 }
 
 __all__ = [
@@ -64,6 +68,7 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "compare",
+    "diff",
     "format_quantity",
     "laws",
     "load_accelerator",
@@ -73,6 +78,8 @@ __all__ = [
     "run",
     "step_time",
     "sweep",
+    "validated",
+    "watch",
 ]
 
 

@@ -132,7 +132,7 @@ def around(source: Source, result: Result) -> dict[str, Any]:
     where = asked(source, result)
     if where is None:
         return {"sizes": [], "frontier": [], "growth": {}, "matmuls": [], "sensitivity": sensitivity(result)}
-    found = _found(where)
+    found = Found() if _elsewhere(where) else _found(where)
     return {
         "sizes": [] if where.model is not None else _per_size(where, found),
         "frontier": _per_budget(where, found),
@@ -143,6 +143,11 @@ def around(source: Source, result: Result) -> dict[str, Any]:
 
 
 # --- the planner, asked again ---------------------------------------------------------------------------------------
+
+
+def _elsewhere(where: Asked) -> bool:
+    """Whether something other than the loss is asked for: the curves of the loss over what is spent then say nothing."""
+    return where.question.objectives not in ((), ("loss",))
 
 
 def _found(where: Asked) -> Found:
@@ -175,6 +180,8 @@ def _template(answer: Mapping[str, Any]) -> Shape:
 
 
 def _per_size(where: Asked, found: Found) -> list[dict[str, Any]]:
+    if _elsewhere(where):
+        return []
     pool = choice.pool(where.question, found)
     best: dict[tuple[int, int], int] = {}
     for place in range(len(pool)):
@@ -198,6 +205,8 @@ def _row(columns: Mapping[str, NDArray[np.float64]], place: int) -> dict[str, An
 
 
 def _per_budget(where: Asked, found: Found) -> list[dict[str, Any]]:
+    if _elsewhere(where):
+        return []
     objective = choice.objective_of(where.question, fixed=where.model is not None)
     rows = []
     for factor in np.geomspace(1 / SPAN, SPAN, BUDGETS):

@@ -71,3 +71,15 @@ def co2e_t(*, energy_mwh: Numeric, grid_g_per_kwh: Numeric) -> Numeric:
     4.0
     """
     return np.asarray(energy_mwh) * grid_g_per_kwh * 1e-3
+
+
+def joules_for(*, co2e_kg: Numeric, grid_g_per_kwh: Numeric) -> Numeric:
+    """Energy that an amount of emissions allows. [J]
+
+    Examples
+    --------
+    >>> print(joules_for(co2e_kg=4000, grid_g_per_kwh=400) / JOULE_PER_MWH)
+    10.0
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(co2e_kg) * 1e3 / np.asarray(grid_g_per_kwh, dtype=float) * 3.6e6

@@ -6,6 +6,8 @@ takes the time that one published large run lost and scales it with the number o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from simulator.columns import Numeric
@@ -114,3 +116,114 @@ def modelled(
         else np.asarray(interval_s)
     )
     return 1.0 / (1.0 + checkpoint_s / tau + (tau / 2.0 + restart_s) / np.asarray(mtbf_s, dtype=float))
+
+
+def job_mtbf_s(
+    *,
+    n_gpus: Numeric,
+    gpu_mtbf_s: Numeric = np.inf,
+    node_interruption_s: Numeric = np.inf,
+    accelerators_per_node: Numeric = 8,
+) -> Numeric:
+    r"""Mean time between interruptions of a job that stops when any of its parts does. [s]
+
+    Parameters
+    ----------
+    n_gpus, accelerators_per_node : numeric
+        Accelerators of the job and of one node. [-]
+    gpu_mtbf_s : numeric, optional
+        Mean time between failures of one accelerator with its share of the node. [s]
+    node_interruption_s : numeric, optional
+        Mean time until a provider takes one node away. [s]
+
+    Notes
+    -----
+    .. math:: M = \left(\frac{n}{M_{gpu}} + \frac{\lceil n / m \rceil}{M_{node}}\right)^{-1}
+
+    Independent parts with constant rates. Pessimistic where a provider takes many nodes at once; a rack that fails
+    whole counts once.
+
+    Examples
+    --------
+    >>> print(job_mtbf_s(n_gpus=64, node_interruption_s=80 * 3600.0) / 3600)
+    10.0
+    """
+    nodes = np.ceil(np.asarray(n_gpus, dtype=float) / accelerators_per_node)
+    with np.errstate(divide="ignore"):
+        return 1.0 / (np.asarray(n_gpus, dtype=float) / gpu_mtbf_s + nodes / np.asarray(node_interruption_s))
+
+
+def mtbf_for(
+    *,
+    goodput: Numeric,
+    checkpoint_s: Numeric,
+    restart_s: Numeric,
+    interval_s: Numeric | None = None,
+) -> Numeric:
+    r"""Mean time between interruptions at which a run keeps a goodput: `modelled` turned around. [s]
+
+    Parameters
+    ----------
+    goodput : numeric
+        Share of wall-clock time that must be useful. [-]
+    checkpoint_s, restart_s : numeric
+        As for `modelled`. [s]
+    interval_s : numeric, optional
+        Time between checkpoints; Young's for the interruptions found, if absent. [s]
+
+    Returns
+    -------
+    numeric
+        Infinite where checkpoints alone take more than is left.
+
+    Notes
+    -----
+    With Young's interval :math:`1/g - 1 = \sqrt{2 \delta x^2} + R x^2` in :math:`x = M^{-1/2}`.
+
+    Examples
+    --------
+    >>> print(round(float(mtbf_for(goodput=0.885, checkpoint_s=30, restart_s=600)) / 3600, 2))
+    3.0
+    """
+    lost = 1.0 / np.asarray(goodput, dtype=float) - 1.0
+    delta, restart = np.asarray(checkpoint_s, dtype=float), np.asarray(restart_s, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if interval_s is not None:
+            left = lost - delta / interval_s
+            return np.where(left > 0, (np.asarray(interval_s) / 2.0 + restart) / left, np.inf)[()]
+        half = np.sqrt(delta / 2.0)
+        # The positive root, in the form that also holds for restart = 0 and for checkpoints that cost nothing.
+        root = lost / (half + np.sqrt(half**2 + restart * lost))
+        return np.where(root > 0, root**-2.0, np.inf)[()]
+
+
+@dataclass(frozen=True)
+class Interruptions:
+    """What was published about the interruptions of one run."""
+
+    name: str
+    n_gpus: int
+    days: float
+    interruptions: tuple[float, float]
+    """Least and most."""
+    source: str
+    goodput: float | None = None
+    """Share of the time that was useful, where it was published. [-]"""
+
+    @property
+    def gpu_hours_per_interruption(self) -> tuple[float, float]:
+        """Accelerator-hours between two interruptions, least and most. [h]"""
+        hours = self.n_gpus * self.days * 24
+        return hours / self.interruptions[1], hours / self.interruptions[0]
+
+
+PUBLISHED = (
+    Interruptions(
+        "Llama 3 405B", LLAMA3_GPUS, LLAMA3_DAYS, (419, 466), "arXiv:2407.21783, section 3.3.4", 0.90
+    ),
+    Interruptions("OPT-175B", 992, 60.0, (35, 105), "arXiv:2205.01068, sections 2.4 and 2.5", 0.59),
+    Interruptions("BLOOM", 384, 7.0, (1, 2), "arXiv:2211.05100, section 3.4.4"),
+)
+"""Llama 3: 466 interruptions, 419 of them unexpected. OPT: two months on 992 A100s, at least 35 manual restarts and an
+estimated 70 automatic ones; its goodput from https://glennklockwood.com/garden/job-reliability. BLOOM: one to two
+accelerators failed in a week on 384 A100s, checkpoints every three hours."""

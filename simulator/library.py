@@ -9,9 +9,12 @@ Case and separators do not matter: `H100-SXM-80GB`, `h100 sxm 80gb` and `h100sxm
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import os
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from simulator import documents, yamlio
@@ -37,6 +40,35 @@ SINGULAR = {
     "scenarios": "scenario",
     "measurements": "table of measurements",
 }
+
+
+_NAMES_ONLY: ContextVar[bool] = ContextVar("names_only", default=False)
+
+
+@contextlib.contextmanager
+def names_only() -> Iterator[None]:
+    """Refuse every path within: only ids and aliases of the folders that are searched are found.
+
+    For text that came from elsewhere: nothing in it makes this process open a file of its choice.
+
+    Examples
+    --------
+    >>> with names_only():
+    ...     find("accelerators", "/etc/passwd")
+    Traceback (most recent call last):
+    ...
+    simulator.errors.SpecError: a path is not accepted here; write the id of an accelerator
+    """
+    before = _NAMES_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _NAMES_ONLY.reset(before)
+
+
+def paths_allowed() -> bool:
+    """Whether a name may be a path: not within `names_only`."""
+    return not _NAMES_ONLY.get()
 
 
 def normalise(name: str) -> str:
@@ -68,12 +100,13 @@ def folders(kind: str) -> list[Path]:
         if entry.strip():
             root = Path(entry).expanduser()
             candidates += [root / kind, root / inside]
-    candidates.append(_user_folder() / kind)
+    candidates.append(user_folder() / kind)
     candidates.append(packaged_root() / inside)
     return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
 
 
-def _user_folder() -> Path:
+def user_folder() -> Path:
+    """Folder of a user's own specifications; it need not exist."""
     base = os.environ.get("XDG_CONFIG_HOME")
     if base:
         return Path(base) / "trainsim"
@@ -141,11 +174,16 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     UnknownNameError
         With the nearest names.
     SpecError
-        If the name is a path and there is no such file.
+        If the name is a path and there is no such file, or paths are refused (`names_only`).
     """
     _, ending = _kind(kind)
     reference = str(name)
-    if documents.looks_like_path(reference) or reference.endswith(ending):
+    as_path = documents.looks_like_path(reference) or reference.endswith(ending)
+    if as_path and not paths_allowed():
+        noun = SINGULAR[kind]
+        article = "an" if noun[0] in "aeiou" else "a"
+        raise SpecError(f"a path is not accepted here; write the id of {article} {noun}")
+    if as_path:
         path = _existing(kind, reference, folder)
         if path is not None:
             return path

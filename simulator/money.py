@@ -84,6 +84,79 @@ def hourly_purchase_price(
     return np.asarray(usd_per_gpu) / (np.asarray(years) * 365.0 * 24.0 * share_used)
 
 
+def ownership_usd_per_gpu_hour(
+    *,
+    usd_per_gpu: Numeric,
+    years: Numeric = SERVICE_LIFE_YEARS,
+    resale: Numeric = 0.0,
+    share_used: Numeric = 1.0,
+    power_w: Numeric = 0.0,
+    usd_per_kwh: Numeric = 0.0,
+    hosting_usd_per_gpu_hour: Numeric = 0.0,
+) -> Numeric:
+    r"""What an hour of work costs the owner of an accelerator. [USD/h]
+
+    Parameters
+    ----------
+    usd_per_gpu, years, share_used : numeric
+        As for `hourly_purchase_price`. [USD], [years], [-]
+    resale : numeric, optional
+        Share of the price that is recovered at the end. [-]
+    power_w : numeric, optional
+        Power at the meter of a working accelerator; an idle one is taken to draw nothing. [W]
+    usd_per_kwh : numeric, optional
+        Price of energy. [USD/kWh]
+    hosting_usd_per_gpu_hour : numeric, optional
+        What every hour costs, worked or not. [USD/h]
+
+    Notes
+    -----
+    .. math:: c = \frac{P (1 - s) / (8760\, y) + h}{u} + w\,e
+
+    Straight line, without the cost of capital; idle power counts as hosting.
+
+    Examples
+    --------
+    >>> print(round(ownership_usd_per_gpu_hour(
+    ...     usd_per_gpu=35040, share_used=0.5, power_w=1000, usd_per_kwh=0.1, hosting_usd_per_gpu_hour=0.2), 3))
+    2.5
+    """
+    price = np.asarray(usd_per_gpu) * (1.0 - np.asarray(resale))
+    idle = hourly_purchase_price(usd_per_gpu=price, years=years) + np.asarray(hosting_usd_per_gpu_hour)
+    return idle / share_used + np.asarray(power_w) / 1e3 * usd_per_kwh
+
+
+def break_even_utilisation(
+    *,
+    rent_usd_per_gpu_hour: Numeric,
+    usd_per_gpu: Numeric,
+    years: Numeric = SERVICE_LIFE_YEARS,
+    resale: Numeric = 0.0,
+    power_w: Numeric = 0.0,
+    usd_per_kwh: Numeric = 0.0,
+    hosting_usd_per_gpu_hour: Numeric = 0.0,
+) -> Numeric:
+    """Share of all hours in use from which on buying costs less than renting; above one, never. [-]
+
+    The parameters are those of `ownership_usd_per_gpu_hour`.
+
+    Examples
+    --------
+    >>> print(round(break_even_utilisation(rent_usd_per_gpu_hour=2.5, usd_per_gpu=35040, power_w=1000,
+    ...                                    usd_per_kwh=0.1, hosting_usd_per_gpu_hour=0.2), 3))
+    0.5
+    """
+    idle = ownership_usd_per_gpu_hour(
+        usd_per_gpu=usd_per_gpu,
+        years=years,
+        resale=resale,
+        hosting_usd_per_gpu_hour=hosting_usd_per_gpu_hour,
+    )
+    saved = np.asarray(rent_usd_per_gpu_hour) - np.asarray(power_w) / 1e3 * usd_per_kwh
+    with np.errstate(divide="ignore"):
+        return np.where(saved > 0, idle / np.maximum(saved, 1e-300), np.inf)[()]
+
+
 def serving_gpu_seconds(
     *, active_params: Numeric, tokens: Numeric, peak_flops: Numeric, utilisation: Numeric
 ) -> Numeric:

@@ -36,6 +36,10 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+TOLD = ("family", "requirements", "offers", "fewest_gpus", "interruptions")
+"""Parts of a result that `Result.explain` tells, beside figures and ``binding``."""
+
+
 @dataclass(frozen=True)
 class Result:
     """The answer to a scenario.
@@ -70,6 +74,16 @@ class Result:
     """How many plans were looked at, and why others were refused."""
     infeasible: dict[str, Any] = field(default_factory=dict)
     """Why nothing runs, by how much, and the smallest change that helps; empty if something does."""
+    requirements: dict[str, Any] = field(default_factory=dict)
+    """What was required of the trained model beside what is predicted, with its interval."""
+    interruptions: dict[str, Any] = field(default_factory=dict)
+    """Useful share of the time, where it comes from, and the curve over rates of interruptions."""
+    offers: tuple[dict[str, Any], ...] = ()
+    """When spot stops paying, from which use on buying pays."""
+    fewest_gpus: dict[str, Any] = field(default_factory=dict)
+    """The fewest accelerators on which the plan's model ends in time."""
+    frontier: tuple[dict[str, Any], ...] = ()
+    """With several objectives the plans that no other beats in all of them."""
     formulas: dict[str, str] = field(default_factory=dict)
     """How a figure of the answer was computed, by its name."""
     basis: Basis | None = field(default=None, repr=False, compare=False)
@@ -84,7 +98,8 @@ class Result:
         """Everything as plain data; equal for equal scenarios."""
         names = "scenario version answer alternatives warnings sources assumptions excluded binding family search".split()
         out = {"feasible": self.feasible, **{name: plain(getattr(self, name)) for name in names}}
-        for name in ("stages", "growth", "infeasible"):
+        later = "stages growth infeasible requirements interruptions offers fewest_gpus frontier"
+        for name in later.split():
             if getattr(self, name):
                 out[name] = plain(getattr(self, name))
         return out
@@ -111,8 +126,15 @@ class Result:
         """
         if key == "binding":
             return str(self.binding.get("text", "nothing limits this plan"))
+        if key in TOLD:
+            found = plain(getattr(self, key))
+            rows = found if isinstance(found, list) else [found]
+            if key == "requirements":
+                rows = list(found.values())
+            texts = [str(row["text"]) for row in rows if row.get("text")]
+            return "\n".join(texts) or f"{key}: nothing to say about this answer"
         if key not in self.answer:
-            raise UnknownNameError(key, kind="figure of the answer", names=[*self.answer, "binding"])
+            raise UnknownNameError(key, kind="figure of the answer", names=[*self.answer, "binding", *TOLD])
         value = plain(self.answer[key])
         lines = [f"{key} = {value}"]
         if key in self.formulas:
@@ -157,7 +179,7 @@ class Result:
         Parameters
         ----------
         kind : str, optional
-            ``breakdown`` of a step, ``memory``, ``growth``, ``alternatives``.
+            ``breakdown`` of a step, ``memory``, ``growth``, ``alternatives``, ``frontier``.
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure if absent.
 

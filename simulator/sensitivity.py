@@ -146,7 +146,12 @@ def _constant(field: str) -> Callable[[Case, float], Case]:
 
 def _price(basis: Basis, machine: Machine, scenario: Mapping[str, Any]) -> list[Input]:
     """The list prices of the accelerator on the same terms; a price that a user wrote is known."""
-    written = scenario["hardware"][basis.plan.machine].get("price")
+    offers = [
+        price
+        for entry in scenario["hardware"]
+        for price in (entry["offers"] if entry.get("offers") else [entry.get("price")])
+    ]
+    written = offers[basis.plan.machine]
     if machine.usd_per_gpu_hour is None or (isinstance(written, Mapping) and "provider" not in written):
         return []
     terms = str(written["terms"]) if isinstance(written, Mapping) and written.get("terms") else "on_demand"
@@ -226,8 +231,16 @@ def figures(basis: Basis, case: Case) -> dict[str, float]:
     """`FIGURES` of the plan in a case; NaN where there is none."""
     plan = basis.plan
     step = float(case.machine.setting.step_time(plan.shape, plan.layout)) * case.step_factor
+    question = case.question
+    if question.shortest and case.loss_factor != 1.0:
+        # A law that is off by a factor asks for other tokens, where a loss is required.
+        wanted = tuple(
+            q if q.task is not None else replace(q, limit=q.limit / case.loss_factor)
+            for q in question.qualities
+        )
+        question = replace(question, qualities=wanted)
     run = questions.outcome(
-        case.question,
+        question,
         case.machine,
         n_gpus=plan.n_gpus,
         shape=plan.shape,
@@ -247,7 +260,7 @@ def main_figure(basis: Basis) -> str:
     """The figure by which inputs are ordered: the loss where limits end the run, else cost or time."""
     if not basis.question.bounded:
         return "step_time_s"
-    if basis.question.tokens is None and basis.question.steps is None:
+    if not basis.question.fixed and not basis.question.shortest:
         return "loss"
     return "cost_usd" if np.isfinite(basis.plan.columns["cost_usd"]) else "time_to_train_days"
 

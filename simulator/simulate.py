@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,25 @@ from simulator.memory.advice import TIGHT_SHARE
 from simulator.result import Result
 from simulator.schema import Scenario, load_scenario
 from simulator.search import answer as answers
-from simulator.search import choice, estimate, explain, growing, planner, remarks, robust, shapes
+from simulator.search import (
+    choice,
+    efforts,
+    estimate,
+    explain,
+    fewest,
+    frontier,
+    growing,
+    interrupted,
+    offers,
+    planner,
+    relax,
+    remarks,
+    required,
+    robust,
+    shapes,
+)
 from simulator.search.choice import Pool
+from simulator.search.efforts import Effort
 from simulator.search.question import Question
 from simulator.search.spread import step_factors
 from simulator.search.table import Basis, Found, Plan, scalar_shape, single
@@ -25,6 +43,7 @@ def run(
     *,
     set: Sequence[str] = (),  # noqa: A002 - named as on the command line
     scenario: str | None = None,
+    effort: str = "full",
 ) -> Result:
     """Answer a scenario.
 
@@ -36,6 +55,9 @@ def run(
         Changes such as ``training.tokens=15T``.
     scenario : str, optional
         Name of a variant that the file declares.
+    effort : str, optional
+        ``full``, or ``preview``: a coarser lattice that answers in a tenth of the time and says so in a warning; see
+        `simulator.search.efforts`.
 
     Returns
     -------
@@ -47,7 +69,7 @@ def run(
     SpecError
         If the scenario is wrong.
     UnknownNameError
-        If it names something that does not exist.
+        If it names something that does not exist; so does an effort.
 
     Examples
     --------
@@ -58,15 +80,21 @@ def run(
     (True, 6738415616)
     """
     asked = source if isinstance(source, Scenario) else load_scenario(source, set, scenario)
-    notes = Notes()
-    question = question_of(asked, notes)
+    notes, how = Notes(), efforts.get("full" if _fixed(asked) else effort)
+    question = how.question(question_of(asked, notes))
     if not any(machine.counts for machine in question.machines):
-        return _nothing(
-            asked, notes, {"reason": "max_gpus", "text": "n_gpus exceeds budget.max_gpus"}, Found()
-        )
-    if asked.find == "estimate" and len(question.machines) == 1:
+        fewest = min(h.n_gpus for h in asked.hardware if h.n_gpus is not None)
+        reason = {"reason": "max_gpus", "text": "n_gpus exceeds budget.max_gpus"}
+        reason["smallest_change"] = f"raise budget.max_gpus to {fewest:,}"
+        return _nothing(asked, notes, reason, Found())
+    if asked.find == "estimate" and len(question.machines) == 1 and not question.objectives:
         return _estimate(asked, question, notes)
-    return _search(asked, question, notes)
+    return _search(asked, question, notes, how)
+
+
+def _fixed(scenario: Scenario) -> bool:
+    """Whether the model is given, so that nothing but its layout is searched for: little work."""
+    return scenario.find in ("hardware", "estimate") and scenario.model is not None
 
 
 def _shape(scenario: Scenario) -> transformer.Shape | None:
@@ -95,22 +123,27 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
             return _nothing(scenario, notes, infeasible, Found(counts=counts, shapes_considered=1))
         plans = [closest]
     best = plans[0]
-    if not infeasible and question.limits.given and best.columns["runs"] < 1:
+    if not infeasible and best.columns["runs"] < 1 and (question.limits.given or not best.columns["good"]):
+        infeasible = explain.shortfall(question, best)
+    elif not infeasible and not best.columns["quick"]:
         infeasible = explain.shortfall(question, best)
     others = [_alternative(question, plan, best, "layout") for plan in plans[1:]]
     found = Found(counts=counts, shapes_considered=1)
     objective = choice.objective_of(question, fixed=True)
     basis = Basis(question, best, tuple(plans[1:]), objective)
-    return _result(scenario, question, notes, best, others, found, infeasible=infeasible, basis=basis)
+    near = choice.near_layouts(question, best) if infeasible.get("reason") != "memory" else {}
+    return _result(
+        scenario, question, notes, best, others, found, infeasible=infeasible, basis=basis, near=near
+    )
 
 
 # --- search ---------------------------------------------------------------------------------------------------------
 
 
-def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
+def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -> Result:
     """Best plan over shapes, layouts, batches and machines."""
     model = _shape(scenario)
-    fixed = scenario.find in ("hardware", "estimate") and model is not None
+    fixed = _fixed(scenario)
     if fixed and model is not None:
         candidates = single(model)
     else:
@@ -119,6 +152,9 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
             hidden_size=scenario.search.hidden_size,
             num_hidden_layers=scenario.search.num_hidden_layers,
         )
+        candidates = how.shapes(candidates)
+    if len(question.objectives) > 1:
+        return _front(scenario, question, notes, candidates, how)
     objective = choice.objective_of(question, fixed=fixed)
     total = Found()
     asked = planner.with_headroom(question, TIGHT_SHARE)
@@ -126,17 +162,26 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
     if not per_machine:
         asked, total = question, Found()
         per_machine = _per_machine(asked, candidates, objective, total)
+    if how.coarse:
+        notes.warn("preview", how.told(total.counts.considered))
     if not per_machine:
-        return _nothing(scenario, notes, estimate.why_no_plan(question, candidates, total.counts), total)
-    per_machine.sort(key=lambda item: choice.rank_key(item[0], objective))
+        reason = relax.why(question, candidates, total.counts)
+        reason = reason or estimate.why_no_plan(question, candidates, total.counts)
+        return _nothing(scenario, notes, reason, total)
+    per_machine.sort(key=lambda item: choice.rank_key(asked, item[0], objective))
     best, found, choices = per_machine[0]
-    grown = _grow(scenario, asked, notes, candidates, best)
+    grown = _grow(scenario, asked, notes, candidates, best, how)
     total.tables = found.tables
     grows = scenario.find == "growth" and grown is not None and grown.answer.pays
     answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
     others = [_alternative(asked, best, answer, "scratch")] if grows else []
     others += [_alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
     beside = [plan for plan, _, _ in per_machine[1:]]
+    if not how.beside:
+        basis = Basis(asked, best, (), objective)
+        return _result(
+            scenario, asked, notes, best, others, total, grown=grown, answer=answer, basis=basis, sure=False
+        )
     if not fixed:
         start = choice.lifetime_first(asked, choices)
         places = choice.distinct(choices, asked.max_alternatives, start=start)[1:]
@@ -160,6 +205,56 @@ def _search(scenario: Scenario, question: Question, notes: Notes) -> Result:
         grown=grown,
         answer=answer,
         basis=Basis(asked, best, tuple(beside), objective),
+        near=choice.near_layouts(asked, best) if fixed and not grows else {},
+        beside=[plan for plan, _, _ in per_machine],
+    )
+
+
+def _front(
+    scenario: Scenario, question: Question, notes: Notes, candidates: transformer.Shape, how: Effort
+) -> Result:
+    """The plans that no other beats in all objectives; the answer is the one that gives up least."""
+    for asked in (planner.with_headroom(question, TIGHT_SHARE), question):
+        total, plans = Found(), []
+        for index, machine in enumerate(asked.machines):
+            if machine.counts:
+                found, some = frontier.search(asked, candidates, machine=index)
+                total.merge(found)
+                plans += some
+        if plans:
+            break
+    if how.coarse:
+        notes.warn("preview", how.told(total.counts.considered))
+    if not plans:
+        reason = relax.why(question, candidates, total.counts)
+        reason = reason or estimate.why_no_plan(question, candidates, total.counts)
+        return _nothing(scenario, notes, reason, total)
+    plans = frontier.merge(asked, plans)
+    place, records = frontier.knee(asked, plans), frontier.rows(asked, plans)
+    shown = frontier.spread(len(plans), asked.max_alternatives + 1, {place})
+    others = [
+        {
+            **_alternative(frontier.held(asked, plans[i]), plans[i], plans[place], "frontier"),
+            "mark": records[i]["mark"],
+        }
+        for i in shown
+        if i != place
+    ]
+    total.tables = []
+    beside = frontier.best_of_machines(asked, plans)
+    basis = Basis(frontier.held(asked, plans[place]), plans[place], (), asked.objectives[0])
+    return _result(
+        scenario,
+        frontier.held(asked, plans[place]),
+        notes,
+        plans[place],
+        others,
+        total,
+        basis=basis,
+        sure=False,
+        beside=beside,
+        front=records,
+        bound=frontier.binding(asked, plans),
     )
 
 
@@ -195,7 +290,12 @@ def _fastest_layout(
 
 
 def _grow(
-    scenario: Scenario, question: Question, notes: Notes, candidates: transformer.Shape, best: Plan
+    scenario: Scenario,
+    question: Question,
+    notes: Notes,
+    candidates: transformer.Shape,
+    best: Plan,
+    how: Effort,
 ) -> growing.Grown | None:
     """Schedules that grow a model, where the scenario asks for them."""
     asked = scenario.growth
@@ -206,7 +306,7 @@ def _grow(
         notes.warn("growth", "growth is planned for a limit on time or money; leave out training.tokens")
         return None
     sunk = remarks.sunk_model(scenario, question, notes)
-    grown = growing.search(question, candidates, best, sunk=sunk, **settings)
+    grown = growing.search(question, candidates, best, sunk=sunk, effort=how, **settings)
     if grown is None:
         notes.warn(
             "growth",
@@ -239,6 +339,11 @@ def _result(
     grown: growing.Grown | None = None,
     answer: Plan | None = None,
     basis: Basis | None = None,
+    sure: bool = True,
+    near: dict[str, Any] | None = None,
+    beside: Sequence[Plan] = (),
+    front: Sequence[dict[str, Any]] = (),
+    bound: dict[str, Any] | None = None,
 ) -> Result:
     """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
     remarks.annotate(scenario, question, notes, best)
@@ -261,22 +366,34 @@ def _result(
         sources=tuple(notes.sources),
         assumptions=tuple(notes.assumptions),
         excluded=tuple(notes.excluded),
-        binding=explain.binding(question, best, found if choices is not None else None),
-        family=_family(scenario, question, choices, best, None if grows or infeasible else basis),
+        binding=bound or explain.binding(question, best, found if choices is not None else None),
+        family=_family(
+            scenario, question, choices, best, None if grows or infeasible or not sure else basis, near
+        ),
         stages=tuple(stages),
         growth=growing.report(question, grown) if grown is not None else {},
         search=_searched(found),
         infeasible=infeasible or {},
+        requirements=required.reached(question, best),
+        interruptions=interrupted.report(question, best) if sure or front else {},
+        offers=tuple(offers.report(question, list(beside))),
+        fewest_gpus=fewest.report(question, best) if sure or front else {},
+        frontier=tuple(front),
         formulas=answers.FORMULAS,
         basis=basis,
     )
 
 
 def _family(
-    scenario: Scenario, question: Question, choices: Pool | None, best: Plan, basis: Basis | None
+    scenario: Scenario,
+    question: Question,
+    choices: Pool | None,
+    best: Plan,
+    basis: Basis | None,
+    near: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Plans that the laws cannot tell apart, and how sure the choice is among those shown."""
-    family = explain.family(question, choices, best) if choices is not None else {}
+    family = explain.family(question, choices, best) if choices is not None else dict(near or {})
     sure = robust.robustness(basis, seed=scenario.seed) if basis is not None else {}
     if not sure:
         return family
@@ -319,6 +436,7 @@ def _asked(scenario: Scenario) -> dict[str, Any]:
     return data
 
 
+@functools.cache
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 

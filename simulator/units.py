@@ -114,6 +114,18 @@ def _dimensions() -> dict[str, Dimension]:
         for mass, scale in (("g", 1.0), ("kg", 1e3))
         for gas in ("", "CO2e", "CO2eq", "CO2", " CO2e", " CO2eq", " CO2")
     }
+    mass = {
+        f"{unit}{gas}": scale
+        for unit, scale in (
+            ("g", 1e-3),
+            ("kg", 1.0),
+            ("t", 1e3),
+            ("tonne", 1e3),
+            ("tonnes", 1e3),
+            ("kt", 1e6),
+        )
+        for gas in ("", "CO2e", "CO2eq", "CO2", " CO2e", " CO2eq", " CO2")
+    }
     count_ladder = (("", 1.0), ("k", 1e3), ("M", 1e6), ("B", 1e9), ("T", 1e12), ("Q", 1e15))
     money_ladder = tuple((k, v) for k, v in _MONEY_SCALES.items() if k != "K")
     table = [
@@ -131,6 +143,7 @@ def _dimensions() -> dict[str, Dimension]:
         Dimension("second", time, _ladder("ns us ms s min h days years", time), ("10 days", "36 h", "20 us")),
         Dimension("watt", watt, _ladder("mW W kW MW GW", watt), ("700 W", "10.2 kW")),
         Dimension("joule", joule, _ladder("J Wh kWh MWh GWh TWh", joule), ("500 MWh", "3.6 MJ")),
+        Dimension("kgCO2e", mass, (("kg", 1.0), ("t", 1e3), ("kt", 1e6)), ("10 t", "500 kg CO2e")),
         Dimension("gCO2e/kWh", carbon, (("gCO2e/kWh", 1.0),), ("380 gCO2e/kWh",)),
         Dimension("count", _counts(), count_ladder, ("15T", "400B", "1.5e9"), bare=True),
         Dimension(
@@ -307,6 +320,8 @@ def _with_unit(number: str, target: Dimension) -> str:
         return f"write {number} GB (10^9 bytes) or {number} GiB (2^30 bytes)"
     if target.name.startswith("USD/"):
         return f"say per what: write {' or '.join(target.examples)}"
+    if target.name == "USD":
+        return f"write ${number}"
     example = re.sub(r"^\$?[\d.,]+", "", target.examples[0])
     return f"write {'$' if target.money else ''}{number}{example}"
 

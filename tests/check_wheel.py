@@ -52,6 +52,10 @@ def check_content(wheel: Path) -> None:
         absent = [p for p in files if f"simulator/_data/{p.relative_to(ROOT).as_posix()}" not in names]
         if absent or not files:
             sys.exit(f"wheel check: {folder} has {len(files)} files, absent from the wheel: {absent[:3]}")
+    static = [p.name for p in (ROOT / "simulator" / "web" / "static").iterdir()]
+    absent = [name for name in static if f"simulator/web/static/{name}" not in names]
+    if absent or len(static) < 3:
+        sys.exit(f"wheel check: files of the served page absent from the wheel: {absent or 'all'}")
 
 
 def install(wheel: Path, folder: Path) -> Path:

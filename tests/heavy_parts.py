@@ -19,9 +19,9 @@ TRANSFORMERS = (
     "tests/test_grow_transformers.py",
 )
 NEEDED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "torch": ("torch", TRANSFORMERS),
+    "torch": ("torch", (*TRANSFORMERS, "tests/test_measure_torch.py")),
     "transformers": ("transformers", TRANSFORMERS),
-    "chromium": ("chromium", ("tests/test_report_browser.py",)),
+    "chromium": ("chromium", ("tests/test_report_browser.py", "tests/test_serve_browser.py")),
 }
 
 

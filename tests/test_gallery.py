@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 GALLERY = sorted((Path(__file__).resolve().parent.parent / "examples").glob("[0-9][0-9][0-9]_*.py"))
 FIGURES = {
     "001_first_answer": 2,
-    "002_compare_hardware": 4,
+    "002_compare_hardware": 5,
     "003_architecture_under_a_time_budget": 5,
     "004_growth": 2,
 }

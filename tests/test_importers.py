@@ -178,6 +178,51 @@ def test_deepspeed_batch_stage_and_what_it_cannot_know() -> None:
     assert sum("auto" in line for line in auto.not_understood) == 4
 
 
+def test_deepspeed_70b_on_the_accelerators_that_its_batch_implies() -> None:
+    got = read("deepspeed_llama_70b.json")
+    assert got.data["hardware"]["n_gpus"] == 256 // (1 * 8)
+    assert values(got, "parallelism.zero_stage", "training.precision", *BATCH[1:3]) == [3, "bf16", 1, 256]
+    assert got.not_understood == ("optimizer.type OneBitAdam",)
+
+
+def test_deepspeed_degrees_of_tensor_and_expert_parallelism() -> None:
+    experts = read("deepspeed_autoep.json", n_gpus=32)
+    assert values(experts, "parallelism.ep", "parallelism.zero_stage", BATCH[2]) == [8, 1, 64]
+    assert experts.not_understood == ("expert_parallel.preset_model = qwen3_5_moe: write model: <id>",)
+    tensors = read("deepspeed_autotp.json", n_gpus=8)
+    assert values(tensors, "parallelism.tp", "parallelism.zero_stage") == [4, 2]
+    assert all("auto" in line for line in tensors.not_understood)
+
+
+def test_llm_foundry_1b_as_it_is_published() -> None:
+    got = read("llmfoundry_mpt_1b.yaml", n_gpus=32)
+    assert values(got, *BATCH, "training.recompute") == [2048, 4, 512, 24800, "none"]
+    scenario = load_scenario({**got.data, "hardware": "a100-sxm-80gb:32"})
+    assert scenario.model is not None
+    # 12 h^2 per layer with biases and norms, and tied embeddings of words and positions.
+    h, layers, vocabulary, length = 2048, 24, 50368, 2048
+    per_layer = 12 * h * h + 13 * h
+    assert parameters(shape_of(scenario.model)) == layers * per_layer + (vocabulary + length) * h + 2 * h
+    assert not any("d_model" in line for line in got.ignored)
+    assert got.not_understood == ()
+
+
+def test_llm_foundry_with_a_model_of_hugging_face() -> None:
+    got = read("llmfoundry_hf_llama31_8b.yaml", n_gpus=8)
+    assert values(got, *BATCH, "training.flash_attention") == [2048, 1, 8, 50, True]
+    assert any("meta-llama/Meta-Llama-3.1-8B" in line for line in got.missing)
+    assert got.not_understood == ()
+
+
+def test_every_program_has_three_published_files() -> None:
+    counts = dict.fromkeys(("megatron", "torchtitan", "nanotron", "deepspeed", "llm-foundry"), 0)
+    for path in FILES:
+        counts[read_file(path).kind] += 1
+    assert min(counts.values()) >= 3
+    listed = (DATA / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{path.name}`" in listed for path in FILES)
+
+
 def test_llm_foundry_is_the_shipped_mpt() -> None:
     got = read("llmfoundry_mpt_7b.yaml", n_gpus=64)
     scenario = load_scenario({**got.data, "hardware": "a100-sxm-80gb:64"})

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.cli import main
 from simulator.errors import SpecError
 from simulator.report import accuracy, decision, growth, html, output, sections, terminal, text
 from simulator.report.tables import Table
@@ -342,3 +343,54 @@ def test_golden_results_have_the_keys_of_fresh_ones(name: str) -> None:
     assert {key for row in fresh["alternatives"] for key in row} == {
         key for row in old["alternatives"] for key in row
     }
+
+
+# --- narrow terminals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("columns", "width"), [("80", 80), ("120", 100), ("20", 60), ("wide", 100)])
+def test_a_page_is_as_wide_as_the_terminal_and_no_wider_than_a_hundred(
+    columns: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert text.page_width() == width
+    words = "word " * 60
+    assert max(map(len, text.wrap(words))) <= width
+
+
+def test_columns_of_text_give_way_and_numbers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [
+        (
+            "a-name-that-is-long-enough",
+            "a run of some length on many accelerators and more",
+            f"{n:.3f}",
+            "1.0",
+        )
+        for n in range(3)
+    ]
+    lines = text.table(("id", "run", "seconds", "ratio"), rows, left=(0, 1))
+    assert max(map(len, lines)) <= 80
+    assert "a-name-that-is-long-enough" in lines[1]
+    assert "..." in lines[1]
+    assert "2.000" in lines[3]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["compare", "compare-hardware"],
+        ["support"],
+        ["hardware", "list"],
+        ["laws", "list"],
+        ["prices"],
+        ["warnings"],
+    ],
+)
+@pytest.mark.parametrize("columns", [80, 100])
+def test_no_line_is_wider_than_the_terminal(
+    verb: list[str], columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(verb) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= columns

@@ -427,3 +427,12 @@ def test_defaults_are_those_that_the_documentation_states() -> None:
     training = Training()
     assert (training.seq_length, training.precision, training.optimizer) == (4096, "bf16", "adamw")
     assert training.flash_attention
+
+
+def test_a_count_of_tokens_without_its_billions_is_noticed() -> None:
+    with pytest.raises(SpecError) as caught:
+        load_scenario(
+            {"model": "llama-2-7b", "hardware": "h100-sxm-80gb:8", "training": {"tokens": 100}}, ["seed=1"]
+        )
+    assert "less than one sequence of 4096" in str(caught.value)
+    assert "write 100B" in str(caught.value)

@@ -143,6 +143,65 @@ def test_a_restarted_run_counts_each_step_once() -> None:
     assert [(p.step, p.step_time_s) for p in log.points] == [(1, 1.0), (2, 2.0)]
 
 
+LOGS = Path(__file__).parent / "data" / "logs"
+
+
+def real(name: str, **plan: float) -> Log:
+    """Lines of a log that its owner has published; see the folder's README."""
+    return read_log((LOGS / name).read_text(encoding="utf-8"), **plan)
+
+
+def test_a_real_log_of_megatron() -> None:
+    log = real("megatron_llm.log")
+    assert log.kind == "megatron"
+    assert [(p.step, p.step_time_s, p.global_batch_size) for p in log.points] == [
+        (122, 86.5452, 1024),
+        (123, 87.8716, 1024),
+        (124, 89.4748, 1024),
+        (125, 89.0752, 1024),
+    ]
+    assert log.points[0].loss == 2.50422
+
+
+def test_real_logs_of_torchtitan_agree_with_their_own_clock() -> None:
+    """tps is of one rank: with the tokens of a step it gives the time between the stamps of the lines."""
+    # 5,868 tokens/s per rank and 13.964 s between ten steps: 8,192 tokens per rank and step.
+    log = real("torchtitan_llama.log", tokens_per_step=8192, n_gpus=1)
+    assert [p.step for p in log.points] == [200, 210, 220, 230, 240, 250]
+    assert log.points[2].step_time_s == pytest.approx(1.3964, rel=2e-3)
+    assert log.points[2].memory_gib == 49.66
+    each = real("torchtitan_every_step.log", tokens_per_step=8192, n_gpus=1)
+    assert [p.step_time_s for p in each.points] == pytest.approx([1.122] * 5, rel=6e-3)
+    ranks = real("torchtitan_every_rank.log", tokens_per_step=16384, n_gpus=1)
+    assert [p.step for p in ranks.points] == [4, 5]
+    assert ranks.points[1].step_time_s == pytest.approx(1.637, rel=2e-3)
+
+
+def test_real_logs_of_nanotron() -> None:
+    log = real("nanotron_pretraining.log")
+    assert (log.kind, len(log.points)) == ("nanotron", 4)
+    assert {p.step_time_s for p in log.points} == {11.5}
+    assert log.points[-1].step == 327284
+    assert [p.step_time_s for p in real("nanotron_small.log").points] == pytest.approx(
+        [0.045, 0.0412, 0.0394]
+    )
+
+
+def test_real_progress_of_the_hugging_face_trainer() -> None:
+    log = real("trainer_axolotl.log")
+    assert log.kind == "huggingface"
+    assert [(p.step, p.step_time_s) for p in log.points] == [(258, 4.24), (260, 4.21)]
+    swift = real("trainer_swift.log")
+    assert [p.step for p in swift.points] == [145, 146, 147, 148, 149, 150]
+    assert [p.step_time_s for p in swift.points] == [1.81, 1.8, 1.82, 1.81, 1.81, 2.25]
+
+
+def test_a_real_table_of_tensorboard() -> None:
+    log = real("tensorboard.csv")
+    assert [p.step for p in log.points] == [5, 10, 15, 20, 25, 30]
+    assert [p.step_time_s for p in log.points] == pytest.approx([19.1] * 6, abs=0.2)
+
+
 # --- judging --------------------------------------------------------------------------------------------------------
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 SUMMARIES: dict[str, str] = {
     "run": "Answer a scenario.",
     "new": "Write a scenario to start from.",
-    "compare": "Answer a scenario on several accelerators, side by side.",
+    "compare": "Answer a scenario on several accelerators or for several values, side by side.",
     "diff": "Show where two plans differ.",
     "evaluate": "Answer a scenario for every plan of a CSV.",
     "sweep": "Answer a scenario over a grid of values.",
     "report": "Write an answer as one page of HTML.",
+    "serve": "Serve a local page with sliders.",
     "hardware": "List the accelerators, or show one with its sources.",
     "prices": "List prices by accelerator, provider, terms and date.",
     "laws": "List the scaling laws with their ranges and sources.",
@@ -25,6 +26,8 @@ SUMMARIES: dict[str, str] = {
     "trace": "Write one step of the plan as a timeline for Perfetto.",
     "watch": "Compare a training log with its prediction.",
     "grow": "Grow a Hugging Face checkpoint into a larger model.",
+    "warnings": "Explain a warning of an answer.",
     "doctor": "Check the installation.",
+    "completion": "Print the script that completes ids, fields and files in your shell.",
     "schema": "Print or write the JSON schemas of the YAML files.",
 }

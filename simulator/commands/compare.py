@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.completion import accelerators, scenarios
+from simulator.commands.completion import accelerators, providers, scenarios, settings, terms_of_prices
 
 if TYPE_CHECKING:
     from simulator.schema import Scenario
@@ -22,10 +22,34 @@ if TYPE_CHECKING:
     help="Accelerators; the scenario's own if absent.",
 )
 @click.option(
-    "--providers", metavar="NAME,...", help="Price each accelerator at each of these providers that sells it."
+    "--providers",
+    metavar="NAME,...",
+    shell_complete=providers,
+    help="Price each accelerator at each of these providers that sells it.",
 )
-@click.option("--terms", default="on_demand", show_default=True, help="Terms of the prices of --providers.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option(
+    "--terms",
+    shell_complete=terms_of_prices,
+    default="on_demand",
+    show_default=True,
+    help="Terms of the prices of --providers.",
+)
+@click.option(
+    "--vary",
+    "varied",
+    multiple=True,
+    metavar="PATH=V1,V2,...",
+    shell_complete=settings,
+    help="A field and its values, such as budget.time=5 days,10 days; several make every combination.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
@@ -34,32 +58,25 @@ def command(
     hardware: str | None,
     providers: str | None,
     terms: str,
+    varied: tuple[str, ...],
     changes: tuple[str, ...],
     as_json: bool,
     as_csv: bool,
     out: Path | None,
 ) -> None:
-    """Answer the scenario FILE on several accelerators, ranked, with the reason why each lost.
+    """Answer the scenario FILE on several accelerators and for several values, ranked, with the reason why each lost.
 
     Without a number an accelerator is taken as many times as the scenario's first. Exits with 1 if nothing runs.
     """
     from simulator.comparison import compare
     from simulator.report import comparison, output
     from simulator.schema import load_scenario
+    from simulator.sweeping.points import axes_of_texts
 
     output.one_of(json=as_json, csv=as_csv)
     asked = load_scenario(file, changes)
-    counted = _counted(hardware, asked)
-    if providers is not None:
-        named = [provider.strip() for provider in providers.split(",") if provider.strip()]
-        entries = _priced(counted, named, terms)
-    else:
-        entries = [_entry(name, number, asked) for name, number in counted] if hardware else []
-    compared = compare(asked, entries)
-    document = compared.to_dict()
-    for row, result in zip(document["rows"], compared.results, strict=True):
-        row["interval"] = result.to_dict()["answer"].get("interval")
-        row["provider"] = _provider(result.scenario["hardware"][0].get("price"))
+    entries = entries_of(hardware, asked, providers=providers, terms=terms)
+    document = compare(file, entries, vary=axes_of_texts(varied), set=changes).to_dict()
     if as_json:
         text = output.json_text(document)
     elif as_csv:
@@ -71,9 +88,15 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _provider(price: Any) -> str:
-    """Who asks a price, as the scenario names it."""
-    return str(price["provider"]) if isinstance(price, dict) and "provider" in price else ""
+def entries_of(
+    hardware: str | None, asked: Scenario, *, providers: str | None = None, terms: str = "on_demand"
+) -> list[dict[str, Any]]:
+    """Entries of hardware that the options name; none if the scenario's own are meant."""
+    counted = _counted(hardware, asked)
+    if providers is not None:
+        named = [provider.strip() for provider in providers.split(",") if provider.strip()]
+        return _priced(counted, named, terms)
+    return [_entry(name, number, asked) for name, number in counted] if hardware else []
 
 
 def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | None]]:

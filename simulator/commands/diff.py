@@ -7,17 +7,27 @@ from typing import Any
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings
 
 
 @click.command("diff")
 @click.argument("first", shell_complete=scenarios)
 @click.argument("second", shell_complete=scenarios)
 @click.option(
-    "--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of both scenarios."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of both scenarios.",
 )
 @click.option(
-    "--set-second", "more", multiple=True, metavar="PATH=VALUE", help="Change a field of the second only."
+    "--set-second",
+    "more",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the second only.",
 )
 @click.option("--all", "every", is_flag=True, help="Also figures that are equal.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -43,7 +53,8 @@ def command(
     output.one_of(json=as_json, csv=as_csv)
     results = [run(first, set=changes), run(second, set=(*changes, *more))]
     documents: list[dict[str, Any]] = [result.to_dict() for result in results]
-    compared = difference.difference(*documents, names=(first, second), every=every)
+    names = (first, second if second != first else ", ".join(more) or second)
+    compared = difference.difference(*documents, names=names, every=every)
     if as_json:
         text = output.json_text(compared)
     elif as_csv:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings
 
 if TYPE_CHECKING:
     from simulator.schema import Scenario
@@ -34,7 +34,14 @@ SHORT = {
 @click.command("evaluate")
 @click.argument("file", shell_complete=scenarios)
 @click.option("--plans", required=True, type=click.Path(path_type=Path), help="CSV with one plan per line.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of CSV.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(file: str, plans: Path, changes: tuple[str, ...], as_json: bool, out: Path | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings, variants
 
 PROGRAMS = ("megatron", "torchtitan", "nanotron", "deepspeed", "hf")
 
@@ -14,8 +14,17 @@ PROGRAMS = ("megatron", "torchtitan", "nanotron", "deepspeed", "hf")
 @click.command("export")
 @click.argument("file", shell_complete=scenarios)
 @click.option("--to", "program", type=click.Choice(PROGRAMS), required=True, help="Program.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
-@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
+@click.option(
+    "--scenario", "variant", metavar="NAME", shell_complete=variants, help="A variant that the file declares."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(file: str, program: str, changes: tuple[str, ...], variant: str | None, out: Path | None) -> None:
     """Answer the scenario FILE and write the chosen plan for a training program.

@@ -34,12 +34,13 @@ def command() -> None:
 
 
 @command.command("list")
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=accelerators)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """List accelerators; WORDS keep those whose id, name or architecture holds every word."""
     from simulator import library
+    from simulator.report import output
     from simulator.schema import load_accelerator
 
     known = [load_accelerator(name) for name in library.names("accelerators")]
@@ -49,9 +50,10 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     elif as_csv:
         _print_csv(rows)
     else:
-        _print(_list_table(rows))
+        output.emit(_list_page(rows))
         click.echo(
-            "Dense rates. Link: one direction. Evidence: measured, or known from a datasheet only.", err=True
+            "Dense rates in TFLOP/s. Link: GB/s in one direction. Evidence: measured, or known from a datasheet only.",
+            err=True,
         )
 
 
@@ -110,16 +112,18 @@ def fields(a: Accelerator) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _list_table(rows: list[dict[str, Any]]) -> Table:
-    from rich.table import Table
+def _list_page(rows: list[dict[str, Any]]) -> str:
+    from simulator.report.text import page_width, table
 
-    heads = ("id", "architecture", "GB", "TB/s", "bf16", "fp8 TFLOP/s", "link GB/s", "W", "evidence")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, justify="left" if head in ("id", "architecture", "evidence") else "right")
-    for row in rows:
-        table.add_row(*(_cell(row[column]) for column in _COLUMNS))
-    return table
+    heads = ["id", "architecture", "GB", "TB/s", "bf16", "fp8", "link", "W", "evidence"]
+    shown = [place for place in range(len(heads)) if page_width() >= WIDE or heads[place] != "architecture"]
+    cells = [[_cell(row[_COLUMNS[place]]) for place in shown] for row in rows]
+    left = [at for at, place in enumerate(shown) if heads[place] in ("id", "architecture", "evidence")]
+    return "\n".join(table([heads[place] for place in shown], cells, left=left, indent=0)) + "\n"
+
+
+WIDE = 95
+"""Columns of a terminal from which on the architecture has room. [columns]"""
 
 
 def _show_table(a: Accelerator, rows: list[tuple[str, str, str, str]]) -> Table:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.commands.completion import accelerators
+from simulator.commands.completion import accelerators, settings
 
 if TYPE_CHECKING:
     from simulator.importers.ledger import Imported
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|OWNER/MODEL", type=click.Path(path_type=Path))
+@click.option("--revision", help="Branch, tag or commit of OWNER/MODEL.")
 @click.option("--from", "kind", metavar="PROGRAM", help="Program, if the file does not tell.")
 @click.option(
     "--hardware",
@@ -22,11 +23,19 @@ if TYPE_CHECKING:
     shell_complete=accelerators,
     help="Accelerator, and how many if the file does not say.",
 )
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change or add a field.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change or add a field.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was read, and how, as one JSON document.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(
     file: Path,
+    revision: str | None,
     kind: str | None,
     hardware: str | None,
     changes: tuple[str, ...],
@@ -36,13 +45,19 @@ def command(
     """Turn FILE of another training program into a scenario (a config.json into a model).
 
     Reads a Hugging Face config.json, Megatron-LM scripts and YAML, torchtitan TOML, nanotron YAML, DeepSpeed JSON and
-    llm-foundry YAML. Every setting taken, assumed, ignored and not understood is listed on stderr.
+    llm-foundry YAML. Every setting taken, assumed, ignored and not understood is listed on stderr. OWNER/MODEL is fetched
+    from the Hugging Face hub (extra `hf`): its config.json only.
     """
-    from simulator.importers import read
+    from simulator.importers import hub, read
     from simulator.report import output
 
     name, count = _named(hardware)
-    imported = read.read_file(file, kind=kind, n_gpus=count)
+    if kind in (None, "huggingface") and hub.is_hub_name(file.as_posix()):
+        imported = read.read_hub(file.as_posix(), revision=revision)
+    elif revision is not None:
+        raise click.UsageError(f"--revision needs a model of the hub, OWNER/MODEL; {file} is none")
+    else:
+        imported = read.read_file(file, kind=kind, n_gpus=count)
     imported = _completed(imported, name, changes)
     if as_json:
         output.emit(output.json_text(_document(imported)), out)

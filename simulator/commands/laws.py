@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.commands.completion import laws
+
 if TYPE_CHECKING:
     from simulator.scaling import Fit, Law, Transfer
 
@@ -25,6 +27,7 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """List laws; WORDS keep those whose name, corpus, notes or source holds every word."""
     from simulator.report import output
     from simulator.report.tables import Table
+    from simulator.report.text import page_width
     from simulator.scaling import reference
 
     output.one_of(json=as_json, csv=as_csv)
@@ -40,24 +43,18 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
         output.emit(output.csv_text(records))
     else:
         rows = [
-            (
-                r["name"],
-                r["quantity"],
-                r["provenance"],
-                _cut(r["corpus"], 26),
-                _cut(r["source"].split(",")[0], 16),
-            )
+            (r["name"], r["quantity"], r["provenance"], _short_source(r["source"]), _cut(r["corpus"], 26))
             for r in records
         ]
         note = "printed: constants as published. refit: fitted from public data. form: no public constants, fit it."
-        table = Table(
-            "", ("law", "gives", "constants", "corpus", "source"), rows, left=(0, 1, 2, 3, 4), note=note
-        )
+        heads = ("law", "gives", "constants", "source", "corpus")
+        shown = len(heads) if page_width() >= WIDE else len(heads) - 1
+        table = Table("", heads[:shown], [row[:shown] for row in rows], left=tuple(range(shown)), note=note)
         output.emit("\n".join(table.text()) + "\n")
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=laws)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:
     """Show one law: equation, constants with their errors, range, corpus, source."""
@@ -92,8 +89,16 @@ def show(name: str, as_json: bool) -> None:
 
 @command.command("fit")
 @click.argument("runs", type=click.Path(path_type=Path))
-@click.option("--law", default="chinchilla", show_default=True, help="Form, or law whose form is taken.")
-@click.option("--from", "origin", help="Move this law to the runs instead of fitting from nothing.")
+@click.option(
+    "--law",
+    shell_complete=laws,
+    default="chinchilla",
+    show_default=True,
+    help="Form, or law whose form is taken.",
+)
+@click.option(
+    "--from", "origin", shell_complete=laws, help="Move this law to the runs instead of fitting from nothing."
+)
 @click.option("--dataset", help="Keep rows with this value in the column dataset.")
 @click.option("--target", default="loss", show_default=True, help="Column to fit.")
 @click.option("--fix", multiple=True, metavar="NAME=VALUE", help="Hold a constant; repeat for more.")
@@ -428,6 +433,16 @@ def _constant(law: Law, key: str) -> str:
 def _text(name: str, law: Law) -> str:
     about = f"{law.quantity} {law.corpus} {law.tokenizer} {law.notes} {law.source} {law.equation}"
     return f"{name} {about}".lower()
+
+
+WIDE = 92
+"""Columns of a terminal from which on the corpus has room. [columns]"""
+
+
+def _short_source(source: str) -> str:
+    """Number of a paper, or the site of a page."""
+    first = source.split(",")[0]
+    return first.partition("://")[2].partition("/")[0] or first
 
 
 def _cut(text: str, width: int) -> str:

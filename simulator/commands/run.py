@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings, variants
 
 if TYPE_CHECKING:
     from simulator.result import Result
@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     "changes",
     multiple=True,
     metavar="PATH=VALUE",
+    shell_complete=settings,
     help="Change a field, such as training.tokens=15T.",
 )
-@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+@click.option(
+    "--scenario", "variant", metavar="NAME", shell_complete=variants, help="A variant that the file declares."
+)
 @click.option(
     "--explain", "keys", multiple=True, metavar="KEY", help="How a figure came about, such as cost_usd."
 )

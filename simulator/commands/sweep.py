@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from simulator.commands.completion import scenarios, settings, variants
+
 if TYPE_CHECKING:
     from simulator.sweeping import Axis, Progress, Sweep
 
@@ -18,7 +20,7 @@ EVERY_S = {True: 0.2, False: 10.0}
 
 
 @click.command("sweep")
-@click.argument("file")
+@click.argument("file", shell_complete=scenarios)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the results.")
 @click.option(
     "--vary",
@@ -26,11 +28,21 @@ EVERY_S = {True: 0.2, False: 10.0}
     multiple=True,
     required=True,
     metavar="PATH=V1,V2,...",
+    shell_complete=settings,
     help="A field and its values, such as hardware.n_gpus=8,16,32.",
 )
 @click.option("--zip", "zipped", is_flag=True, help="Take the values side by side, not every combination.")
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
-@click.option("--scenario", "variant", metavar="NAME", help="A variant that the file declares.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
+@click.option(
+    "--scenario", "variant", metavar="NAME", shell_complete=variants, help="A variant that the file declares."
+)
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes on this machine. [default: 1]")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask.distributed scheduler, such as tcp://host:8786.")
 @click.option(
@@ -54,19 +66,11 @@ def command(
     Interrupted or killed, the same command goes on where it stopped. A point at which nothing runs is a row with its
     reason. With the extra `store` also Parquet and DuckDB.
     """
-    from simulator.errors import SpecError
-    from simulator.sweeping import axis_of
+    from simulator.sweeping.points import axes_of_texts
 
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers and --scheduler cannot be given together")
-    axes, wrong = [], []
-    for text in varied:
-        try:
-            axes.append(axis_of(text))
-        except SpecError as error:
-            wrong += list(error.problems)
-    if wrong:
-        raise SpecError(wrong)
+    axes = axes_of_texts(varied)
     tell: Callable[[Progress], None] = (lambda progress: None) if quiet else _Line()
     how: dict[str, Any] = {"out": out, "zipped": zipped, "set": changes, "scenario": variant}
     how |= {"chunk_points": chunk, "tell": tell}

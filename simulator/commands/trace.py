@@ -6,12 +6,19 @@ from pathlib import Path
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings
 
 
 @click.command("trace")
 @click.argument("file", shell_complete=scenarios)
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(file: str, changes: tuple[str, ...], out: Path | None) -> None:
     """Write one step of the chosen plan of the scenario FILE as a timeline.

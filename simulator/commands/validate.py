@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from simulator.commands.completion import clocks
+
 WORST = 10
 """Worst cases shown unless asked otherwise."""
 
@@ -26,7 +28,27 @@ WORST = 10
     help="Only what choices lose: the layout ranked first against the best measured, and published GPU-hours.",
 )
 @click.option(
+    "--slices",
+    is_flag=True,
+    help="Only the slices that the project promises: figures, targets, met or not.",
+)
+@click.option(
+    "--left-out",
+    type=click.Choice(["source", "model", "accelerator", "all"]),
+    help="Slices on rows that the fit did not see; minutes of refits unless the stored table is fresh. "
+    "--write FILE stores the predictions of all folds, and goes on where it was interrupted.",
+)
+@click.option(
+    "--effects", is_flag=True, help="Only ratios of shipped runs and kernels that differ in a single thing."
+)
+@click.option(
+    "--contradictions",
+    is_flag=True,
+    help="Only rows whose own figures disagree; --write FILE stores the list.",
+)
+@click.option(
     "--clock",
+    shell_complete=clocks,
     default="memory_copies",
     show_default=True,
     help="Clock that predicts step times; all compares them.",
@@ -48,6 +70,10 @@ def command(
     losses: Path | None,
     growth: Path | None,
     layouts: bool,
+    slices: bool,
+    left_out: str | None,
+    effects: bool,
+    contradictions: bool,
     clock: str,
     rows: bool,
     worst: int,
@@ -63,6 +89,20 @@ def command(
     from simulator.report import output, validation
 
     output.one_of(json=as_json, csv=as_csv, write=write is not None)
+    if slices or left_out:
+        output.one_of(slices=True, csv=as_csv, contradictions=contradictions, layouts=layouts)
+        _slices(cases, left_out, as_json=as_json, write=write)
+        return
+    if effects:
+        output.one_of(
+            effects=True, csv=as_csv, layouts=layouts, cases=cases is not None, write=write is not None
+        )
+        output.emit(_effects(as_json=as_json))
+        return
+    if contradictions:
+        output.one_of(contradictions=True, layouts=layouts)
+        output.emit(_contradictions(cases, as_json=as_json, as_csv=as_csv or write is not None), write)
+        return
     if layouts:
         output.one_of(layouts=True, csv=as_csv, write=write is not None)
         output.emit(_layouts(cases, clock, rows=rows, as_json=as_json))
@@ -103,3 +143,92 @@ def _layouts(cases: Path | None, clock: str, *, rows: bool, as_json: bool) -> st
 
     found = validate_layouts(cases or validation.shipped()["cases"], clock=clock, rows=rows)
     return output.json_text(plain(found)) if as_json else layouts.page(found)
+
+
+def _contradictions(cases: Path | None, *, as_json: bool, as_csv: bool) -> str:
+    """Rows whose own figures disagree, as a page, JSON or CSV."""
+    from simulator.report import accuracy, output, validation
+    from simulator.validate import cases as tables
+    from simulator.validate.contradictions import find
+
+    path = cases or validation.shipped()["cases"]
+    found = find(tables.with_all_columns(tables.read_frame(path)))
+    if as_json:
+        return output.json_text({"n": len(found), "rows": found})
+    if as_csv:
+        return output.csv_text(found) if found else "id,reason,figures\n"
+    return "\n".join(accuracy.contradictions(found, path.name).text()) + "\n"
+
+
+def _slices(cases: Path | None, kind: str | None, *, as_json: bool, write: Path | None) -> None:
+    """Figures of the promised slices, in sample or on rows that the fit did not see."""
+    from simulator.report import accuracy, output, validation
+    from simulator.validate import cases as tables
+    from simulator.validate import left_out, slices
+
+    path = cases or validation.shipped()["cases"]
+    frame = tables.read_frame(path)
+    found = tables.of_frame(frame)
+    if write is not None:
+        _write_left_out(found, kind, write)
+        return
+    predicted = _left_out(found, kind, shipped=cases is None) if kind else {None: left_out.in_sample(found)}
+    scored = {each: slices.score(frame, found, values, each) for each, values in predicted.items()}
+    if as_json:
+        document = {each or "in_sample": slices.documents(rows) for each, rows in scored.items()}
+        output.emit(output.json_text(next(iter(document.values())) if len(document) == 1 else document))
+    else:
+        pages = ["\n".join(accuracy.slices(rows, each).text()) for each, rows in scored.items()]
+        output.emit("\n\n".join(pages) + "\n")
+
+
+def _kinds(kind: str) -> tuple[str, ...]:
+    from simulator.validate.left_out import KINDS
+
+    return KINDS if kind == "all" else (kind,)
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _write_left_out(found: Any, kind: str | None, write: Path) -> None:
+    """Store the predictions of all folds."""
+    from simulator.calibrate import left_out
+    from simulator.errors import SpecError
+
+    if kind != "all":
+        raise click.UsageError("--write stores the predictions of all folds: give --left-out all")
+    if not write.parent.is_dir():
+        raise SpecError(f"{write}: the folder does not exist")
+    left_out.write(write, found, tell=_tell)
+    _tell(f"written to {write}")
+
+
+def _left_out(found: Any, kind: str, *, shipped: bool) -> dict[str | None, Any]:
+    """Step times by constants that never saw the row: stored ones if they are of this calibration, else by refits."""
+    from simulator.calibrate import left_out as refits
+    from simulator.validate import left_out
+
+    if shipped and left_out.shipped_path().is_file():
+        then, table = left_out.read()
+        if left_out.is_fresh(found, then):
+            _tell(f"from {left_out.shipped_path().name}, which is of this calibration")
+            return {each: left_out.columns(found, table)[each] for each in _kinds(kind)}
+    return dict(refits.all_folds(found, _kinds(kind), tell=_tell).items())
+
+
+def _effects(*, as_json: bool) -> str:
+    """Ratios of runs and kernels that differ in a single thing, as a page or JSON."""
+    from dataclasses import asdict
+
+    from simulator import library
+    from simulator.report import output, residuals, validation
+    from simulator.validate import effects, kernels
+
+    frame, found = validation.shipped_cases()
+    if not as_json:
+        return "\n".join(residuals.shipped_effects(frame, found).text()) + "\n"
+    micro = library.find("measurements", "micro")
+    rows = [*effects.tracked(frame, found), *kernels.tracked(micro, frame, found)]
+    return output.json_text([asdict(each) for each in rows])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from simulator.commands.completion import scenarios
+from simulator.commands.completion import scenarios, settings
 
 
 @click.command("watch")
@@ -20,7 +20,14 @@ from simulator.commands.completion import scenarios
     shell_complete=scenarios,
     help="The scenario that the run follows.",
 )
-@click.option("--set", "changes", multiple=True, metavar="PATH=VALUE", help="Change a field of the scenario.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=settings,
+    help="Change a field of the scenario.",
+)
 @click.option("--skip", type=click.IntRange(0), help="Logged steps to leave out at the start.")
 @click.option("--follow", is_flag=True, help="Read again when the log grows, until interrupted.")
 @click.option(
@@ -67,31 +74,13 @@ def command(
 def _look(log: Path, answer: dict[str, Any], *, skip: int | None, as_json: bool) -> dict[str, Any]:
     """Read the log once and print what it says."""
     from simulator.monitoring import judge, read_log
+    from simulator.monitoring.logs import read_text
     from simulator.report import monitoring, output
 
     read = read_log(
-        _text(log), name=str(log), tokens_per_step=answer["global_batch_tokens"], n_gpus=answer["n_gpus"]
+        read_text(log), name=str(log), tokens_per_step=answer["global_batch_tokens"], n_gpus=answer["n_gpus"]
     )
     found = judge(read, answer, skip=skip)
     text = output.json_text(found) if as_json else monitoring.page(found, color=output.wants_color())
     output.emit(text)
     return found
-
-
-def _text(path: Path) -> str:
-    """The log as text; bytes that are no text are replaced, as they come from many ranks at once."""
-    from simulator.errors import Problem, SpecError
-    from simulator.monitoring.logs import MAX_BYTES
-
-    name = str(path)[:300]
-    try:
-        if not path.is_file():
-            raise SpecError(Problem("no such file", file=name))
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError(
-                Problem(f"larger than {MAX_BYTES // 10**6} MB", file=name, hint="give its last part")
-            )
-        return path.read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise SpecError(Problem(f"cannot be read: {reason}", file=name)) from None

@@ -22,7 +22,8 @@ zero_optimization.stage3_* zero_optimization.sub_group_size zero_optimization.ro
 zero_optimization.ignore_unused_parameters zero_optimization.elastic_checkpoint zero_optimization.load_from_fp32_weights
 fp16.loss_scale* fp16.hysteresis fp16.min_loss_scale fp16.initial_scale_power fp16.auto_cast fp16.consecutive_hysteresis
 fp16.fp16_master_weights_and_grads optimizer.params.* scheduler.* aio.* communication_data_type data_types.* checkpoint.*
-activation_checkpointing.* seq_parallel_communication_data_type
+activation_checkpointing.* seq_parallel_communication_data_type zero_optimization.gather_16bit_weights_on_model_save
+expert_parallel.load_balance_coeff
 """.split()
 
 
@@ -66,6 +67,10 @@ def _batch(book: Ledger, given: int | None) -> None:
     tp = _auto(book, "tensor_parallel.autotp_size")
     if tp:
         book.put("parallelism.tp", tp, f"tensor_parallel.autotp_size {tp}")
+    if book.flag("expert_parallel.enabled") and (ep := _auto(book, "expert_parallel.autoep_size")):
+        book.put("parallelism.ep", ep, f"expert_parallel.autoep_size {ep}")
+    if (preset := book.raw("expert_parallel.preset_model")) is not None:
+        book.doubt(f"expert_parallel.preset_model = {preset}: write model: <id>")
     if micro:
         book.put("training.micro_batch_size", micro, f"train_micro_batch_size_per_gpu {micro}")
     stated = None

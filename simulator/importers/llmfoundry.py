@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from simulator.errors import SpecError
@@ -22,13 +23,19 @@ IGNORABLE = """
 variables.* data_local data_remote global_seed seed run_name* tokenizer.* tokenizer_name train_loader.* eval_loader.* eval_loader
 scheduler.* optimizer.lr optimizer.betas* optimizer.eps optimizer.weight_decay algorithms.* eval_* device_eval_batch_size
 progress_bar log_to_console console_log_interval callbacks.* loggers.* save_* load_* dist_timeout autoresume python_log_level
-model.init_device model.init_config.* model.resid_pdrop model.emb_pdrop model.loss_fn model.attn_config.* model.ffn_config.*
-model.no_bias model.norm_type model.d_model model.n_heads model.n_layers model.expansion_ratio model.max_seq_len model.vocab_size
-model.tie_word_embeddings model.learned_pos_emb model.use_cache model.logit_scale model.verbose model.fc_type* model.param_init_fn
+model.init_device model.init_config.* model.resid_pdrop model.emb_pdrop model.loss_fn model.attn_config.* model.max_seq_len
+model.use_cache model.logit_scale model.verbose model.fc_type* model.param_init_fn model.pretrained model.use_auth_token
+model.config_overrides.torch_dtype expandable_segments
 fsdp_config.mixed_precision fsdp_config.limit_all_gathers fsdp_config.activation_checkpointing_reentrant fsdp_config.verbose
 fsdp_config.forward_prefetch fsdp_config.backward_prefetch fsdp_config.state_dict_type fsdp_config.sync_module_states
 fsdp_config.use_orig_params metadata.* icl_* max_seq_len accumulate_train_batch_on_tokens
 """.split()
+
+MODEL_KEYS = """
+d_model n_heads n_layers expansion_ratio vocab_size no_bias norm_type tie_word_embeddings learned_pos_emb ffn_config.*
+attn_config.alibi attn_config.rope* attn_config.attn_type attn_config.kv_n_heads attn_config.qk_ln attn_config.clip_qkv
+""".split()
+"""Keys of an MPT model that its sizes are made of."""
 
 PRECISIONS = {"amp_bf16": "bf16", "amp_fp16": "fp16", "amp_fp8": "fp8", "fp32": "fp32"}
 SHARDING = {"FULL_SHARD": 3, "SHARD_GRAD_OP": 2, "NO_SHARD": 0, "HYBRID_SHARD": 3, "_HYBRID_SHARD_ZERO2": 2}
@@ -88,6 +95,8 @@ def _model(book: Ledger, model: Mapping[str, Any], data: Mapping[str, Any]) -> N
     name = book.raw("model.name")
     if name == "hf_causal_lm":
         found = book.raw("model.pretrained_model_name_or_path")
+        if book.flag("model.use_flash_attention_2"):
+            book.put("training.flash_attention", True, "model.use_flash_attention_2 true")
         book.lack(
             f"model: the sizes are those of {found} on Hugging Face; --set model=<id> or its config.json"
         )
@@ -125,7 +134,15 @@ def _model(book: Ledger, model: Mapping[str, Any], data: Mapping[str, Any]) -> N
     if "rmsnorm" in str(model.get("norm_type", "")):
         sizes["norm_parameters"] = 1
     sizes["rotary"] = int(bool(filled["attn_config"].get("rope")))
-    book.put("model", model_data(sizes), "model (MPT)")
+    read = [
+        name
+        for name in book.flat
+        if any(fnmatchcase(name.removeprefix("model."), pattern) for pattern in MODEL_KEYS)
+    ]
+    book.used.update(read)
+    book.put(
+        "model", model_data(sizes), f"model (MPT: {', '.join(name.rpartition('.')[2] for name in read)})"
+    )
     if "no_bias" not in model:
         book.assumed.append("model: biases everywhere, since no_bias is false by default")
 

@@ -13,7 +13,7 @@ import yaml
 
 from simulator import yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
-from simulator.importers import deepspeed, huggingface, llmfoundry, megatron, nanotron, torchtitan
+from simulator.importers import deepspeed, hub, huggingface, llmfoundry, megatron, nanotron, torchtitan
 from simulator.importers.ledger import Imported
 from simulator.importers.sizedmodel import model_data
 
@@ -86,8 +86,24 @@ def read_file(path: str | Path, *, kind: str | None = None, n_gpus: int | None =
     if not kind:
         raise SpecError(Problem("no program's file is recognized by its keys", file=str(path), hint=_known()))
     if kind == "huggingface":
-        return _model(place, data)
+        folder = place.resolve().parent.name
+        return _model(data, sizes=huggingface.read_config(place), name=folder, source="")
     return READERS[kind](data, file=str(path), n_gpus=n_gpus)
+
+
+def read_hub(name: str, *, revision: str | None = None) -> Imported:
+    """Read the model ``owner/name`` from the Hugging Face hub; its commit is written into the source.
+
+    Raises
+    ------
+    SpecError
+        As in `simulator.importers.hub.fetch`; or if the file holds mistakes.
+    """
+    path, commit = hub.fetch(name, revision=revision)
+    data = _parsed(path, yamlio.read_text(path, name))
+    model = name.partition("@")[0]
+    at = f"https://huggingface.co/{model}/blob/{commit or revision or 'main'}/config.json"
+    return _model(data or {}, sizes=huggingface.read_config(path), name=model.rpartition("/")[2], source=at)
 
 
 def _known() -> str:
@@ -121,11 +137,9 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any] | None:
     return data
 
 
-def _model(path: Path, data: Mapping[str, Any]) -> Imported:
-    sizes = huggingface.read_config(path)
+def _model(data: Mapping[str, Any], *, sizes: Mapping[str, int], name: str, source: str) -> Imported:
     kind = huggingface.model_type(data) or str(data.get("model_type"))
-    folder = path.resolve().parent.name
-    model = model_data(sizes, name=folder or kind, source=f"config.json ({kind})")
+    model = model_data(sizes, name=name or kind, source=source or f"config.json ({kind})")
     written = {**model, **model.get("exact", {})}
     taken = tuple(f"{name} = {value}" for name, value in written.items() if not isinstance(value, dict))
     note = f"{len(data)} keys were offered to the reader of {kind}; what it does not use changes no size"

@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from simulator.errors import Problem, SpecError
@@ -314,3 +315,25 @@ def _differences(rows: list[dict[str, Any]], step: str, clock: str, loss: str | 
             points += [point] if point else []
         before = (at, now)
     return points
+
+
+def read_text(path: Path) -> str:
+    """A log as text; bytes that are no text are replaced, as they come from many ranks at once.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, or is larger than `MAX_BYTES`.
+    """
+    name = str(path)[:300]
+    try:
+        if not path.is_file():
+            raise SpecError(Problem("no such file", file=name))
+        if path.stat().st_size > MAX_BYTES:
+            raise SpecError(
+                Problem(f"larger than {MAX_BYTES // 10**6} MB", file=name, hint="give its last part")
+            )
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise SpecError(Problem(f"cannot be read: {reason}", file=name)) from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from simulator.report.tables import Table
 from simulator.report.text import number, percent, quantity
+from simulator.validate.slices import FEW, Scored
 
 Report = Mapping[str, Any]
 
@@ -248,3 +249,49 @@ def _factors(row: Report) -> str:
 def select(rows: Iterable[Report], prefixes: Sequence[str]) -> list[Report]:
     """Rows whose id starts with one of some prefixes."""
     return [row for row in rows if str(row["id"]).startswith(tuple(prefixes))]
+
+
+SEEN = {
+    None: "in sample",
+    "source": "the whole source left out of the fit",
+    "model": "a fifth of the models left out of the fit",
+    "accelerator": "the accelerator left out of the fit",
+}
+"""What the fit did not see, in words."""
+
+TARGETS = {"median_ape": "median", "mape": "mean", "spearman": "rank"}
+
+
+def slices(
+    found: Sequence[Scored], kind: str | None = None, *, title: str = "Slices", explained: bool = True
+) -> Table:
+    """What the project promises, and whether it holds."""
+    rows = [(*error_row(each.part.name, each.figures), _promise(each), _verdict(each)) for each in found]
+    note = (
+        f"{NOTE} Promised beside the targets: 70 to 90 % of the measured values of a slice of {FEW} rows or more inside the "
+        "80 % interval, 75 to 85 % of all rows. A mean over sources takes each organisation's figures once."
+    )
+    heads = (*HEADS, "target", "met")
+    return Table(f"{title}, {SEEN[kind]}", heads, rows, left=(0, 8, 9), note=note if explained else "")
+
+
+def _promise(each: Scored) -> str:
+    parts = [
+        f"{TARGETS[name]} {error(bound)}" if name != "spearman" else f"{TARGETS[name]} {number(bound, 2)}"
+        for name, bound in each.part.targets.items()
+    ]
+    return ", ".join(parts) or "-"
+
+
+def _verdict(each: Scored) -> str:
+    if each.met is None:
+        return "no rows"
+    words = [TARGETS.get(name, "interval") for name in each.missed]
+    return "yes" if each.met else f"no: {', '.join(words)}"
+
+
+def contradictions(rows: Sequence[Report], name: str) -> Table:
+    """Rows whose own figures disagree, with the figures."""
+    cells = [(row["id"], row["reason"], row["figures"]) for row in rows]
+    title = f"Rows that contradict themselves, {name}: {len(rows):,}"
+    return Table(title, ("id", "reason", "figures"), cells, left=(0, 1, 2))

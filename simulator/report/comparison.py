@@ -2,48 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simulator.report import sections
 from simulator.report.decision import days
-from simulator.report.text import clean, duration, percent, quantity, span, style, table, wrap
+from simulator.report.text import (
+    clean,
+    duration,
+    number,
+    page_width,
+    percent,
+    quantity,
+    span,
+    style,
+    table,
+    wrap,
+)
 
 DAY = 86400.0
 
 Document = Mapping[str, Any]
+Cell = Callable[[Document], str]
 
-HEADS = (
-    *(
-        "",
-        "accelerator",
-        "GPUs",
-        "price",
-        "time",
-        "cost",
-        "loss",
-        "MFU",
-        "memory GiB",
-        "TP",
-        "PP",
-        "EP",
-        "MBS",
-    ),
-    "evidence",
-)
+SPARE = ("params", "MFU", "MWh", "t CO2e")
+"""Columns that are left out, in this order of the table, where it would be wider than a page; JSON and CSV keep them."""
+
+SHOWN_ELSEWHERE = ("hardware.n_gpus", "hardware.accelerator", "hardware.price")
+"""Fields that have a column or a line of their own, whether they vary or not."""
 
 
 def headline(rows: Sequence[Document]) -> str:
-    """Cheapest and fastest in one sentence, intervals first."""
+    """Lowest loss (where it differs), cheapest and fastest in one sentence each, intervals first."""
     running = [row for row in rows if row["feasible"]]
     if not running:
         return "None of them runs this."
-    costs = [row for row in running if row["cost_usd"] is not None]
-    timed = [row for row in running if row["time_to_train_days"] is not None]
+    losses = {f"{row['loss']:.4f}" for row in running if row.get("loss") is not None}
+    wanted = [("Lowest loss", "loss")] if len(losses) > 1 else []
+    wanted += [("Cheapest", "cost_usd"), ("Fastest", "time_to_train_days")]
     parts: dict[str, str] = {}
-    for name, group, key in (("Cheapest", costs, "cost_usd"), ("Fastest", timed, "time_to_train_days")):
-        if group:
-            best = min(group, key=lambda row: row[key])
+    for name, key in wanted:
+        known = [row for row in running if row[key] is not None]
+        if known:
+            # What a limit cuts off is equal up to rounding; of equals the cheaper one is named.
+            best = min(known, key=lambda row: (float(f"{row[key]:.4g}"), row["cost_usd"] or 0.0))
             plan = f"{best['n_gpus']:,} x {best['accelerator']}{_provider(best)}, {_figures(best)}."
             parts[plan] = f"{parts[plan]} and {name.lower()}" if plan in parts else name
     if not parts:
@@ -52,7 +54,14 @@ def headline(rows: Sequence[Document]) -> str:
 
 
 def _provider(row: Document) -> str:
-    return f" ({row['provider']})" if row.get("provider") else ""
+    values = ", ".join(f"{path} {value}" for path, value in _varied(row))
+    held = ", ".join(filter(None, (values, str(row.get("provider") or ""))))
+    return f" ({held})" if held else ""
+
+
+def _varied(row: Document) -> list[tuple[str, Any]]:
+    """What varies, apart from what has a column of its own."""
+    return [(path, value) for path, value in (row.get("vary") or {}).items() if path not in SHOWN_ELSEWHERE]
 
 
 def _figures(row: Document) -> str:
@@ -62,26 +71,79 @@ def _figures(row: Document) -> str:
     return ", ".join([*shown, *([span(cost, "USD")] if cost else [])])
 
 
-def cells(row: Document) -> tuple[str, ...]:
-    """One row; a star marks what no other row beats in loss, time and cost."""
-    rent, took = row["usd_per_gpu_hour"], row["time_to_train_days"]
-    used = f"{row['memory_gib']:.0f}/{row['memory_capacity_gib']:.0f}" if row["memory_gib"] else "-"
-    return (
-        f"{row['rank']}{'*' if row['pareto'] else ''}",
-        str(row["accelerator"]),
-        f"{row['n_gpus']:,}" if row["n_gpus"] else "-",
-        "-" if rent is None else f"${rent:.2f}",
-        "-" if took is None else duration(took * DAY),
-        quantity(row["cost_usd"], "USD"),
-        "-" if row["loss"] is None else f"{row['loss']:.3f}",
-        percent(row["mfu"]) if row["mfu"] is not None else "-",
-        used,
-        *(
-            str(row[name]) if row[name] is not None else "-"
-            for name in ("tp", "pp", "ep", "micro_batch_size")
-        ),
-        str(row["evidence"] or "-"),
-    )
+def columns(rows: Sequence[Document]) -> list[tuple[str, bool, Cell]]:
+    """Head, whether it is aligned left, and text of every column; what no row knows is left out."""
+    names = list(dict.fromkeys(path for row in rows for path, _ in _varied(row)))
+    out: list[tuple[str, bool, Cell]] = [
+        ("", True, lambda row: f"{row['rank']}{'*' if row['pareto'] else ''}"),
+        ("accelerator", True, lambda row: str(row["accelerator"])),
+        ("GPUs", False, lambda row: f"{row['n_gpus']:,}" if row["n_gpus"] else "-"),
+    ]
+    out += [(_head(path), False, _value_of(path)) for path in names]
+    out += [
+        ("time", False, lambda row: _days(row["time_to_train_days"])),
+        ("cost", False, lambda row: quantity(row["cost_usd"], "USD")),
+        ("params", False, lambda row: quantity(row["params"], "parameter")),
+        ("tokens", False, lambda row: quantity(row["tokens"], "token")),
+        ("loss", False, lambda row: "-" if row["loss"] is None else f"{row['loss']:.3f}"),
+        ("memory GiB", False, _memory),
+    ]
+    for head, key in (("MWh", "energy_mwh"), ("t CO2e", "co2e_t")):
+        if any(row[key] is not None for row in rows):
+            out.append((head, False, _number_of(key)))
+    return [*out, ("MFU", False, lambda row: percent(row["mfu"]) if row["mfu"] is not None else "-")]
+
+
+def _head(path: str) -> str:
+    """Head of a field that varies: its last name, unless a figure is called so."""
+    last = path.rpartition(".")[2]
+    return path if last in ("time", "cost", "params", "tokens", "loss", "energy") else last
+
+
+def _value_of(path: str) -> Cell:
+    return lambda row: str(row["vary"].get(path, "-"))
+
+
+def _number_of(key: str) -> Cell:
+    return lambda row: number(row[key])
+
+
+def _days(took: float | None) -> str:
+    return "-" if took is None else duration(took * DAY)
+
+
+def _memory(row: Document) -> str:
+    return f"{row['memory_gib']:.0f}/{row['memory_capacity_gib']:.0f}" if row["memory_gib"] else "-"
+
+
+def layout(row: Document) -> str:
+    """Degrees and recipe of a row in one line."""
+    if row["tp"] is None:
+        return ""
+    degrees = [f"{name} {row[name]}" for name in ("tp", "pp", "dp", "cp", "ep", "vp") if (row[name] or 1) > 1]
+    zero = [f"ZeRO {row['zero_stage']}"] if row["zero_stage"] else []
+    batch = f"batch {row['global_batch_size']:,}, micro-batch {row['micro_batch_size']}"
+    return ", ".join([*(degrees or ["one device"]), *zero, batch, f"recompute {row['recompute']}"])
+
+
+def ranges(row: Document) -> str:
+    """Intervals of a row in one line."""
+    bounds = row.get("interval") or {}
+    shown = [_figures(row)] if _figures(row) else []
+    if bounds.get("tokens") and bounds["tokens"][0] != bounds["tokens"][1]:
+        shown.append(f"{span(bounds['tokens'], 'token')} tokens")
+    if bounds.get("loss"):
+        shown.append(f"loss {span(bounds['loss'], '')}")
+    return ", ".join(shown)
+
+
+def price(row: Document) -> str:
+    """Price of a row with provider, terms and date."""
+    rent = row["usd_per_gpu_hour"]
+    if rent is None:
+        return ""
+    named = (row.get("provider"), str(row.get("terms") or "").replace("_", " "), row.get("region"))
+    return ", ".join(filter(None, (f"${rent:.2f}/GPU-h", *named, row.get("price_date"))))
 
 
 def page(document: Document, *, color: bool = False) -> str:
@@ -90,7 +152,7 @@ def page(document: Document, *, color: bool = False) -> str:
     Parameters
     ----------
     document : mapping
-        `simulator.comparison.Comparison.to_dict`, its rows with ``interval`` and ``provider``.
+        `simulator.comparison.Comparison.to_dict`.
     color : bool, optional
         Whether to mark headings with terminal codes.
     """
@@ -102,10 +164,7 @@ def page(document: Document, *, color: bool = False) -> str:
         "Ranges are 80 % intervals.",
         "",
     ]
-    shown = table(HEADS, [cells(row) for row in rows], left=(0, 1, 13), indent=0, gap=1)
-    lines.append(style(shown[0], "bold", color=color))
-    for line, row in zip(shown[1:], rows, strict=True):
-        lines += [line, *wrap(why(row), indent=4, hang=4)]
+    lines += _table(rows, color=color)
     lines += wrap(
         "* no other row is better in loss, time and cost at once. MFU: of each part's own dense peak."
     )
@@ -120,9 +179,40 @@ def page(document: Document, *, color: bool = False) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
+def _table(rows: Sequence[Document], *, color: bool) -> list[str]:
+    """One line of figures per row, and below it the intervals, the layout, the price, and why it lost."""
+    shown = columns(rows)
+    while True:
+        left = [place for place, (_, aligned, _) in enumerate(shown) if aligned]
+        body = [[cell(row) for _, _, cell in shown] for row in rows]
+        lines = table([head for head, _, _ in shown], body, left=left, indent=0, gap=2, width=10_000)
+        spare = _spare([head for head, _, _ in shown], rows)
+        if max(map(len, lines)) <= page_width() or spare is None:
+            break
+        del shown[spare]
+    out = [style(lines[0], "bold", color=color)]
+    evidence = len({row["evidence"] for row in rows}) > 1
+    for line, row in zip(lines[1:], rows, strict=True):
+        about = [ranges(row), layout(row), price(row)]
+        about.append(f"constants {row['evidence']}" if evidence and row["evidence"] else "")
+        # Where too many fields vary for columns of their own, their values stand here.
+        heads = {head for head, _, _ in shown}
+        values = [f"{path} {value}" for path, value in _varied(row) if _head(path) not in heads]
+        for text in (", ".join(values), "; ".join(filter(None, about)), why(row)):
+            line += "".join(f"\n{each}" for each in wrap(text, indent=4, hang=4))
+        out += line.split("\n")
+    return out
+
+
+def _spare(heads: Sequence[str], rows: Sequence[Document]) -> int | None:
+    """Place of the column that is left out next, if the table is too wide: a figure, then a field that varies."""
+    varied = {_head(path) for row in rows for path, _ in _varied(row)}
+    figures = (place for place, head in enumerate(heads) if head in SPARE)
+    fields = (place for place, head in reversed(list(enumerate(heads))) if head in varied)
+    return next(figures, next(fields, None))
+
+
 def why(row: Document) -> str:
-    """Why a row lost, or that it did not; the provider of its price."""
+    """Why a row lost, or that it did not."""
     reason = row["why"] or ("first" if row["rank"] == 1 else "")
-    if not row["feasible"]:
-        reason = f"does not run; {reason}"
-    return "; ".join(filter(None, (str(row.get("provider") or ""), reason)))
+    return reason if row["feasible"] else f"does not run; {reason}"

@@ -73,8 +73,51 @@ def _doing(document: Document) -> str:
     return f"Training {model_words(document)} on {where(document['answer'])}"
 
 
+SUPERLATIVES = {
+    "accuracy": "Most accurate run",
+    "cost": "Cheapest run",
+    "time": "Fastest run",
+    "energy": "Run of least energy",
+    "carbon": "Run of least emissions",
+    "n_gpus": "Fewest accelerators",
+    "tokens": "Fewest tokens",
+    "params": "Smallest model",
+    "latency": "Quickest to answer",
+}
+"""Objectives of a scenario, as the start of a sentence."""
+
+
+def required_words(document: Document) -> str:
+    """The quality that is required, in words; empty if none."""
+    asked = document["scenario"].get("require") or {}
+    parts = [f"loss {asked['loss']:.4g}"] if asked.get("loss") is not None else []
+    parts += [f"{task} {100 * share:.3g} %" for task, share in (asked.get("accuracy") or {}).items()]
+    if asked.get("error") is not None:
+        parts.append(f"an error of {100 * asked['error']:.3g} %")
+    return " and ".join(parts)
+
+
+def _aim(document: Document) -> str:
+    """Start of the sentence of a search for something other than the loss."""
+    front, asked = document.get("frontier") or [], document["scenario"].get("objective") or []
+    doing = _doing(document)
+    doing = f"{doing[:1].lower()}{doing[1:]}"
+    if len(asked) > 1 and front:
+        several = plural(len(front), "plan")
+        return (
+            f"Of {several} that no other beats in {' and '.join(asked)}, the one that gives up least: {doing}"
+        )
+    if not asked or asked[0] not in SUPERLATIVES:
+        return ""
+    wanted = required_words(document)
+    return f"{SUPERLATIVES[asked[0]]}{f' that reaches {wanted}' if wanted else ''}: {doing}"
+
+
 def _chosen(document: Document) -> str:
     """Start of the sentence of a search over hardware."""
+    aim = _aim(document)
+    if aim:
+        return aim
     others = sum(row.get("kind") == "hardware" for row in document["alternatives"])
     if document["scenario"]["find"] != "hardware" or not others:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from simulator.report.text import number, style, table
@@ -87,6 +87,21 @@ def _shown(value: Any) -> str:
     return number(value) if _is_number(value) else "-" if value is None else str(value)
 
 
+def cells(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
+    """Section, figure, both values, their ratio, and whether the intervals tell them apart."""
+    return [
+        (
+            row["section"],
+            row["figure"].rpartition(".")[2],
+            _shown(row["first"]),
+            _shown(row["second"]),
+            f"x {row['ratio']:.3g}" if "ratio" in row else "",
+            {True: "", False: "intervals overlap"}.get(row.get("certain", True), ""),
+        )
+        for row in rows
+    ]
+
+
 def page(compared: Mapping[str, Any], *, color: bool = False) -> str:
     """The rows by section."""
     lines = []
@@ -100,15 +115,6 @@ def page(compared: Mapping[str, Any], *, color: bool = False) -> str:
     for section in dict.fromkeys(row["section"] for row in rows):
         own = [row for row in rows if row["section"] == section]
         body += [(section.upper(), "", "", "", "")]
-        body += [
-            (
-                "  " + row["figure"].rpartition(".")[2],
-                _shown(row["first"]),
-                _shown(row["second"]),
-                f"x {row['ratio']:.3g}" if "ratio" in row else "",
-                {True: "", False: "intervals overlap"}.get(row.get("certain", True), ""),
-            )
-            for row in own
-        ]
+        body += [(f"  {cell[1]}", *cell[2:]) for cell in cells(own)]
     lines += table(("", *titles, "ratio", ""), body, left=(0, 4), indent=0)
     return "\n".join(lines) + "\n"

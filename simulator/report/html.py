@@ -50,6 +50,93 @@ def fragment(document: Document) -> str:
     return f"<div>{''.join(parts)}{f'<ul>{warnings}</ul>' if warnings else ''}</div>"
 
 
+def comparison(document: Document) -> str:
+    """A comparison as one table, with the columns of the terminal's and the reason why each row lost.
+
+    Parameters
+    ----------
+    document : mapping
+        `simulator.comparison.Comparison.to_dict`.
+    """
+    from simulator.report import comparison as page
+
+    rows = document["rows"]
+    columns = page.columns(rows)
+    heads = [*(head for head, _, _ in columns), "80 % intervals", "layout", "price", "why it lost"]
+    cells = [
+        (
+            *(cell(row) for _, _, cell in columns),
+            page.ranges(row),
+            page.layout(row),
+            page.price(row),
+            page.why(row),
+        )
+        for row in rows
+    ]
+    lead = f"<h4>{_text(document['scenario']['name'])}</h4><p><b>{_text(page.headline(rows))}</b></p>"
+    note = "<p>* no other row is better in loss, time and cost at once.</p>"
+    return f"<div>{lead}{_table(heads, cells)}{note}</div>"
+
+
+SWEPT = (
+    "feasible accelerator n_gpus params tokens loss time_to_train_days cost_usd memory_gib mfu why".split()
+)
+"""Columns of a sweep that a notebook shows, beside what varies."""
+
+MOST_ROWS = 50
+"""Rows of a sweep that a notebook shows. [-]"""
+
+
+def sweep(frame: Any, title: str) -> str:
+    """Head of the table of a sweep.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        `simulator.sweeping.Sweep.frame`.
+    title : str
+        Heading.
+    """
+    varied = [name for name in frame.columns if str(name).startswith("vary.")]
+    shown = [*varied, *(name for name in SWEPT if name in frame.columns)]
+    cells = [
+        [_cell(value) for value in line]
+        for line in frame[shown].head(MOST_ROWS).itertuples(index=False, name=None)
+    ]
+    more = len(frame) - len(cells)
+    note = f"<p>and {more:,} more rows</p>" if more > 0 else ""
+    heads = [str(name).removeprefix("vary.") for name in shown]
+    return f"<div><h4>{_text(title)}</h4>{_table(heads, cells)}{note}</div>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else number(value, 4)
+    return str(value)
+
+
+def rows(title: str, heads: Sequence[str], cells: Iterable[Sequence[Any]]) -> str:
+    """A titled table.
+
+    Examples
+    --------
+    >>> rows("a<b", ("n",), [(1,)])
+    "<div><h4>a&lt;b</h4><table><tr><th>n</th></tr><tr><td style='text-align:left;min-width:3em'>1</td></tr></table></div>"
+    """
+    return f"<div><h4>{_text(title)}</h4>{_table(heads, cells)}</div>"
+
+
+def preformatted(title: str, text: str) -> str:
+    """A page of the terminal with its columns as they are.
+
+    Examples
+    --------
+    >>> preformatted("log", "a < b")
+    '<div><h4>log</h4><pre>a &lt; b</pre></div>'
+    """
+    return f"<div><h4>{_text(title)}</h4><pre>{_text(text)}</pre></div>"
+
+
 def figures(answer: Document) -> list[tuple[str, str, str]]:
     """Name, interval and point of the figures that matter."""
     bounds = answer["interval"]

@@ -23,7 +23,9 @@ def page(found: Mapping[str, Any], *, color: bool = False) -> str:
     pace = f"{duration(found['step_time_s'])} per step, {number(found['ratio'])} times the prediction of"
     lines = [
         f"{head}: {pace} {duration(found['predicted_step_time_s'])} ({band})",
-        f"  median of {used}, up to step {found['last_step']}; 80 % of them in {spread}",
+        *wrap(
+            f"median of {used}, up to step {found['last_step']}; 80 % of them in {spread}", indent=2, hang=4
+        ),
     ]
     if "days_left" in found:
         lines.append(

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
-from simulator.report import page_style, sections, sensitivity
+from simulator.report import page_comparison, page_goals, page_style, sections, sensitivity
 from simulator.report.decision import decision
 from simulator.report.page_parts import (
     Raw,
@@ -28,10 +28,13 @@ Document = Mapping[str, Any]
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 """What a browser may load for the page: nothing."""
 
+NO_CURVES: Document = {"sizes": [], "frontier": [], "growth": {}, "matmuls": [], "sensitivity": []}
+"""Curves of a page that is shown before they are computed."""
+
 VERDICTS = {"FITS": "good", "TIGHT": "fair", "DOES NOT FIT": "bad"}
 
 
-def page(document: Document, curves: Document) -> str:
+def page(document: Document, curves: Document, compared: Document | None = None) -> str:
     """The whole page.
 
     Parameters
@@ -40,6 +43,8 @@ def page(document: Document, curves: Document) -> str:
         `simulator.result.Result.to_dict`.
     curves : mapping
         `simulator.curves.around` of the same answer.
+    compared : mapping, optional
+        `simulator.comparison.Comparison.to_dict`, for a section that compares.
 
     Returns
     -------
@@ -47,7 +52,10 @@ def page(document: Document, curves: Document) -> str:
     """
     document = _without_controls(document)
     name = str(document["scenario"]["name"])
-    parts = [(key, title, body) for key, title, body in _sections(document, curves) if body]
+    parts = sections_of(document, curves)
+    if compared is not None:
+        at = next((place for place, part in enumerate(parts, 1) if part[0] == "alternatives"), 1)
+        parts.insert(at, ("compared", "Compared", str(page_comparison.section(_without_controls(compared)))))
     contents = "".join(f'<li><a href="#{key}">{esc(title)}</a></li>' for key, title, _ in parts)
     main = "".join(
         f'<section aria-labelledby="{key}"><h2 id="{key}">{esc(title)}</h2>{body}</section>'
@@ -69,6 +77,23 @@ def page(document: Document, curves: Document) -> str:
     )
 
 
+def sections_of(document: Document, curves: Document) -> list[tuple[str, str, str]]:
+    """Key, title and HTML of every section that has something to say, in reading order.
+
+    Parameters
+    ----------
+    document, curves
+        As in `page`; `NO_CURVES` where there was no time for them.
+
+    Returns
+    -------
+    list of (str, str, str)
+        The HTML holds no script and no inline style; everything that a scenario wrote is escaped in it.
+    """
+    cleaned = _without_controls(document)
+    return [(key, title, str(body)) for key, title, body in _sections(cleaned, curves) if body]
+
+
 def _without_controls(document: Document) -> dict[str, Any]:
     """The document without control characters and without marks that turn the direction of a line."""
     cleaned = clean(document)
@@ -79,6 +104,7 @@ def _sections(document: Document, curves: Document) -> list[tuple[str, str, str]
     """Key, title and body of every section, in reading order; empty ones are left out."""
     answer = document["answer"]
     out: list[tuple[str, str, str]] = [("decision", "Decision", _decision(document))]
+    asked = page_goals.sections(document)
     if answer:
         out += [
             ("answer", "Answer", _answer(document)),
@@ -95,8 +121,10 @@ def _sections(document: Document, curves: Document) -> list[tuple[str, str, str]
                 "Growth or scratch",
                 charts.growth(document, curves["growth"]) if document.get("growth") else "",
             ),
+            *asked[:2],
             ("alternatives", "Alternatives, and why each lost", _alternatives(document)),
             ("binding", "What binds", _binding(document)),
+            *asked[2:],
             ("sensitivity", "What moves the answer", _sensitivity(curves)),
             ("evidence", "How good is the evidence", para(_joined(sections.evidence(answer)))),
         ]
@@ -194,20 +222,29 @@ def _binding(document: Document) -> str:
         (
             name,
             price.get("change", ""),
-            "-" if price.get("loss_difference") is None else f"{price['loss_difference']:+.4f}",
+            _gain(price),
             "-"
             if price.get("compute_multiplier") is None
             else f"{percent(price['compute_multiplier'] - 1, 3)} compute",
         )
         for name, price in (found.get("shadow_prices") or {}).items()
     ]
-    heads = ("limit", "a little more", "loss [nats/token]", "worth")
+    heads = ("limit", "a little more", "changes", "worth")
     table = (
         cells("Shadow prices: what a little more of each limit buys", heads, rows, numbers=(2, 3))
         if rows
         else ""
     )
     return join([para(text[:1].upper() + text[1:] + "."), table])
+
+
+def _gain(price: Document) -> str:
+    """What a little more of a limit changes: the loss, or what the run takes."""
+    if price.get("loss_difference") is not None:
+        return f"loss {price['loss_difference']:+.4f}"
+    if price.get("difference") is None:
+        return "-"
+    return f"{price['objective']} {price['difference']:+,.4g} {price['unit']} ({100 * price['share']:+.1f} %)"
 
 
 def _sensitivity(curves: Document) -> str:

@@ -37,6 +37,34 @@ def figure(image: str, caption: str, table: Raw) -> Raw:
     return Raw(f"<figure>{image}<figcaption>{esc(caption)}</figcaption>{numbers}</figure>")
 
 
+def front(rows: Sequence[Document], answer: Document) -> Raw:
+    """The plans that no other beats: loss against cost, or against time without prices."""
+    field, name, words = ("cost_usd", "cost", dollars)
+    if any(row["cost_usd"] is None for row in rows) or answer["cost_usd"] is None:
+        field, name, words = ("time_to_train_days", "time", days)
+    ordered = sorted(rows, key=lambda row: row[field])
+    first, last = ordered[0], ordered[-1]
+    text = (
+        f"{len(rows)} plans, from a loss of {first['loss']:.3f} for {words(first[field])} to {last['loss']:.3f} for "
+        f"{words(last[field])}; the answer has {answer['loss']:.3f} for {words(answer[field])}."
+    )
+    chart = svg.Chart(
+        "fr",
+        f"Loss against {name} of the plans that no other beats",
+        text,
+        f"{name}, logarithmic",
+        "loss [nats/token]",
+        words,
+        "{:.2f}".format,
+        log=True,
+    )
+    line = svg.Line(
+        "plans of the front", [r[field] for r in ordered], [r["loss"] for r in ordered], dots=True
+    )
+    drawn = svg.lines(chart, [line], (answer[field], answer["loss"], "the answer"))
+    return Raw(f'<div class="two"><figure>{drawn}<figcaption>{esc(text)}</figcaption></figure></div>')
+
+
 def frontier(rows: Sequence[Document], answer: Document) -> Raw:
     """Loss against time, and against cost where a price is known."""
     body = [

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
+from simulator.report.explained import HINT
 from simulator.report.text import bar, duration, number, percent, plural, quantity, span, table, wrap
 
 Document = Mapping[str, Any]
@@ -189,7 +190,7 @@ def loss(document: Document) -> list[str]:
     if gaps:
         out += wrap(f"The next best plan that differs has {min(gaps):+.4f} nats/token.", indent=2, hang=2)
     family = document.get("family") or {}
-    if family.get("text"):
+    if family.get("text") and "layouts" not in family:
         out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)
     law = next((s["source"] for s in document["sources"] if s["what"].startswith("law of loss")), "")
     shape = f" with {answer['shape_law']} for depth and width" if answer.get("shape_law") else ""
@@ -263,6 +264,9 @@ def alternatives(document: Document) -> list[str]:
     for line, row in zip(lines[2:], others, strict=True):
         out.append(line)
         out += wrap(reason(row, answer), indent=4, hang=4)
+    family = document.get("family") or {}
+    if "layouts" in family:
+        out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)
     return out
 
 
@@ -273,7 +277,8 @@ def bullets(items: Iterable[str]) -> list[str]:
 
 def warnings(items: Sequence[Document]) -> list[str]:
     """Warnings, each with its id."""
-    return [line for item in items for line in wrap(f"{item['id']}: {item['message']}", indent=2, hang=4)]
+    out = [line for item in items for line in wrap(f"{item['id']}: {item['message']}", indent=2, hang=4)]
+    return [*out, *wrap(HINT, indent=2)] if out else out
 
 
 def sources(items: Sequence[Document]) -> list[str]:

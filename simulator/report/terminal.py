@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.report import growth, sections
+from simulator.report import goals, growth, sections
 from simulator.report.decision import decision
 from simulator.report.text import clean, style, wrap
 
@@ -66,9 +66,14 @@ def _sections(document: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         out.append(("Step time", sections.breakdown(answer)))
         out.append(("Loss", sections.loss(document)))
         out.append(("Growth", growth.section(document)))
+        out.append(("Required", goals.requirements(document)))
+        out.append(("Front", goals.front(document)))
         out.append(("Alternatives", sections.alternatives(document)))
         text = (document.get("binding") or {}).get("text", "")
         out.append(("What binds", wrap(text[:1].upper() + text[1:] + ".", indent=2, hang=2) if text else []))
+        out.append(("Offers", goals.offers(document)))
+        out.append(("Fewest accelerators", goals.fewest(document)))
+        out.append(("Interruptions", goals.interruptions(document)))
         out.append(("How good is the evidence", sections.evidence(answer)))
     out.append(("What was searched", sections.search(document)))
     out.append(("Assumed", sections.bullets(document["assumptions"])))

@@ -12,7 +12,10 @@ from typing import Any
 from simulator.units import DIMENSIONS, format_quantity
 
 WIDTH = 100
-"""Columns of a page."""
+"""Columns of a page, where the terminal has as many. [columns]"""
+
+NARROWEST = 60
+"""No page is set narrower. [columns]"""
 
 LARGEST = 1e300
 """What is larger is not shown as a number."""
@@ -151,8 +154,21 @@ def plural(count: float, noun: str) -> str:
     return f"{count:,.0f} {noun}" + ("" if count == 1 else "s")
 
 
-def wrap(text: str, *, indent: int = 0, hang: int | None = None, width: int = WIDTH) -> list[str]:
+def page_width() -> int:
+    """Columns of a page: `WIDTH`, or those of a terminal that has fewer (``$COLUMNS`` if it is set). [columns]"""
+    written = os.environ.get("COLUMNS", "")
+    if written.isdecimal():
+        return max(NARROWEST, min(int(written), WIDTH))
+    try:
+        found = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else WIDTH
+    except (OSError, ValueError):
+        return WIDTH
+    return max(NARROWEST, min(found or WIDTH, WIDTH))
+
+
+def wrap(text: str, *, indent: int = 0, hang: int | None = None, width: int | None = None) -> list[str]:
     """Lines of a paragraph; the first is indented by `indent`, the others by `hang`."""
+    width = page_width() if width is None else width
     rest = indent if hang is None else hang
     return textwrap.wrap(
         text,
@@ -171,7 +187,7 @@ def table(
     left: Iterable[int] = (0,),
     indent: int = 2,
     gap: int = 2,
-    width: int = WIDTH,
+    width: int | None = None,
 ) -> list[str]:
     r"""Aligned columns; the last column wraps if the line would be too long.
 
@@ -184,7 +200,7 @@ def table(
     left : iterable of int, optional
         Columns that are aligned left; the others are numbers and aligned right.
     indent, gap, width : int, optional
-        Before a line, between columns, of a line. [columns]
+        Before a line, between columns, of a line (`page_width` if absent). [columns]
 
     Examples
     --------
@@ -193,6 +209,7 @@ def table(
       tile    1.25
       memory   0.5
     """
+    width = page_width() if width is None else width
     cells = [[str(cell) for cell in row] for row in rows]
     lines = [list(heads), *cells] if any(heads) else cells
     if not lines:
@@ -200,8 +217,12 @@ def table(
     left = set(left)
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     last = len(widths) - 1
+    widths = _fitting(
+        widths, {i for i in left if i < last}, width - indent - gap * last, min(widths[last], 8)
+    )
+    lines = [[_cut(cell, widths[i]) if i < last else cell for i, cell in enumerate(line)] for line in lines]
     used = indent + sum(widths[:last]) + gap * last
-    widths[last] = max(min(widths[last], width - used), 8)
+    widths[last] = max(min(widths[last], width - used), min(widths[last], 8))
     out = []
     for line in lines:
         tail = (
@@ -216,6 +237,27 @@ def table(
         out.append((" " * indent + (" " * gap).join(shown)).rstrip())
         out += [" " * used + more for more in tail[1:]]
     return out
+
+
+def _fitting(widths: list[int], texts: set[int], room: int, tail: int) -> list[int]:
+    """Widths of columns that are narrower where a line would be too long: columns of text, the first one last.
+
+    Numbers are never cut, so that a line may still be too long.
+    """
+    out, last = list(widths), len(widths) - 1
+    for place in sorted(texts, key=lambda i: (i == 0, -widths[i])):
+        excess = sum(out[:last]) + tail - room
+        if excess > 0:
+            out[place] = max(min(out[place], LEAST_TEXT), out[place] - excess)
+    return out
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3].rstrip() + "..."
+
+
+LEAST_TEXT = 14
+"""A column of text is not cut shorter. [columns]"""
 
 
 def style(text: str, *names: str, color: bool) -> str:

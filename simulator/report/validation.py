@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simulator import clocks, library, uncertainty
-from simulator.report import accuracy
+from simulator.report import accuracy, residuals
 from simulator.report.tables import Table
 from simulator.report.text import percent
 from simulator.result import plain
+from simulator.validate import contradictions, left_out, slices
+from simulator.validate.metrics import with_coverage
+from simulator.validate.throughput import means_over
 
 TABLES = {"cases": "throughput", "memory": "memory", "losses": "loss_runs", "growth": "growth"}
 """Kind of measurement, to the table that ships."""
@@ -52,6 +57,14 @@ def collect(tables: Mapping[str, Path], *, clock: str = "memory_copies") -> dict
         "growth": _growth,
     }
     return {kind: checks[kind](path) for kind, path in tables.items()}
+
+
+def shipped_cases() -> tuple[Any, Any]:
+    """The table of step times that ships, as it is and as columns."""
+    from simulator.validate import cases as measured
+
+    frame = measured.read_frame(shipped()["cases"])
+    return frame, measured.of_frame(frame)
 
 
 def _cases(path: Path, clock: str) -> Checked:
@@ -181,9 +194,12 @@ def accuracy_page() -> str:
     """The page docs/accuracy.md, from the shipped tables and all clocks."""
     found = collect(shipped(), clock="all")
     cases, memory = found["cases"], found["memory"]
+    frame, columns = shipped_cases()
+    whole = columns.take(columns.complete)
     lines = [f"<!-- Written by `{COMMAND}`; do not edit. -->", "# How wrong is it?", "", *summary(found), ""]
     sections: Sequence[Table | None] = (
         accuracy.worst(cases.report["rows"], cases.labels, most=15),
+        *_slices(frame, columns),
         accuracy.held_out(uncertainty.table()),
         accuracy.overall(cases.report, cases.name),
         accuracy.clocks(cases.by_clock),
@@ -191,7 +207,11 @@ def accuracy_page() -> str:
         _known(cases),
         accuracy.grouped(cases.report["by_source"], "By source, worst first"),
         accuracy.grouped(cases.report["by_gpu"], "By accelerator, worst first"),
+        residuals.trends(whole, left_out.in_sample(whole)),
+        residuals.parts(whole, left_out.in_sample(whole)),
+        residuals.shipped_effects(frame, columns),
         accuracy.skipped(cases.report),
+        accuracy.contradictions(contradictions.find(frame), cases.name),
         accuracy.memory(memory.report, memory.name),
         accuracy.losses(found["losses"].report, found["losses"].name),
         *accuracy.growth(found["growth"].report, found["growth"].name),
@@ -199,7 +219,32 @@ def accuracy_page() -> str:
     for table in sections:
         if table is not None:
             lines += [*table.markdown(), ""]
+    lines += residuals.gallery(case_rows(cases, columns), cases.report["by_source"])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _slices(frame: Any, columns: Any) -> list[Table]:
+    """The promised slices in sample and, as far as they are stored, left out of the fit."""
+    tables = [accuracy.slices(slices.score(frame, columns, left_out.in_sample(columns)))]
+    if left_out.shipped_path().is_file():
+        then, stored = left_out.read()
+        late = "" if left_out.is_fresh(columns, then) else "Slices (of an earlier calibration)"
+        for kind, predicted in left_out.columns(columns, stored).items():
+            found = slices.score(frame, columns, predicted, kind)
+            tables.append(accuracy.slices(found, kind, title=late or "Slices", explained=False))
+    return tables
+
+
+def case_rows(cases: Checked, columns: Any) -> list[dict[str, Any]]:
+    """Rows of the report with their source and accelerator, for pictures."""
+    named = zip(cases.report["rows"], columns.source, columns.gpu, strict=True)
+    return [{**row, "source": str(source), "gpu": str(gpu)} for row, source, gpu in named]
+
+
+def draw_pictures(folder: Path) -> list[Path]:
+    """Draw the pictures of docs/accuracy.md."""
+    cases = collect({"cases": shipped()["cases"]})["cases"]
+    return residuals.draw(case_rows(cases, shipped_cases()[1]), folder)
 
 
 def _known(cases: Checked) -> Table:
@@ -209,6 +254,23 @@ def _known(cases: Checked) -> Table:
         "recomputation and sequence parallelism. Narayanan et al. 2021, arXiv:2104.04473, table 1."
     )
     return Table("Megatron's published runs", accuracy.CASE_HEADS, rows, left=(0, 1), note=note)
+
+
+def _strange() -> str:
+    """What stands in the stored table of left-out sources, as a sentence; nothing if none is stored."""
+    if not left_out.shipped_path().is_file():
+        return ""
+    columns = shipped_cases()[1]
+    predicted = left_out.columns(columns, left_out.read()[1])["source"]
+    kept = columns.complete & np.isfinite(predicted)
+    own = columns.take(kept)
+    values = left_out.with_interval(own, predicted[kept], "source")
+    figures, means = with_coverage(values), means_over(own.source, values)
+    return (
+        f" With every row of the organisation that measured left out it is {percent(figures['median_ape'])}, "
+        f"{percent(means['mean_over_sources_median_ape'])} averaged over organisations, and {percent(figures['coverage_80'])} of "
+        "the rows lie inside the 80 % interval."
+    )
 
 
 def summary(found: Mapping[str, Checked]) -> list[str]:
@@ -227,7 +289,7 @@ def summary(found: Mapping[str, Checked]) -> list[str]:
         f"complete configuration, {percent(whole[mean])} averaged over the {whole['n_sources']} organisations that measured "
         f"them; the rule of half the peak has {percent(rule['median_ape'])} and {percent(rule[mean])} on the same rows.\n"
         "The constants were fitted to these rows, so read this too: on models left out of the fit the median error is "
-        f"{median['measured']}, on accelerators left out of it {median['datasheet']}.\n"
+        f"{median['measured']}, on accelerators left out of it {median['datasheet']}.{_strange()}\n"
         f"Of the measured step times {percent(cases['coverage_80'])} lie inside the 80 % interval.\n"
         f"Memory: median error of the peak {percent(memory['median_ape'])}; *fits* is told right for "
         f"{percent(memory['fits']['accuracy'])} of the layouts.\n"

@@ -17,9 +17,12 @@ from simulator.schema.load import (
     load_spec,
 )
 from simulator.schema.model import Model
+from simulator.schema.ownership import Ownership
 from simulator.schema.parallelism import Parallelism
 from simulator.schema.price import PriceBook, PriceChoice, PriceEntry
 from simulator.schema.quotes import Quote, quote, quotes
+from simulator.schema.reliability import Reliability
+from simulator.schema.requirement import Require
 from simulator.schema.scenario import Scenario, Search
 from simulator.schema.training import Training
 
@@ -34,13 +37,16 @@ __all__ = [
     "Link",
     "Model",
     "Network",
+    "Ownership",
     "Parallelism",
     "PeakFlops",
     "PriceBook",
     "PriceChoice",
     "PriceEntry",
     "Quote",
+    "Reliability",
     "Rent",
+    "Require",
     "Scenario",
     "Search",
     "Spec",

@@ -123,6 +123,8 @@ Parameters = Annotated[float, Positive, Quantity("parameter")]
 Count = Annotated[float, Positive, Quantity("count")]
 Usd = Annotated[float, Positive, Quantity("USD")]
 UsdPerGpu = Annotated[float, Positive, Quantity("USD/GPU")]
+Carbon = Annotated[float, Positive, Quantity("kgCO2e")]
+UsdPerKwh = Annotated[float, Field(ge=0, lt=1e3), Quantity("USD/kWh")]
 CarbonIntensity = Annotated[float, Field(ge=0, lt=1e6), Quantity("gCO2e/kWh")]
 Fraction = Annotated[float, Field(gt=0, le=1), Quantity("fraction")]
 

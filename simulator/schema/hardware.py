@@ -4,20 +4,43 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag
+from pydantic import Discriminator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, Tag, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from simulator.schema.accelerator import Accelerator
-from simulator.schema.base import BytesPerSecond, Named, Price, Rent, Spec, Whole
+from simulator.schema.base import (
+    BytesPerSecond,
+    CarbonIntensity,
+    Named,
+    OneOrMany,
+    Price,
+    Rent,
+    Spec,
+    Whole,
+    fail,
+)
 from simulator.schema.cluster import Cluster
+from simulator.schema.ownership import Ownership
 from simulator.schema.price import PriceChoice
+from simulator.schema.reliability import Reliability
 
 
 def _price_form(value: Any) -> str:
+    if isinstance(value, Ownership) or (isinstance(value, dict) and "buy" in value):
+        return "ownership"
     if isinstance(value, PriceChoice) or (isinstance(value, dict) and "usd" not in value):
         return "choice"
     return "price"
+
+
+Offer = Annotated[
+    Annotated[Price, Tag("price")]
+    | Annotated[PriceChoice, Tag("choice")]
+    | Annotated[Ownership, Tag("ownership")],
+    Discriminator(_price_form),
+]
+"""A price in one of its forms."""
 
 
 class Hardware(Spec):
@@ -33,13 +56,34 @@ class Hardware(Spec):
     """Accelerators in one node; the cluster's, or the accelerator's usual, if absent."""
     network_bandwidth: BytesPerSecond | None = None
     """Scale-out bandwidth of one accelerator in one direction; replaces the cluster's."""
-    price: (
-        Annotated[
-            Annotated[Price, Tag("price")] | Annotated[PriceChoice, Tag("choice")], Discriminator(_price_form)
-        ]
-        | None
-    ) = None
-    """Such as ``$2.99/GPU-h``, or ``{provider: ..., terms: ...}`` from the shipped price books."""
+    price: Offer | None = None
+    """Such as ``$2.99/GPU-h``; ``{provider: ..., terms: ...}`` from the shipped price books; ``{buy: $30k/GPU, ...}``."""
+    offers: Annotated[tuple[Offer, ...], Field(max_length=20), OneOrMany()] = ()
+    """Several prices to choose from, in place of one."""
+    reliability: Reliability | None = None
+    """Interruptions on this hardware; those of the scenario if absent."""
+    grid_intensity: CarbonIntensity | None = None
+    """Carbon intensity of the electricity; the cluster's if absent."""
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Hardware:
+        if self.price is not None and self.offers:
+            raise fail("has both price and offers", "write all prices under offers", at=("offers",))
+        return self
+
+    @property
+    def choices(self) -> tuple[Hardware, ...]:
+        """Itself, once for every offer."""
+        if not self.offers:
+            return (self,)
+        return tuple(self.model_copy(update={"price": each, "offers": ()}) for each in self.offers)
+
+    @property
+    def grid_g_per_kwh(self) -> float | None:
+        """Carbon intensity of the electricity. [g/kWh]"""
+        if self.grid_intensity is not None:
+            return self.grid_intensity
+        return self.cluster.grid_intensity if self.cluster is not None else None
 
     @property
     def node_size(self) -> int:

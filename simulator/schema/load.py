@@ -57,6 +57,8 @@ def _config_file(name: str, folder: Path | None) -> Path | None:
     """The Hugging Face ``config.json`` that a name means: the file, or the folder that holds it."""
     if name.endswith(".json"):
         return library.find("models", name, folder)
+    if not library.paths_allowed():
+        return None
     try:
         inside = (folder or Path()) / Path(name).expanduser() / "config.json"
         return inside if inside.is_file() else None

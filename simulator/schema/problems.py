@@ -12,7 +12,18 @@ from simulator.schema.synonyms import FIELDS, VALUES
 from simulator.yamlio import Document, Path_
 
 # Fields that belong to another block are looked for here, block by block.
-_BLOCKS = ("training", "parallelism", "hardware", "model", "budget", "growth", "search", "inference")
+_BLOCKS = (
+    "training",
+    "parallelism",
+    "hardware",
+    "model",
+    "budget",
+    "growth",
+    "search",
+    "inference",
+    "require",
+    "reliability",
+)
 
 
 def translate(cls: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:

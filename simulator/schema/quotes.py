@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import calendar
+import datetime
+import functools
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from simulator import library
-from simulator.errors import UnknownNameError
+from simulator.errors import SpecError, UnknownNameError
 from simulator.schema.base import Rent
 from simulator.schema.hardware import Hardware
 from simulator.schema.load import load_price_book
+from simulator.schema.ownership import Ownership
 from simulator.schema.price import PriceBook, PriceChoice, PriceEntry
+
+MAX_AGE_DAYS = 180
+"""A price older than this is said to be old: list prices change in steps of up to half (AWS took 44 % off an H100 at once
+in mid-2025, hardware_specs/prices/aws.yaml), and most of the shipped ones were read again within half a year. [days]"""
+
+TODAY = "TRAINSIM_TODAY"
+"""Environment variable with the day that prices are aged against, such as 2026-11-21; the clock's day if unset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,8 @@ class Quote:
     date: str
     region: str
     source: str
+    newest: datetime.date | None = None
+    """Last day that the date can mean; None for a price written in the scenario."""
 
     @property
     def label(self) -> str:
@@ -32,9 +48,58 @@ class Quote:
         return ", ".join(filter(None, (self.provider, self.terms.replace("_", " "), self.region, self.date)))
 
 
+def today() -> datetime.date:
+    """The day that prices are aged against: `TODAY`, or the clock's (UTC).
+
+    Raises
+    ------
+    SpecError
+        If `TODAY` is set to what is no date.
+    """
+    written = os.environ.get(TODAY)
+    if not written:
+        return datetime.datetime.now(tz=datetime.UTC).date()
+    try:
+        return datetime.date.fromisoformat(written)
+    except ValueError:
+        raise SpecError(f"{TODAY}: {written[:80]!r} is not a date; write it as 2026-11-21") from None
+
+
+def newest_day(date: datetime.date | str | None, retrieved: datetime.date) -> datetime.date:
+    """Last day that the date of a price can mean: a year is its last day; nothing is later than the day it was read.
+
+    Examples
+    --------
+    >>> read = datetime.date(2026, 11, 21)
+    >>> [str(newest_day(each, read)) for each in ("2026-08", "2024-2025", "2026 early", "2025-03-01", None)]
+    ['2026-08-31', '2025-12-31', '2026-11-21', '2025-03-01', '2026-11-21']
+    """
+    if isinstance(date, datetime.date):
+        return min(date, retrieved)
+    days = []
+    for year, month, day in re.findall(
+        r"(20\d\d)(?:-(0[1-9]|1[0-2])(?!\d)(?:-([0-2]\d|3[01])(?!\d))?)?", date or ""
+    ):
+        y, m = int(year), int(month or 12)
+        last = calendar.monthrange(y, m)[1]
+        days.append(datetime.date(y, m, min(int(day or last), last) or 1))
+    return min(max(days), retrieved) if days else retrieved
+
+
+def age_days(newest: datetime.date, on: datetime.date | None = None) -> int:
+    """Age of a price on a day, `today` by default; never negative. [days]"""
+    return max((on or today()).toordinal() - newest.toordinal(), 0)
+
+
 def books() -> list[PriceBook]:
-    """Every price book of the library."""
-    return [load_price_book(name) for name in library.names("prices")]
+    """Every price book of the library, in the order of their ids; read again when a file has changed."""
+    stamped = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in library.files("prices")]
+    return list(_books(tuple(sorted(stamped, key=lambda one: one[0].stem))))
+
+
+@functools.lru_cache(maxsize=4)
+def _books(stamped: tuple[tuple[Path, int, int], ...]) -> tuple[PriceBook, ...]:
+    return tuple(load_price_book(path.stem) for path, _, _ in stamped)
 
 
 def book_of(provider: str) -> PriceBook:
@@ -81,6 +146,7 @@ def _quote(book: PriceBook, entry: PriceEntry) -> Quote:
         date=str(entry.date or entry.retrieved),
         region=entry.region or "",
         source=entry.source,
+        newest=newest_day(entry.date, entry.retrieved),
     )
 
 
@@ -101,6 +167,8 @@ def quote(hardware: Hardware) -> Quote | None:
         rent = written.usd_per_gpu_hour(hardware.node_size)
         bought = written.usd if rent is None else None
         return Quote(rent, bought, "the scenario", "", "", "", "price in the scenario")
+    if isinstance(written, Ownership):
+        return Quote(None, written.buy, "the scenario", "purchase", "", "", "price in the scenario")
     name = hardware.accelerator.id or ""
     if isinstance(written, PriceChoice):
         offers = quotes(name, provider=written.provider, terms=written.terms)

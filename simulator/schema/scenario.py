@@ -12,6 +12,8 @@ from simulator.schema.growth import Growth
 from simulator.schema.hardware import Hardware, Shorthand
 from simulator.schema.model import Model
 from simulator.schema.parallelism import Parallelism
+from simulator.schema.reliability import Reliability
+from simulator.schema.requirement import Objective, Require
 from simulator.schema.training import Training
 
 Find = Literal["estimate", "architecture", "hardware", "growth"]
@@ -54,6 +56,11 @@ class Scenario(Spec):
     """What it runs on; one, or a list to choose from."""
     budget: Budget = Field(default_factory=Budget)
     """Limits."""
+    require: Require | None = None
+    """Quality that the trained model must reach."""
+    objective: Annotated[tuple[Objective, ...], Field(max_length=4), OneOrMany()] = ()
+    """What is to be best: one figure, or several for the plans that no other beats in all of them; the loss if absent,
+    with model and tokens given the cost."""
     inference: Inference | None = None
     """Use after training, if its cost counts."""
     growth: Growth | None = None
@@ -70,6 +77,8 @@ class Scenario(Spec):
     """What the planner may try."""
     goodput: Fraction | None = None
     """Share of wall-clock time spent on useful steps; the documented default if absent."""
+    reliability: Reliability | None = None
+    """Interruptions from which the goodput follows, in place of it."""
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
     """Seed of everything random."""
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -79,7 +88,7 @@ class Scenario(Spec):
 
     @model_validator(mode="after")
     def _answerable(self) -> Scenario:
-        found = [*self._needs(), *self._layout(), *self._variants()]
+        found = [*self._needs(), *self._goals(), *self._layout(), *self._variants()]
         if found:
             raise fail_all(found)
         return self
@@ -93,15 +102,58 @@ class Scenario(Spec):
                 if hardware.n_gpus is None:
                     reason = "an estimate needs the number of accelerators"
                     found.append((("hardware", index), reason, "write n_gpus: 64"))
-        if self.find in ("architecture", "growth") and not self.budget.bounds_a_run:
+        bounded = self.budget.bounds_a_run or self._ends_at_quality
+        if self.find in ("architecture", "growth") and not bounded:
             article = "an" if self.find == "architecture" else "a"
-            reason = f"{article} {self.find} search needs a budget of time, cost or energy"
+            reason = f"{article} {self.find} search needs a budget of time, cost, energy or carbon"
             found.append((("find",), reason, "write budget: {time: 10 days}"))
-        if self.find == "hardware" and self.model is None and not self.budget.bounds_a_run:
+        if self.find == "hardware" and self.model is None and not bounded:
             found.append((("find",), "a hardware search needs a model or a budget", "write model: <id>"))
         if self.find == "growth" and self.growth is not None and self.growth.operator == "none":
             reason = "find: growth, but growth.operator is none"
             found.append((("growth", "operator"), reason, "write hypercloning or stacking"))
+        return found
+
+    @property
+    def _ends_at_quality(self) -> bool:
+        """Whether a run ends when it is good enough."""
+        return (
+            self.require is not None and bool(self.objective) and not {"loss", "accuracy"} & {*self.objective}
+        )
+
+    def _goals(self) -> Found:
+        found: Found = []
+        asked, at = set(self.objective), ("objective",)
+        fixed = self.training.tokens is not None or self.training.steps is not None
+        if len(asked) < len(self.objective):
+            found.append((at, "names a figure twice", "write each once"))
+        if asked and not {"loss", "accuracy"} & asked and not fixed and self.require is None:
+            reason = f"{self.objective[0]} alone is least where nothing is trained"
+            found.append((at, reason, "write require: {loss: 2.0}, or training.tokens"))
+        if "accuracy" in asked and not (self.require and self.require.accuracy):
+            found.append((at, "accuracy of which task?", "write require: {accuracy: {mmlu: 30 %}}"))
+        if "tokens" in asked and (fixed or {"loss", "accuracy"} & asked):
+            found.append((at, "tokens are asked to be few, but they are given or the more the better", ""))
+        if "latency" in asked and self.inference is None:
+            found.append((at, "latency of what?", "write inference: {latency: 1 s, n_gpus: 1}"))
+        if "carbon" in asked or self.budget.carbon is not None:
+            for index, hardware in enumerate(self.hardware):
+                if hardware.grid_g_per_kwh is None:
+                    reason = "carbon needs the grid of this hardware"
+                    found.append((("hardware", index), reason, "write grid_intensity: 380 gCO2e/kWh"))
+        if len(self.objective) > 1 and self.find == "growth":
+            found.append((at, "growth is planned for one objective", "write find: architecture"))
+        if self.find == "growth" and self.objective not in ((), ("loss",)):
+            found.append((at, "growth is planned for the lowest loss", "write find: architecture"))
+        if self.goodput is not None and self.reliability is not None:
+            found.append((("reliability",), "goodput is given as well", "leave one of them out"))
+        if (
+            self.require is not None
+            and self.require.error is not None
+            and not self.law.startswith("Gadre2024")
+        ):
+            reason = f"an error is a curve over Gadre's loss, not over that of {self.law}"
+            found.append((("require", "error"), reason, "write law: Gadre2024RedPajama"))
         return found
 
     def _layout(self) -> Found:

@@ -56,6 +56,11 @@ class Training(Spec):
         if self.global_batch_tokens is not None and self.global_batch_tokens < self.seq_length:
             reason = f"fewer tokens than one sequence of {self.seq_length}"
             found.append((("global_batch_tokens",), reason, "it counts tokens, global_batch_size sequences"))
+        for name in ("tokens", "unique_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < self.seq_length:
+                reason = f"{value:g} tokens are less than one sequence of {self.seq_length}"
+                found.append(((name,), reason, f"write {value:g}B for {value:g} billion"))
         if self.lora_rank is not None and self.trainable != "lora":
             found.append((("lora_rank",), "lora_rank without `trainable: lora`", ""))
         if found:

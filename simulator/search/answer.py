@@ -177,11 +177,11 @@ def _memory(plan: Plan, machine: Machine) -> dict[str, Any]:
 def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
     c = plan.columns
     mwh = c["energy_j"] / energy.JOULE_PER_MWH
-    grid = machine.about.get("grid_g_per_kwh")
+    grid = machine.grid_g_per_kwh
     out: dict[str, Any] = {
         "tokens": optional(c["tokens"]),
         "steps": optional(c["steps"]),
-        "goodput": question.goodput_of(plan.n_gpus),
+        "goodput": question.goodput_of(plan.n_gpus, machine),
         "time_to_train_days": optional(c["wall_s"] / DAY),
         "gpu_hours": optional(c["gpu_hours"]),
         "cost_usd": optional(c["cost_usd"]),
@@ -198,6 +198,18 @@ def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "batch_factor": optional(c["batch_factor"]),
         "tokens_per_param": optional(c["tokens"] / float(transformer.active_parameters(plan.shape))),
     }
+    offer = (machine.about.get("offer") or {}).get("text")
+    if offer and offer != "the scenario":
+        out["offer"] = offer
+    if question.service is not None:
+        out["latency_s"] = optional(c["latency_s"])
+    tasks = {
+        q.name: float(q.shown(q.loss(question.learning, plan.shape, c["tokens"], plan.batch_tokens)))
+        for q in question.qualities
+        if q.name != "loss" and np.isfinite(c["tokens"])
+    }
+    if tasks:
+        out["quality"] = tasks
     unique = question.learning.unique_tokens
     if unique:
         out["unique_tokens"] = unique
@@ -222,7 +234,7 @@ def interval(question: Question, plan: Plan, factors: tuple[float, float]) -> di
     low, high = factors
     c = plan.columns
     step = [plan.step_time_s * low, plan.step_time_s * high]
-    fixed = question.tokens is not None or question.steps is not None or c["binding"] == ENOUGH_DATA
+    fixed = question.fixed or question.shortest or c["binding"] == ENOUGH_DATA
     scale = (low, high) if fixed else (1.0, 1.0)
 
     def both(value: float) -> list[float] | None:

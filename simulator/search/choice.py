@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.search import evaluate, lattice, planner
+from simulator.search import evaluate, goal, lattice, planner
 from simulator.search.evaluate import Counts
 from simulator.search.lattice import Axes
 from simulator.search.question import RESOLUTION_NATS, Limits, Question
+from simulator.search.spread import rows_like_this
 from simulator.search.table import Found, Plan, Table, plan_at, plan_of, single
 from simulator.transformer import Shape
 
@@ -26,13 +27,16 @@ ALIKE_ASPECT = 1.4
 CHEAP_ENOUGH = 1.02
 """Of plans within this factor of the cheapest, the fastest is taken. [-]"""
 
-OBJECTIVES = ("loss", "cost")
-"""``loss``: lowest loss, then least money, then least time. ``cost``: least money (or accelerator time) for the tokens."""
+OBJECTIVES = ("loss", "cost", *goal.WORDS)
+"""``loss``: lowest loss, then least money, then least time. ``cost``: of what costs little more (`CHEAP_ENOUGH`) than the
+cheapest the fastest. Else a column of `goal.WORDS`, lowest first, then least money, then least time."""
 
 
 def objective_of(question: Question, *, fixed: bool) -> str:
-    """What a question asks to be low: the loss, or with model and tokens fixed the cost."""
-    return "cost" if fixed and (question.tokens is not None or question.steps is not None) else "loss"
+    """What a question asks to be low: its first objective; else the loss, or with model and tokens fixed the cost."""
+    if question.objectives:
+        return question.objectives[0]
+    return "cost" if fixed and question.fixed else "loss"
 
 
 @dataclass(frozen=True)
@@ -58,20 +62,24 @@ def pool(question: Question, found: Found, limits: Limits | None = None, *, obje
     """Plans that run, ordered by an objective of `OBJECTIVES`."""
     parts: dict[str, list[Any]] = {}
     for index, table in enumerate(found.tables):
-        for name, value in _entries(question, index, table, limits).items():
+        for name, value in _entries(question, index, table, limits, objective).items():
             parts.setdefault(name, []).append(value)
     flat = {name: np.concatenate(values) for name, values in parts.items()}
     if not flat or not flat["table"].size:
         empty = np.array([], dtype=np.intp)
         return Pool(empty, empty, empty, {})
-    order = np.lexsort(tuple(reversed(_keys(flat, objective))))
+    order = np.lexsort(tuple(reversed(_keys(question, flat, objective))))
     flat = {name: values[order] for name, values in flat.items()}
     return Pool(flat.pop("table"), flat.pop("shape"), flat.pop("batch"), flat)
 
 
-def _entries(question: Question, index: int, table: Table, limits: Limits | None) -> dict[str, Any]:
+def _entries(
+    question: Question, index: int, table: Table, limits: Limits | None, objective: str
+) -> dict[str, Any]:
     columns = table.outcome(question, limits)
     keep = columns["runs"]
+    if objective not in ("loss", "cost"):
+        keep = keep & ~np.isnan(goal.value(question, table.figures(columns), objective))
     rows, cells = np.nonzero(keep)
     size = lattice.count(table.shape)
     entry: dict[str, Any] = {
@@ -95,11 +103,13 @@ def _entries(question: Question, index: int, table: Table, limits: Limits | None
     }
 
 
-def _keys(flat: dict[str, Array], objective: str) -> list[Array]:
+def _keys(question: Question, flat: dict[str, Array], objective: str) -> list[Array]:
     """Sort keys, most important first; the last make the order independent of how plans were enumerated."""
     cost = np.where(np.isnan(flat["cost_usd"]), flat["gpu_hours"], flat["cost_usd"])
     if objective == "loss":
         main = [flat["loss"], cost, flat["wall_s"]]
+    elif objective != "cost":
+        main = [goal.value(question, flat, objective), goal.value(question, flat, "cost_usd"), flat["wall_s"]]
     else:
         worth = cost / flat["batch_factor"]
         cheap = worth <= CHEAP_ENOUGH * np.min(worth)
@@ -134,11 +144,11 @@ def distinct(choices: Pool, number: int, *, start: int = 0) -> list[int]:
 
 
 def lifetime_first(question: Question, choices: Pool) -> int:
-    """Place of the answer in a pool: the first, or with inference the cheapest over its life among equals.
+    """Place of the answer in a pool: the first, or with inference the cheapest over its life among equal losses.
 
     Plans within the resolution of the laws of loss are equals; serving then decides, which favours small models.
     """
-    if not question.inference_tokens:
+    if not question.inference_tokens or goal.main(question) != "loss":
         return 0
     columns = choices.columns
     equal = columns["loss"] <= columns["loss"][0] + RESOLUTION_NATS
@@ -146,12 +156,16 @@ def lifetime_first(question: Question, choices: Pool) -> int:
     return int(np.argmin(np.where(equal, lifetime, np.inf)))
 
 
-def rank_key(plan: Plan, objective: str) -> tuple[float, ...]:
-    """Order of plans on different machines."""
+def rank_key(question: Question, plan: Plan, objective: str) -> tuple[float, ...]:
+    """Order of plans on different machines; what costs nothing known comes last."""
     c = plan.columns
     cost = c["cost_usd"] if np.isfinite(c["cost_usd"]) else np.inf
     if np.isnan(c["wall_s"]):
         return (plan.step_time_s / plan.batch_sequences, plan.machine)
+    if objective not in ("loss", "cost"):
+        price = float(goal.value(question, plan.figures, "cost_usd")) if np.isfinite(cost) else np.inf
+        first = price if objective == "cost_usd" else float(goal.value(question, plan.figures, objective))
+        return (first, price, c["gpu_hours"] if np.isinf(price) else 0.0, c["wall_s"], plan.machine)
     if objective == "cost":
         return (cost, c["gpu_hours"] if np.isinf(cost) else 0.0, c["wall_s"], plan.machine)
     return (c["loss"], cost, c["wall_s"], plan.machine)
@@ -236,3 +250,43 @@ def _best_per_group(axes: Axes, worth: Array) -> list[tuple[int, int, int]]:
     return [
         (int(k), int(p), int(cell[k, p])) for k, p in zip(*np.unravel_index(places, best.shape), strict=True)
     ]
+
+
+def near_layouts(question: Question, plan: Plan) -> dict[str, Any]:
+    """Layouts of a plan's model and batch that the clock cannot tell from the plan's.
+
+    Returns
+    -------
+    dict
+        ``layouts``, ``resolution_share`` (median error of the clock on rows like this one), ``ranges`` of degrees and
+        ``text``.
+    """
+    machine = question.machines[plan.machine]
+    pinned = replace(
+        question,
+        batch_in_tokens=False,
+        pins=replace(question.pins, global_batch_size=plan.batch_sequences),
+    )
+    one = single(plan.shape)
+    axes = planner.axes_for(pinned, machine, plan.n_gpus, one)
+    times = _all_times(one, axes, machine.setting, Counts())
+    share = float(rows_like_this(question, plan)["median_error"])
+    kernel, spread, _ = np.nonzero(times <= plan.step_time_s * (1.0 + share))
+    if not kernel.size:
+        return {}
+    columns = {name: getattr(axes, name)[kernel] for name in ("tp", "cp", "ep", "micro_batch_size")}
+    columns |= {name: getattr(axes, name)[spread] for name in ("pp", "vp")}
+    ranges = {name: [float(np.min(values)), float(np.max(values))] for name, values in columns.items()}
+    told = ", ".join(
+        f"{'micro-batch' if name == 'micro_batch_size' else name} {low:g} to {high:g}"
+        for name, (low, high) in ranges.items()
+        if low < high
+    )
+    many = f"{kernel.size:,} layouts come" if kernel.size > 1 else "no other layout comes"
+    text = f"{many} within {100 * share:.1f} % of the answer's step time, the clock's median error"
+    return {
+        "layouts": int(kernel.size),
+        "resolution_share": share,
+        "ranges": ranges,
+        "text": f"{text}: {told}" if told else text,
+    }

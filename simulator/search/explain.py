@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator import scaling
 from simulator.errors import SimulatorError
-from simulator.search import choice
+from simulator.search import choice, goal, required
 from simulator.search.answer import breakdown
 from simulator.search.choice import Pool
 from simulator.search.question import ENOUGH_DATA, RESOLUTION_NATS, Limits, Question
@@ -17,17 +17,28 @@ from simulator.search.table import Found, Plan
 
 DAY = 86400.0
 
-LIMIT_NAMES = {"time_s": "time", "cost_usd": "money", "energy_j": "energy"}
+UNITS = {
+    "time_s": (DAY, "days"),
+    "cost_usd": (1.0, "USD"),
+    "energy_j": (3.6e9, "MWh"),
+    "co2e_kg": (1e3, "t CO2e"),
+}
+"""Limits in the units of answers."""
+
+LIMIT_NAMES = {"time_s": "time", "cost_usd": "money", "energy_j": "energy", "co2e_kg": "carbon"}
 """Limits in the words of answers."""
 
-MORE = {
-    "time_s": lambda limits: limits.scaled(time_s=1 + DAY / limits.time_s),
-    "cost_usd": lambda limits: limits.scaled(cost_usd=1.1),
-    "energy_j": lambda limits: limits.scaled(energy_j=1.1),
-}
-"""A little more of each limit: a day, a tenth."""
+TEN_THOUSAND = 10_000.0
+"""A little more money, where the limit is at least as much. [USD]"""
 
-MORE_TEXT = {"time_s": "one more day", "cost_usd": "10 % more money", "energy_j": "10 % more energy"}
+
+def more(limits: Limits, name: str) -> tuple[Limits, str]:
+    """A little more of a limit, and in words: a day, ten thousand dollars, a tenth."""
+    if name == "time_s" and limits.time_s:
+        return limits.scaled(time_s=1 + DAY / limits.time_s), "one more day"
+    if name == "cost_usd" and limits.cost_usd and limits.cost_usd >= TEN_THOUSAND:
+        return limits.scaled(cost_usd=1 + TEN_THOUSAND / limits.cost_usd), "$10k more"
+    return limits.scaled(**{name: 1.1}), f"10 % more {LIMIT_NAMES[name]}"
 
 
 def multiplier(question: Question, loss: float, reference: float) -> float | None:
@@ -43,7 +54,9 @@ def multiplier(question: Question, loss: float, reference: float) -> float | Non
 
 def binding(question: Question, plan: Plan, found: Found | None = None) -> dict[str, Any]:
     """The limit that ends the run, and the shadow price of each limit."""
-    if question.tokens is not None or question.steps is not None:
+    if question.shortest:
+        return required.binding(question, plan, found)
+    if question.fixed:
         out: dict[str, Any] = {"constraint": _fixed_constraint(question, plan)}
     else:
         out = {"constraint": _constraint(question, plan)}
@@ -78,9 +91,10 @@ def _shadow_prices(question: Question, plan: Plan, found: Found, tight: str) -> 
 
     prices: dict[str, Any] = {}
     for name in question.limits.given:
-        difference = gain(question, MORE[name](question.limits))
+        limits, change = more(question.limits, name)
+        difference = gain(question, limits)
         if difference is not None:
-            prices[LIMIT_NAMES[name]] = _price(question, plan, MORE_TEXT[name], difference)
+            prices[LIMIT_NAMES[name]] = _price(question, plan, change, difference)
     unique = question.learning.unique_tokens
     if unique is None or tight == "none":
         return {"shadow_prices": prices}
@@ -125,13 +139,15 @@ def _binding_text(out: dict[str, Any]) -> str:
 
 
 def family(question: Question, choices: Pool, plan: Plan) -> dict[str, Any]:
-    """The plans whose loss the law cannot tell from the answer's, as ranges."""
+    """The plans that the law cannot tell from the answer, as ranges: equal losses, or as much spent for the same loss."""
+    name = goal.main(question)
     if not len(choices) or not np.isfinite(plan.columns["loss"]):
         return {}
-    near = choices.columns["loss"] <= plan.columns["loss"] + RESOLUTION_NATS
+    margin = goal.margin(question)
+    near = goal.score(question, choices.columns, name) <= goal.score(question, plan.figures, name) + margin
     ranges = {
-        name: [float(np.min(choices.columns[name][near])), float(np.max(choices.columns[name][near]))]
-        for name in ("params", "num_hidden_layers", "hidden_size", "tokens", "global_batch_size", "n_gpus")
+        each: [float(np.min(choices.columns[each][near])), float(np.max(choices.columns[each][near]))]
+        for each in FAMILY_RANGES
     }
     shapes = {
         tuple(row)
@@ -139,15 +155,52 @@ def family(question: Question, choices: Pool, plan: Plan) -> dict[str, Any]:
             [choices.columns[n][near] for n in ("params", "hidden_size", "num_hidden_layers")], axis=1
         ).tolist()
     }
+    loss = name in ("loss", "accuracy_loss")
+    plans = int(np.count_nonzero(near))
+    how = (
+        f"{len(shapes)} shapes lie within {RESOLUTION_NATS} nats of the answer, which laws of loss cannot tell apart"
+        if loss
+        else f"{len(shapes)} shapes come within {100 * np.expm1(margin):.1f} % of the answer's {goal.WORDS[name]}, "
+        + _what_margin(question, margin)
+    )
     return {
         "resolution_nats": RESOLUTION_NATS,
-        "plans": int(np.count_nonzero(near)),
+        **({} if loss else {"resolution_share": float(np.expm1(margin))}),
+        "plans": plans,
         "shapes": len(shapes),
         "ranges": ranges,
-        "text": f"{len(shapes)} shapes lie within {RESOLUTION_NATS} nats of the answer, which laws of loss cannot tell apart: "
-        f"{ranges['params'][0] / 1e9:.3g} to {ranges['params'][1] / 1e9:.3g}B parameters, "
-        f"{ranges['num_hidden_layers'][0]:.0f} to {ranges['num_hidden_layers'][1]:.0f} layers",
+        "text": f"{how}: {_range_words(ranges)} ({plans:,} plans with their batches)",
     }
+
+
+FAMILY_RANGES = (
+    "params",
+    "num_hidden_layers",
+    "hidden_size",
+    "tokens",
+    "global_batch_size",
+    "n_gpus",
+    "wall_s",
+    "gpu_hours",
+    "loss",
+)
+"""Columns whose ranges a family shows."""
+
+
+def _what_margin(question: Question, margin: float) -> str:
+    if goal.main(question) in goal.SPENT and margin != goal.MARGIN:
+        return f"what {RESOLUTION_NATS} nats are worth, which laws of loss cannot tell apart"
+    return "too little to choose by"
+
+
+def _range_words(ranges: dict[str, list[float]]) -> str:
+    (small, large), (few, many), (narrow, wide) = (
+        ranges[name] for name in ("params", "num_hidden_layers", "hidden_size")
+    )
+    return (
+        f"{small / 1e9:.3g} to {large / 1e9:.3g}B parameters, {few:.0f} to {many:.0f} layers, "
+        f"{narrow:,.0f} to {wide:,.0f} wide"
+    )
 
 
 def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
@@ -159,6 +212,8 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
         worth = multiplier(question, plan.columns["loss"], best.columns["loss"])
         if worth is not None:
             parts.append(f"as if {100 * (1 - worth):.1f} % of the compute were lost")
+    elif gap < -1e-9:
+        parts = [f"loss {gap:.4f}"]
     else:
         parts = ["same loss"]
     cost = plan.columns["cost_usd"] - best.columns["cost_usd"]
@@ -166,10 +221,23 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
         parts.append(f"cost {'+' if cost > 0 else '-'}${abs(cost):,.0f}")
     if not np.isclose(size, 1.0) or not np.isclose(data, 1.0):
         parts.append(f"{100 * (size - 1):+.0f} % parameters, {100 * (data - 1):+.0f} % tokens")
+    parts += _place_words(question, plan, best)
     days = (plan.columns["wall_s"] - best.columns["wall_s"]) / DAY
     if np.isfinite(days) and abs(days) > 1e-6 * best.columns["wall_s"] / DAY:
         parts.append(f"{days:+.2f} days")
     return "; ".join(parts)
+
+
+def _place_words(question: Question, plan: Plan, best: Plan) -> list[str]:
+    """Offer and grid of a plan on the answer's accelerator, where they are not the answer's."""
+    here, there = question.machines[plan.machine], question.machines[best.machine]
+    if here.label != there.label:
+        return []
+    mine, other = (machine.about.get("offer") or {} for machine in (here, there))
+    words = [f"price: {mine['text']}"] if mine.get("text") and mine != other else []
+    if here.grid_g_per_kwh is not None and here.grid_g_per_kwh != there.grid_g_per_kwh:
+        words.append(f"grid of {here.grid_g_per_kwh:g} gCO2e/kWh")
+    return words
 
 
 def why_layout_lost(question: Question, plan: Plan, best: Plan) -> str:
@@ -184,10 +252,17 @@ def why_layout_lost(question: Question, plan: Plan, best: Plan) -> str:
 
 
 def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
-    """Why a plan with fixed tokens breaks a limit, by how much, and the smallest change."""
+    """Why a plan breaks a limit or is not good enough, by how much, and the smallest change."""
     limits, c, machine = question.limits, plan.columns, question.machines[plan.machine]
-    needs = {"time_s": c["wall_s"], "cost_usd": c["cost_usd"], "energy_j": c["energy_j"]}
-    units = {"time_s": (DAY, "days"), "cost_usd": (1.0, "USD"), "energy_j": (3.6e9, "MWh")}
+    poor = required.shortfall(question, plan)
+    if poor:
+        return poor
+    needs = {
+        "time_s": c["wall_s"],
+        "cost_usd": c["cost_usd"],
+        "energy_j": c["energy_j"],
+        "co2e_kg": c["co2e_kg"],
+    }
     over = {n: needs[n] / getattr(limits, n) for n in limits.given if np.isfinite(needs[n])}
     if not over:
         return {
@@ -195,7 +270,7 @@ def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
             "text": f"the limit on cost cannot be judged: no price is known for {machine.label}",
         }
     worst = max(over, key=lambda n: over[n])
-    scale, unit = units[worst]
+    scale, unit = UNITS[worst]
     need, have = needs[worst] / scale, getattr(limits, worst) / scale
     return {
         "reason": LIMIT_NAMES[worst],

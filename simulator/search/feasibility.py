@@ -18,6 +18,8 @@ REASONS = {
     "layers": "pp x vp does not divide the layers",
     "batch": "micro_batch_size x dp does not divide the batch, or there are fewer micro-batches than pipeline stages",
     "memory": "the peak memory exceeds the accelerator's",
+    "latency": "the trained model would not fit the accelerators that serve it, or not answer fast enough",
+    "quality": "the trained model would not be good enough",
     "time": "the run would not end within the limits",
 }
 """Reasons for which a plan is refused, in the order in which they are looked at."""

@@ -14,6 +14,7 @@ from simulator.growth import operators as operators_of
 from simulator.scaling import batch, learning_rate
 from simulator.search import evaluate, lattice, planner
 from simulator.search import question as questions
+from simulator.search.efforts import EFFORTS, Effort
 from simulator.search.evaluate import Counts
 from simulator.search.lattice import Axes
 from simulator.search.question import REFERENCE_BATCH_LAW, Machine, Question
@@ -24,9 +25,6 @@ Array = NDArray[np.float64]
 
 OPERATOR_OF = {"hypercloning": "hypercloning", "stacking": "g_stack"}
 """Operators of scenarios to those of `simulator.growth`."""
-
-TARGETS = 120
-"""Models that growth may end in; those with the lowest bound on their loss from scratch."""
 
 FACTOR = 2
 """Growth factor of one switch. [-]"""
@@ -120,6 +118,7 @@ def search(
     kappas: dict[str, float],
     chosen: str,
     sunk: tuple[Shape, float] | None = None,
+    effort: Effort = EFFORTS["full"],
 ) -> Grown | None:
     """Find the best schedules on the machine and the number of accelerators of a plan.
 
@@ -135,6 +134,8 @@ def search(
         Operator, stages at most, token efficiencies by name, and the name that the answer follows.
     sunk : (Shape, float), optional
         A model that already exists, and the tokens it was trained on.
+    effort : Effort, optional
+        How many targets, and how many points at which to switch.
 
     Returns
     -------
@@ -156,7 +157,8 @@ def search(
         sizes = linked(
             candidates, operator=operator, stages=max_stages, around=np.array([best.params, 4 * best.params])
         )
-        sizes = _promising(question, machine, best.n_gpus, sizes, operator)
+        sizes = _servable(question, machine, best.n_gpus, sizes, cap)
+        sizes = _promising(question, machine, best.n_gpus, sizes, operator, effort.growth_targets)
     if lattice.count(sizes) < 2:
         return None
     axes = planner.axes_for(question, machine, best.n_gpus, sizes)
@@ -172,7 +174,7 @@ def search(
     runs = np.isfinite(seconds)
     sizes, batch, seconds = lattice.take(sizes, np.flatnonzero(runs)), batch[runs], seconds[runs]
     kept = evaluate.Fastest(*(getattr(fastest, f.name)[runs] for f in fields(fastest)))
-    budget = float(cap) * question.goodput_of(best.n_gpus)
+    budget = float(cap) * question.goodput_of(best.n_gpus, machine)
     params = evaluate.active_parameters(sizes)
     problem: dict[str, Any] = {
         **{name: float(law.terms[name]) for name in ("E", "A", "alpha", "B", "beta")},
@@ -185,9 +187,26 @@ def search(
     if sunk is not None:
         problem["sunk_source"] = SunkSource(size=_index(sizes, sunk[0]), tokens=sunk[1])
     plan = growth.plan(
-        shapes=sizes, params=params, operator=operator, factors=(FACTOR,), kappas=kappas, **problem
+        shapes=sizes,
+        params=params,
+        operator=operator,
+        factors=(FACTOR,),
+        kappas=kappas,
+        levels=effort.growth_levels,
+        **problem,
     )
     return Grown(plan, sizes, axes, kept, batch, best.machine, budget, chosen)
+
+
+def _servable(question: Question, machine: Machine, n_gpus: int, sizes: Shape, cap: Any) -> Shape:
+    """Sizes whose own serving leaves the run at least this much time: a limit on cost covers serving too. [s]
+
+    A larger model, which serves at a higher cost, would have to train for less; it is left out rather than planned for.
+    """
+    own, _ = questions.wall_limit_s(
+        question, machine, n_gpus, evaluate.active_parameters(sizes), question.limits
+    )
+    return lattice.take(sizes, np.flatnonzero(own >= float(cap) * (1 - 1e-9)))
 
 
 def _floors(question: Question, sizes: Shape, terms: Any, tokens: float) -> Array:
@@ -201,19 +220,21 @@ def _floors(question: Question, sizes: Shape, terms: Any, tokens: float) -> Arra
     return np.asarray(bare * ratio)
 
 
-def _promising(question: Question, machine: Machine, n_gpus: int, sizes: Shape, operator: str) -> Shape:
+def _promising(
+    question: Question, machine: Machine, n_gpus: int, sizes: Shape, operator: str, targets: int
+) -> Shape:
     """Targets with the lowest bounds on their loss, and all that they may grow from."""
     front = planner.front(question, machine, n_gpus, sizes)
     source, target = operators_of.links(sizes, operator=operator, factors=(FACTOR,))
     if not source.size:
         return lattice.take(sizes, np.array([], dtype=np.intp))
     ends = set(target.tolist())
-    ranked = [i for i in front.order.tolist() if i in ends][:TARGETS]
+    ranked = [i for i in front.order.tolist() if i in ends][:targets]
     kept, fresh = set(ranked), set(ranked)
     while fresh:
         fresh = {int(s) for s, t in zip(source, target, strict=True) if int(t) in fresh} - kept
         kept |= fresh
-    kept |= set(front.order[:TARGETS].tolist())
+    kept |= set(front.order[:targets].tolist())
     return lattice.take(sizes, np.array(sorted(kept), dtype=np.intp))
 
 
@@ -273,7 +294,7 @@ def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule)
     """Every stage as a flat record."""
     from simulator.search.answer import DAY, whole
 
-    share, records = question.goodput_of(grown.axes.n_gpus), []
+    share, records = question.goodput_of(grown.axes.n_gpus, question.machines[grown.machine]), []
     machine = question.machines[grown.machine]
     for number, (stage, plan) in enumerate(
         zip(schedule.stages, stage_plans(question, grown, schedule), strict=True), 1

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from simulator import scaling, transformer
 from simulator.scaling import batch as batch_laws
-from simulator.search import evaluate, lattice
+from simulator.search import evaluate, goal, lattice, quality
 from simulator.search import question as questions
 from simulator.search.lattice import Axes
-from simulator.search.question import RESOLUTION_NATS, Machine, Question
+from simulator.search.question import Machine, Question
 from simulator.search.table import Found, Table
 from simulator.transformer import Shape
 
@@ -76,6 +76,10 @@ def likely_tokens(question: Question, machine: Machine, n_gpus: int, shape: Shap
     if question.tokens is not None:
         return question.tokens
     sizes = transformer.active_parameters(shape)
+    if question.shortest and not question.limits.given:
+        needed = needed_tokens(question, shape)
+        known = needed[np.isfinite(needed)]
+        return float(np.exp(np.median(np.log(known)))) if known.size else 1e9
     smallest, largest = float(np.min(sizes)), float(np.max(sizes))
     cap, _ = questions.wall_limit_s(question, machine, n_gpus, np.asarray(smallest), question.limits)
     seconds = float(cap) if np.isfinite(cap) and float(cap) > 0 else 30 * 86400.0
@@ -113,8 +117,10 @@ class Front:
     per_token: Array
     """Least accelerator seconds per token of every shape and kernel, (S, K). [s]"""
     bound: Array
-    """Lowest loss that a shape can have, (S). [nats/token]"""
+    """Lowest score that a shape can have, (S)."""
     order: NDArray[np.intp]
+    needed: Array | None = None
+    """Fewest tokens that are good enough, (S, 1), where the run ends there. [tokens]"""
     done: int = 0
 
     @property
@@ -129,7 +135,7 @@ def search(
     *,
     machine: int = 0,
     prune: bool = True,
-    margin: float = RESOLUTION_NATS,
+    margin: float | None = None,
 ) -> Found:
     """Evaluate shapes on one machine and all its numbers of accelerators.
 
@@ -145,13 +151,16 @@ def search(
         Leave out shapes that cannot be best; on the number of accelerators that is best, those that cannot come within
         `margin` of it.
     margin : float, optional
-        Loss within which plans are kept, for the alternatives. [nats/token]
+        Score within which plans are kept, for the alternatives; what the law of loss cannot resolve if absent.
 
     Returns
     -------
     Found
     """
     found, where = Found(), question.machines[machine]
+    if prune and goal.main(question) == "n_gpus":
+        return _fewest(question, shape, machine, margin)
+    margin = goal.margin(question) if margin is None else margin
     number = lattice.count(shape)
     found.shapes_considered = number * len(where.counts)
     if not prune or number == 1 or not question.bounded:
@@ -164,7 +173,8 @@ def search(
             )
         return found
     known: dict[tuple[float, ...], Array] = {}
-    fronts = [front(question, where, n_gpus, shape, known) for n_gpus in where.counts]
+    needed = needed_tokens(question, shape) if question.shortest else None
+    fronts = [front(question, where, n_gpus, shape, known, needed) for n_gpus in where.counts]
     fronts.sort(key=lambda one: (one.next_bound, one.axes.n_gpus))
     best, home = np.inf, fronts[0]
     for most in (PROBE, number):
@@ -175,6 +185,21 @@ def search(
     _advance(question, machine, shape, home, found, best, margin=margin, keep=margin, most=number)
     found.shapes_pruned = sum(number - one.done for one in fronts)
     return found
+
+
+def _fewest(question: Question, shape: Shape, machine: int, margin: float | None) -> Found:
+    """Search one number of accelerators after the other, fewest first, until a plan runs."""
+    total = Found()
+    for n_gpus in sorted(question.machines[machine].counts):
+        machines = list(question.machines)
+        machines[machine] = replace(machines[machine], counts=(n_gpus,))
+        cheapest = replace(question, machines=tuple(machines), objectives=("cost_usd",))
+        found = search(cheapest, shape, machine=machine, margin=margin)
+        total.merge(found)
+        total.tables += found.tables
+        if any(np.any(table.outcome(question)["runs"]) for table in found.tables):
+            break
+    return total
 
 
 def _advance(
@@ -189,14 +214,15 @@ def _advance(
     keep: float,
     most: int,
 ) -> float:
-    """Evaluate the next shapes of a front while they may come within `margin` of the best; returns the best loss."""
+    """Evaluate the next shapes of a front while they may come within `margin` of the best; returns the best score."""
     where, end = question.machines[machine], min(len(one.order), one.done + most)
     while one.done < end and one.next_bound <= best + margin + TIE and np.isfinite(one.next_bound):
         rows = one.order[one.done : min(one.done + BLOCK, end)]
         rows = rows[one.bound[rows] <= best + margin + TIE]
         one.done += len(rows)
         some = lattice.take(shape, np.sort(rows))
-        hopeful = loss_bound(question, where, some, one.axes, one.per_token[np.sort(rows)])
+        needed = None if one.needed is None else one.needed[np.sort(rows)]
+        hopeful = score_bound(question, where, some, one.axes, one.per_token[np.sort(rows)], needed)
         part = one.axes.take(np.flatnonzero(np.any(hopeful <= best + keep + TIE, axis=0)))
         if part.kernels:
             table = Table(machine, part, some, evaluate.fastest(some, part, where.setting, found.counts))
@@ -205,13 +231,17 @@ def _advance(
 
 
 def _add(question: Question, found: Found, table: Table) -> float:
-    """Keep a table; returns its lowest loss."""
+    """Keep a table; returns its lowest score."""
     columns = table.outcome(question)
-    slow = np.isfinite(table.fastest.step_time_s) & ~columns["runs"]
-    found.counts.add("time", int(np.count_nonzero(slow)))
+    lost = np.isfinite(table.fastest.step_time_s) & ~columns["runs"]
+    slow, poor = lost & ~columns["quick"], lost & columns["quick"] & ~columns["good"]
+    found.counts.add("latency", int(np.count_nonzero(slow)))
+    found.counts.add("quality", int(np.count_nonzero(poor)))
+    found.counts.add("time", int(np.count_nonzero(lost & ~slow & ~poor)))
     found.tables.append(table)
-    losses = columns["loss"][columns["runs"]]
-    return float(np.min(losses)) if losses.size else float("inf")
+    scores = goal.score(question, table.figures(columns), goal.main(question))[columns["runs"]]
+    scores = scores[~np.isnan(scores)]
+    return float(np.min(scores)) if scores.size else float("inf")
 
 
 def front(
@@ -220,8 +250,9 @@ def front(
     n_gpus: int,
     shape: Shape,
     known: dict[tuple[float, ...], Array] | None = None,
+    needed: Array | None = None,
 ) -> Front:
-    """Order shapes by the lowest loss that they can have.
+    """Order shapes by the lowest score that they can have.
 
     The bound on their time does not depend on the number of accelerators: `known` keeps its columns by kernel.
     """
@@ -235,30 +266,100 @@ def front(
         least = evaluate.least_gpu_seconds_per_token(shape, axes.take(np.array(fresh)), machine.setting)
         known |= {rows[k]: least[:, place] for place, k in enumerate(fresh)}
     per_token = np.stack([known[row] for row in rows], axis=1)
-    bound = loss_bound(question, machine, shape, axes, np.min(per_token, axis=1, keepdims=True))[:, 0]
-    return Front(axes, per_token, bound, np.argsort(bound, kind="stable"))
+    least = np.min(per_token, axis=1, keepdims=True)
+    bound = score_bound(question, machine, shape, axes, least, needed)[:, 0]
+    return Front(axes, per_token, bound, np.argsort(bound, kind="stable"), needed)
 
 
-def loss_bound(question: Question, machine: Machine, shape: Shape, axes: Axes, per_token: Array) -> Array:
-    """Lower bound on the loss, of the shape of `per_token`: (S, K). [nats/token]
+def needed_tokens(question: Question, shape: Shape) -> Array:
+    """Lower bound on the tokens after which shapes are good enough, of shape (S, 1). [tokens]"""
+    least = quality.least_tokens(question.learning, question.qualities, questions.columns_of(shape))
+    return least * (1 - quality.ROUNDING)
 
-    The tokens that the bound on time allows, at a batch that costs nothing. Infinite where fixed tokens cannot be
-    trained within the limits.
+
+def score_bound(
+    question: Question,
+    machine: Machine,
+    shape: Shape,
+    axes: Axes,
+    per_token: Array,
+    needed: Array | None = None,
+    *,
+    name: str | None = None,
+) -> Array:
+    """Lower bound on the score of an objective (the first if `name` is absent), of the shape of `per_token`: (S, K).
+
+    From the tokens that the bound on time allows, or the time that the wanted tokens take, at a batch that costs
+    nothing. Infinite where the run cannot end within the limits, or not be good enough.
     """
+    name = goal.main(question) if name is None else name
+    columns = questions.columns_of(shape)
     active = np.broadcast_to(evaluate.active_parameters(shape)[:, None], per_token.shape)
     cap, _ = questions.wall_limit_s(question, machine, axes.n_gpus, active, question.limits)
+    share = question.goodput_of(axes.n_gpus, machine)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        most = cap * question.goodput_of(axes.n_gpus) * axes.n_gpus / per_token
-        if question.tokens is not None:
-            tokens, ends = np.full_like(most, question.tokens), most >= question.tokens
-        elif question.steps is not None:
-            largest = question.steps * float(np.max(axes.global_batch_size)) * question.seq_length
-            smallest = question.steps * float(np.min(axes.global_batch_size)) * question.seq_length
-            tokens, ends = np.full_like(most, largest), most >= smallest
+        most = cap * share * axes.n_gpus / per_token
+        fewest, largest, ends = _token_range(question, axes, most, needed)
+        latency = questions.latency_s(question, machine, columns)
+        ends = ends & questions.quick_enough(question, latency)
+        if not question.shortest:
+            for q in question.qualities:
+                best = q.bound(question.learning, columns, np.maximum(largest, 1.0))
+                ends = ends & (best <= q.limit * (1 + 2 * quality.ROUNDING))
+        if name == "loss":
+            score = question.learning.loss_bound(columns, tokens=np.maximum(largest, 1.0))
+        elif name == "accuracy_loss":
+            judged = next(q for q in question.qualities if q.name == quality.first_task(question.qualities))
+            score = judged.bound(question.learning, columns, np.maximum(largest, 1.0))
         else:
-            tokens, ends = most, most > 0
-        loss = question.learning.loss_bound(questions.columns_of(shape), tokens=np.maximum(tokens, 1.0))
-    return np.where(ends & np.isfinite(per_token) & ~np.isnan(cap), loss, np.inf)
+            # Scale of one accelerator-second, so that every column follows from the least of them.
+            hours = fewest * per_token / share / 3600.0
+            figures = figures_of(question, machine, axes, hours, active) | {
+                "tokens": fewest + 0.0 * hours,
+                "params": np.broadcast_to(evaluate.parameters(shape)[:, None], per_token.shape),
+                "latency_s": np.broadcast_to(latency, per_token.shape),
+            }
+            score = goal.score(question, figures, name)
+    return np.where(ends & np.isfinite(per_token) & ~np.isnan(cap), score, np.inf)
+
+
+def _token_range(
+    question: Question, axes: Axes, most: Array, needed: Array | None
+) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Fewest and most tokens that a run may have, and whether it may end within the limits."""
+    if question.tokens is not None:
+        tokens = np.full_like(most, question.tokens)
+        return tokens, tokens, most >= question.tokens
+    if question.steps is not None:
+        sizes = question.steps * axes.global_batch_size * question.seq_length
+        low, high = np.full_like(most, float(np.min(sizes))), np.full_like(most, float(np.max(sizes)))
+        return low, high, most >= low
+    if question.shortest:
+        if needed is None:
+            raise ValueError("a search that ends at a quality needs the tokens that reach it")
+        tokens = np.broadcast_to(needed, most.shape)
+        return tokens, tokens, np.isfinite(tokens) & (most >= tokens)
+    return np.zeros_like(most), most, most > 0
+
+
+def figures_of(
+    question: Question, machine: Machine, axes: Axes, hours: Array, active: Array
+) -> dict[str, Array | float]:
+    """Columns that follow from accelerator-hours, at a batch that teaches as much as any; ``hours`` sets their size."""
+    wall = hours * 3600.0 / axes.n_gpus
+    power = np.nan if machine.power_per_gpu_w is None else machine.power_per_gpu_w
+    grid = np.nan if machine.grid_g_per_kwh is None else machine.grid_g_per_kwh
+    price = np.nan if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
+    return {
+        "gpu_hours": hours,
+        "wall_s": wall,
+        "cost_usd": hours * price,
+        "energy_j": hours * 3600.0 * power,
+        "co2e_kg": hours * power * grid * 1e-6,
+        "n_gpus": np.full_like(hours, float(axes.n_gpus)),
+        "batch_factor": 1.0,
+        "serving_s": questions.serving_s(question, machine, active),
+    }
 
 
 def with_headroom(question: Question, headroom: float) -> Question:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator import energy, goodput, money, scaling, transformer
-from simulator.scaling import batch
+from simulator import energy, goodput, money, serving, transformer
+from simulator.search import quality
 from simulator.search.evaluate import Setting
+from simulator.search.failures import Failures
 from simulator.search.lattice import Pins
+from simulator.search.learning import BATCH_LAW, REFERENCE_BATCH_LAW, Learning, columns_of
+from simulator.search.quality import Quality
 from simulator.transformer import Shape
 
+__all__ = [
+    "BATCH_LAW",
+    "ENOUGH_DATA",
+    "ENOUGH_QUALITY",
+    "REFERENCE_BATCH_LAW",
+    "RESOLUTION_NATS",
+    "Learning",
+    "Limits",
+    "Machine",
+    "Question",
+    "Service",
+    "columns_of",
+    "latency_s",
+    "outcome",
+    "serving_s",
+    "wall_limit_s",
+]
+
 Array = NDArray[np.float64]
-
-BATCH_LAW = "Zhang2024"
-"""Critical batch: where a doubled batch stops halving the steps. Depends on tokens."""
-
-REFERENCE_BATCH_LAW = "StepLaw2025"
-"""Batch that the laws of loss are taken to hold at: the one that gave the lowest loss for its tokens."""
 
 RESOLUTION_NATS = 0.014
 """Difference of losses below which the laws cannot tell two plans apart: the mean error of the best fit of a law of shape
@@ -28,6 +43,9 @@ on its own runs (Gemstones, arXiv:2502.06857, 199 annealed runs). [nats/token]""
 
 ENOUGH_DATA = -2
 """In place of the index of a limit: more tokens would only repeat the data and raise the loss."""
+
+ENOUGH_QUALITY = -3
+"""In place of the index of a limit: the run ends when the model is as good as required."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,10 @@ class Machine:
     usd_per_gpu_hour: float | None = None
     power_per_gpu_w: float | None = None
     """At the meter. [W]"""
+    grid_g_per_kwh: float | None = None
+    """Carbon intensity of the electricity. [g/kWh]"""
+    failures: Failures | None = None
+    """Interruptions, where they are known."""
     bf16_peak: float = 0.0
     """Dense 16-bit peak. [FLOP/s]"""
     matmul_precision: str = "bf16"
@@ -57,98 +79,28 @@ class Limits:
     time_s: float | None = None
     cost_usd: float | None = None
     energy_j: float | None = None
+    co2e_kg: float | None = None
 
     def scaled(self, **factors: float) -> Limits:
         """Return a copy with some limits multiplied."""
-        values = {name: getattr(self, name) for name in ("time_s", "cost_usd", "energy_j")}
-        return Limits(**{k: (v * factors.get(k, 1.0) if v is not None else None) for k, v in values.items()})
+        return replace(self, **{name: getattr(self, name) * factors.get(name, 1.0) for name in self.given})
 
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the limits that are set."""
-        return tuple(n for n in ("time_s", "cost_usd", "energy_j") if getattr(self, n) is not None)
+        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
 
 
 @dataclass(frozen=True)
-class Learning:
-    """How the loss of a plan is predicted."""
+class Service:
+    """How the trained model answers, and how fast it must."""
 
-    law: str = scaling.DEFAULT
-    shape_law: str | None = None
-    unique_tokens: float | None = None
-
-    def batch_factor(self, *, tokens: Any, batch_tokens: Any) -> Any:
-        r"""Tokens at the law's own batch that one token at this batch is worth. [-]
-
-        .. math:: \min\left(1, \frac{1 + B_{ref}/B_{crit}}{1 + B/B_{crit}}\right)
-
-        A batch below the reference costs no tokens and, to be careful, gains none.
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            critical = batch.critical_batch_tokens(law=BATCH_LAW, tokens=tokens)
-            reference = batch.recommended_batch_tokens(law=REFERENCE_BATCH_LAW, tokens=tokens)
-            one = batch.effective_tokens(1.0, batch_tokens, critical, reference_batch_tokens=reference)
-        return np.minimum(1.0, one)
-
-    def loss(self, shape: Shape, *, tokens: Any, batch_tokens: Any = 0.0) -> Any:
-        """Loss of shapes on the first axis after tokens on all axes. [nats/token]
-
-        A batch that costs tokens costs distinct ones in proportion: repetition stays what it is.
-        """
-        factor = self.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
-        unique = None if self.unique_tokens is None else self.unique_tokens * factor
-        return self._evaluate(shape, tokens * factor, unique)
-
-    def loss_bound(self, shape: Shape, *, tokens: Any) -> Any:
-        """Lowest loss of shapes after at most these tokens, in any batch. [nats/token]
-
-        Repetition makes tokens worth less here, not the parameters: the loss then falls with tokens.
-        """
-        if self.unique_tokens is not None:
-            tokens = scaling.data.effective_tokens(tokens=tokens, unique_tokens=self.unique_tokens)
-        return self._evaluate(shape, tokens, None)
-
-    def _evaluate(self, shape: Shape, tokens: Any, unique_tokens: Any) -> Any:
-        width = np.asarray(shape.hidden_size, dtype=float)
-        depth = np.asarray(shape.num_hidden_layers, dtype=float)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            inside = np.maximum(transformer.non_embedding_parameters(shape), 1.0)
-            attention = transformer.attention_matrix_parameters(shape)
-            mlp = (transformer.layer_matrix_parameters(shape) - depth * attention) / depth
-            return scaling.loss(
-                law=self.law,
-                params=transformer.active_parameters(shape),
-                tokens=tokens,
-                unique_tokens=unique_tokens,
-                non_embedding_params=inside,
-                hidden_size=width,
-                num_hidden_layers=depth,
-                mlp_attention_ratio=mlp / attention,
-                shape_law=self.shape_law,
-            )
-
-    def best_tokens(self, shape: Shape, *, most: Any, batch_tokens: Any) -> Any:
-        """Tokens of least loss up to `most`: a model with parameters to spare gets worse on repeated data. [tokens]
-
-        Looked for on a grid of multiples of the distinct tokens, 4 % apart; `most` itself where more is better.
-        """
-        if self.unique_tokens is None or not np.any(most > self.unique_tokens):
-            return most
-        epochs = np.geomspace(1.0, 64.0, 107)
-        most = np.asarray(most, dtype=float)
-        tried = np.minimum(self.unique_tokens * epochs, most[..., None])
-        tried = np.concatenate([tried, most[..., None]], axis=-1)
-        spread = Shape(**{f.name: _deeper(getattr(shape, f.name)) for f in fields(shape)})
-        batch_tokens = np.asarray(batch_tokens, dtype=float)[..., None]
-        losses = self.loss(spread, tokens=tried, batch_tokens=batch_tokens)
-        losses = np.where(np.isnan(losses), np.inf, losses)
-        best = np.argmin(losses, axis=-1)[..., None]
-        enough = np.min(losses, axis=-1) < losses[..., -1] * (1 - 1e-9)
-        return np.where(enough, np.take_along_axis(tried, best, axis=-1)[..., 0], most)
-
-
-def _deeper(value: Any) -> Any:
-    return np.asarray(value)[..., None] if np.ndim(value) else value
+    context_length: int
+    batch_size: int = 1
+    n_gpus: int = 1
+    precision: str = "bf16"
+    latency_s: float | None = None
+    """Time between two tokens of an answer, at most. [s]"""
 
 
 @dataclass(frozen=True)
@@ -171,15 +123,44 @@ class Question:
     max_alternatives: int = 5
     batch_in_tokens: bool = False
     """The pinned batch was written in tokens and may be rounded."""
+    qualities: tuple[Quality, ...] = ()
+    """What the trained model must reach."""
+    objectives: tuple[str, ...] = ()
+    """Columns of `outcome` that are to be low; the usual one if empty (`choice.objective_of`)."""
+    service: Service | None = None
+    """How the trained model answers."""
+    spend_all: bool = False
+    """Train to the end of the limits, even where repeated data then raise the loss."""
 
-    def goodput_of(self, n_gpus: int) -> float:
+    def goodput_of(self, n_gpus: int, machine: Machine | None = None) -> float:
         """Useful share of wall-clock time. [-]"""
-        return self.goodput if self.goodput is not None else float(goodput.scaled(n_gpus=n_gpus))
+        if self.goodput is not None:
+            return self.goodput
+        failures = None if machine is None else machine.failures
+        if failures is None:
+            return float(goodput.scaled(n_gpus=n_gpus))
+        node = 8 if machine is None else machine.node_size
+        return failures.goodput(n_gpus=n_gpus, accelerators_per_node=node)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the question says how long to train."""
+        return self.tokens is not None or self.steps is not None
+
+    @property
+    def shortest(self) -> bool:
+        """Whether a run ends as soon as it is good enough."""
+        return (
+            not self.fixed
+            and bool(self.qualities)
+            and bool(self.objectives)
+            and not quality.BETTER_WITH_TOKENS & set(self.objectives)
+        )
 
     @property
     def bounded(self) -> bool:
         """Whether something in the question ends a run."""
-        return bool(self.tokens or self.steps or self.limits.given)
+        return bool(self.fixed or self.limits.given or self.shortest)
 
 
 def serving_s(question: Question, machine: Machine, active_params: Any) -> Any:
@@ -213,17 +194,49 @@ def wall_limit_s(
             else:
                 wall = money.affordable_s(usd=limits.cost_usd, n_gpus=n_gpus, usd_per_gpu_hour=price)
                 caps.append(np.maximum(wall - serving / n_gpus, 0.0))
-        elif machine.power_per_gpu_w:
-            wall = energy.affordable_s(
-                joules=limits.energy_j, n_gpus=n_gpus, power_per_gpu_w=machine.power_per_gpu_w
-            )
-            caps.append(np.full_like(serving, wall))
         else:
-            caps.append(np.full_like(serving, np.nan))
+            joules = limits.energy_j if name == "energy_j" else _joules(limits.co2e_kg, machine)
+            power = machine.power_per_gpu_w or np.nan
+            wall = energy.affordable_s(joules=joules, n_gpus=n_gpus, power_per_gpu_w=power)
+            caps.append(np.full_like(serving, wall))
     if not caps:
         return np.full_like(serving, np.inf), np.full(serving.shape, -1)
     stacked = np.stack(caps)
     return np.min(stacked, axis=0), np.argmin(stacked, axis=0)
+
+
+def _joules(co2e_kg: float | None, machine: Machine) -> float:
+    """Energy that emissions allow on a machine's grid. [J]"""
+    grid = machine.grid_g_per_kwh
+    if grid is None or co2e_kg is None:
+        return float("nan")
+    return float(energy.joules_for(co2e_kg=co2e_kg, grid_g_per_kwh=grid))
+
+
+def latency_s(question: Question, machine: Machine, shape: Shape) -> Any:
+    """Least time between two tokens of an answer; zero where nothing is asked about it. [s]"""
+    service = question.service
+    if service is None:
+        return 0.0
+    device = machine.setting.device
+    return serving.least_latency_s(
+        shape,
+        n_gpus=service.n_gpus,
+        memory_bandwidth=float(device.memory_bandwidth),
+        memory_capacity=float(device.memory_capacity),
+        batch_size=service.batch_size,
+        context_length=service.context_length,
+        bytes_per_number=serving.BYTES[service.precision],
+    )
+
+
+def quick_enough(question: Question, latency: Any) -> Any:
+    """Whether models answer as fast as they must."""
+    service = question.service
+    if service is None:
+        return np.ones(np.shape(latency), dtype=bool)
+    most = np.inf if service.latency_s is None else service.latency_s
+    return np.isfinite(latency) & (np.asarray(latency) <= most)
 
 
 def outcome(
@@ -256,38 +269,45 @@ def outcome(
     Returns
     -------
     dict
-        ``tokens steps wall_s useful_s gpu_hours cost_usd energy_j loss batch_factor serving_s binding runs``, each of
-        shape (S, G).
+        ``tokens steps wall_s useful_s gpu_hours cost_usd energy_j co2e_kg loss batch_factor serving_s latency_s binding good
+        quick runs``, and ``accuracy_loss`` with a requirement on quality, each of shape (S, G). What runs ends within the
+        limits, is as good and answers as quickly as required.
     """
     limits = question.limits if limits is None else limits
     column = np.ndim(step_time_s) == 2
     active = np.asarray(transformer.active_parameters(shape), dtype=float)
     active = active.reshape(-1, 1) if column else active
-    useful_share = question.goodput_of(n_gpus)
+    useful_share = question.goodput_of(n_gpus, machine)
     batch_tokens = np.asarray(batch_sequences, dtype=float) * question.seq_length
     step = np.asarray(step_time_s, dtype=float)
     shaped = columns_of(shape) if column else shape
     cap, binding = wall_limit_s(question, machine, n_gpus, active, limits)
+    latency = latency_s(question, machine, shaped)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if question.steps is not None:
-            tokens = question.steps * batch_tokens + 0.0 * step
-        elif question.tokens is not None:
-            tokens = question.tokens + 0.0 * step
-        else:
-            most = np.where(np.isfinite(cap), cap * useful_share / step * batch_tokens, np.nan)
-            tokens = question.learning.best_tokens(shaped, most=most, batch_tokens=batch_tokens)
-            binding = np.where(tokens < most, ENOUGH_DATA, binding)
+        tokens, binding = _tokens(question, shaped, batch_tokens, cap * useful_share / step, binding)
         steps = tokens / batch_tokens
         useful = steps * step
         wall = useful / useful_share
-        fixed = question.tokens is not None or question.steps is not None
-        runs = np.isfinite(step) & ((wall <= cap) if fixed else np.ones_like(step, dtype=bool))
+        held = question.fixed or question.shortest
+        runs = np.isfinite(step) & ((wall <= cap) if held else np.ones_like(step, dtype=bool))
         runs = runs & ~np.isnan(cap) & (cap > 0)
+        quick = quick_enough(question, latency) & np.ones(np.shape(step), dtype=bool)
+        good = np.ones(np.shape(step), dtype=bool)
         loss = question.learning.loss(shaped, tokens=tokens, batch_tokens=batch_tokens)
         factor = question.learning.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
+        extra = {}
+        if question.qualities:
+            judged = {
+                q.name: q.loss(question.learning, shaped, tokens, batch_tokens) for q in question.qualities
+            }
+            enough = [judged[q.name] <= q.limit * (1 + quality.ROUNDING) for q in question.qualities]
+            good = np.all(np.broadcast_arrays(*enough, runs)[:-1], axis=0)
+            extra["accuracy_loss"] = judged[quality.first_task(question.qualities)]
     hours = money.gpu_hours(n_gpus=n_gpus, seconds=wall)
     price = np.nan if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
     power = np.nan if machine.power_per_gpu_w is None else machine.power_per_gpu_w
+    joules = energy.energy_j(n_gpus=n_gpus, seconds=wall, power_per_gpu_w=power)
+    grid = np.nan if machine.grid_g_per_kwh is None else machine.grid_g_per_kwh
     return {
         "tokens": tokens,
         "steps": steps,
@@ -295,16 +315,34 @@ def outcome(
         "useful_s": useful,
         "gpu_hours": hours,
         "cost_usd": money.cost_usd(gpu_hours=hours, usd_per_gpu_hour=price),
-        "energy_j": energy.energy_j(n_gpus=n_gpus, seconds=wall, power_per_gpu_w=power),
+        "energy_j": joules,
+        "co2e_kg": energy.co2e_t(energy_mwh=joules / energy.JOULE_PER_MWH, grid_g_per_kwh=grid) * 1e3,
         "loss": loss,
         "batch_factor": factor,
         "serving_s": np.broadcast_to(serving_s(question, machine, active), np.shape(step)),
+        "latency_s": np.broadcast_to(latency, np.shape(step)),
         "binding": binding + np.zeros(np.shape(step), dtype=int),
-        "runs": runs,
+        "good": good,
+        "quick": quick,
+        "runs": runs & good & quick,
+        **extra,
     }
 
 
-def columns_of(shape: Shape) -> Shape:
-    """Arrays of a `Shape` as columns (S, 1)."""
-    values = {f.name: getattr(shape, f.name) for f in fields(shape)}
-    return Shape(**{k: (np.asarray(v).reshape(-1, 1) if np.ndim(v) else v) for k, v in values.items()})
+def _tokens(
+    question: Question, shape: Shape, batch_tokens: Any, steps_allowed: Any, binding: Any
+) -> tuple[Any, Any]:
+    """Tokens of a run, and what ends it. [tokens]"""
+    nothing = 0.0 * steps_allowed
+    if question.steps is not None:
+        return question.steps * batch_tokens + np.where(np.isnan(nothing), 0.0, nothing), binding
+    if question.tokens is not None:
+        return question.tokens + np.where(np.isnan(nothing), 0.0, nothing), binding
+    if question.shortest:
+        needed = quality.required_tokens(question.learning, question.qualities, shape, batch_tokens)
+        return needed + np.zeros(np.shape(steps_allowed)), np.full(np.shape(binding), ENOUGH_QUALITY)
+    most = np.where(np.isfinite(steps_allowed), steps_allowed * batch_tokens, np.nan)
+    if question.spend_all:
+        return most, binding
+    tokens = question.learning.best_tokens(shape, most=most, batch_tokens=batch_tokens)
+    return tokens, np.where(tokens < most, ENOUGH_DATA, binding)

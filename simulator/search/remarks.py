@@ -39,7 +39,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     )
     notes.excluded.extend(EXCLUDED)
     if question.goodput is None:
-        share = question.goodput_of(best.n_gpus)
+        share = question.goodput_of(best.n_gpus, machine)
         notes.assumptions.append(
             f"goodput {share:.4f} at {best.n_gpus} accelerators, scaled from Llama 3's published run"
         )
@@ -174,7 +174,7 @@ def grown_plan(question: Question, grown: growing.Grown) -> Plan:
     schedule = grown.answer.best
     plans = growing.stage_plans(question, grown, schedule)
     last, machine = plans[-1], question.machines[grown.machine]
-    wall = schedule.cost / question.goodput_of(last.n_gpus)
+    wall = schedule.cost / question.goodput_of(last.n_gpus, machine)
     hours = float(money.gpu_hours(n_gpus=last.n_gpus, seconds=wall))
     price = float("nan") if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
     power = float("nan") if machine.power_per_gpu_w is None else machine.power_per_gpu_w

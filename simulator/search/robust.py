@@ -60,7 +60,8 @@ def robustness(
     width: :math:`\sqrt{1-s}\,z_{machine} + \sqrt{s}\,z_{layout}`. The laws' own error is not drawn (see the family).
     """
     plans = [basis.plan, *basis.others]
-    if len(plans) < 2 or basis.question.inference_tokens:
+    held = ("n_gpus", "tokens", "params", "latency_s", "accuracy_loss")
+    if len(plans) < 2 or basis.question.inference_tokens or basis.objective in held:
         return {}
     factors = _factors(basis.question, plans, draws, seed, own_share)
     figure, values = _values(basis, plans, factors)
@@ -84,7 +85,14 @@ def robustness(
     }
 
 
-WORDS = {"cost_usd": "cost", "gpu_hours": "accelerator time", "step_time_s": "time per token"}
+WORDS = {
+    "wall_s": "time",
+    "energy_j": "energy",
+    "co2e_kg": "emissions",
+    "cost_usd": "cost",
+    "gpu_hours": "accelerator time",
+    "step_time_s": "time per token",
+}
 
 
 def _factors(question: Question, plans: list[Plan], draws: int, seed: int, own_share: float) -> Array:
@@ -124,8 +132,7 @@ def _values(basis: Basis, plans: list[Plan], factors: Array) -> tuple[str, Array
     if not question.bounded:
         times = np.array([plan.step_time_s / plan.batch_sequences for plan in plans])
         return "step_time_s", times[:, None] * factors
-    fixed = question.tokens is not None or question.steps is not None
-    if basis.objective == "loss" and not fixed:
+    if basis.objective == "loss" and not question.fixed:
         rows = [
             question.learning.loss(
                 plan.shape,
@@ -137,5 +144,8 @@ def _values(basis: Basis, plans: list[Plan], factors: Array) -> tuple[str, Array
         return "loss", np.stack([np.asarray(row, dtype=float) for row in rows])
     costs = np.array([plan.columns["cost_usd"] for plan in plans])
     name = "cost_usd" if np.all(np.isfinite(costs)) else "gpu_hours"
-    base = np.array([plan.columns[name] / plan.columns["batch_factor"] for plan in plans])
+    if basis.objective in ("wall_s", "energy_j", "co2e_kg"):
+        name = basis.objective
+    worth = [1.0 if question.shortest else plan.columns["batch_factor"] for plan in plans]
+    base = np.array([plan.columns[name] for plan in plans]) / np.array(worth)
     return name, base[:, None] * factors

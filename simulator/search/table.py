@@ -41,6 +41,16 @@ class Table:
             limits=limits,
         )
 
+    def figures(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Columns of an outcome with what does not depend on its limits, of shape (S, G)."""
+        size = np.shape(self.fastest.step_time_s)
+        params = np.atleast_1d(np.asarray(transformer.parameters(self.shape), dtype=float))
+        return {
+            **columns,
+            "params": np.broadcast_to(params[:, None], size),
+            "n_gpus": np.full(size, float(self.axes.n_gpus)),
+        }
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,6 +67,11 @@ class Plan:
     def params(self) -> float:
         """Parameters. [-]"""
         return float(transformer.parameters(self.shape))
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Columns with size and number of accelerators."""
+        return {**self.columns, "params": self.params, "n_gpus": float(self.n_gpus)}
 
     @property
     def batch_sequences(self) -> float:

@@ -10,10 +10,14 @@ from simulator.clocks import CLOCKS
 from simulator.errors import UnknownNameError
 from simulator.layout import RECOMPUTE, SCHEDULES
 from simulator.memory import MEMORY_PROFILES
-from simulator.schema import Hardware, Scenario, quote
+from simulator.schema import Hardware, Ownership, Scenario, quote
+from simulator.schema.quotes import MAX_AGE_DAYS, age_days
+from simulator.search import fewest, goal, quality
 from simulator.search.evaluate import Setting
+from simulator.search.failures import Failures
 from simulator.search.lattice import Pins, powers_of_two
-from simulator.search.question import Learning, Limits, Machine, Question
+from simulator.search.quality import Quality
+from simulator.search.question import Learning, Limits, Machine, Question, Service
 
 MEMORY_OF = {"llm-foundry": "fsdp", "maxtext": "fsdp", "hf": "deepspeed", "generic": "megatron"}
 """Memory profile of software without one of its own."""
@@ -85,13 +89,15 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
     if shape_law is None and (scenario.find in ("architecture", "growth") or scenario.model is None):
         shape_law = DEFAULT_SHAPE_LAW
         notes.assumptions.append(f"depth and width move the loss as in {DEFAULT_SHAPE_LAW}")
-    machines = tuple(machine_of(scenario, hardware, notes) for hardware in scenario.hardware)
+    machines = tuple(
+        machine_of(scenario, choice, notes) for hardware in scenario.hardware for choice in hardware.choices
+    )
     if budget.cost is not None and any(m.usd_per_gpu_hour is None for m in machines):
         bare = ", ".join(m.label for m in machines if m.usd_per_gpu_hour is None)
         notes.warn("no-price", f"no price is known for {bare}; write hardware.price, such as $2.50/GPU-h")
     return Question(
         machines=machines,
-        limits=Limits(time_s, budget.cost, budget.energy),
+        limits=Limits(time_s, budget.cost, budget.energy, budget.carbon),
         learning=Learning(scenario.law, shape_law, training.unique_tokens),
         seq_length=training.seq_length,
         pins=pins_of(scenario),
@@ -104,6 +110,57 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         flash_attention=training.flash_attention,
         max_alternatives=scenario.search.max_alternatives,
         batch_in_tokens=training.global_batch_tokens is not None,
+        qualities=qualities_of(scenario, notes),
+        objectives=tuple(goal.COLUMNS[name] for name in scenario.objective),
+        service=service_of(scenario),
+    )
+
+
+def qualities_of(scenario: Scenario, notes: Notes) -> tuple[Quality, ...]:
+    """Requirements on the trained model as losses; those that no model meets are said."""
+    asked = scenario.require
+    if asked is None:
+        return ()
+    found = [] if asked.loss is None else [Quality("loss", asked.loss, asked.loss)]
+    found += [quality.of_accuracy(task, share) for task, share in asked.accuracy.items()]
+    if asked.error is not None:
+        found.append(quality.of_error(scenario.law, asked.error))
+    if asked.accuracy:
+        notes.source(
+            "accuracy of tasks",
+            "OLMo ladder, arXiv:2412.04403, five-shot, constants as printed to two digits",
+        )
+    if asked.error is not None:
+        notes.source("error over 46 tasks", f"{found[-1].curve}, arXiv:2403.08540")
+    return tuple(found)
+
+
+def service_of(scenario: Scenario) -> Service | None:
+    """How the trained model answers, where the scenario asks about its speed."""
+    asked = scenario.inference
+    if asked is None or (asked.latency is None and "latency" not in scenario.objective):
+        return None
+    return Service(
+        context_length=asked.context_length or scenario.training.seq_length,
+        batch_size=asked.batch_size,
+        n_gpus=asked.n_gpus,
+        precision=asked.precision,
+        latency_s=asked.latency,
+    )
+
+
+def failures_of(scenario: Scenario, hardware: Hardware) -> Failures | None:
+    """What is known about interruptions: that of the hardware, else that of the scenario."""
+    known = hardware.reliability or scenario.reliability
+    if known is None:
+        return None
+    return Failures(
+        gpu_mtbf_s=known.gpu_mtbf,
+        node_interruption_s=known.node_interruption,
+        checkpoint_s=known.checkpoint_time,
+        restart_s=known.restart_time,
+        interval_s=known.checkpoint_interval,
+        stragglers=known.stragglers,
     )
 
 
@@ -141,6 +198,8 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         network_bandwidth=network,
         accelerators_per_node=hardware.node_size,
     )
+    if scenario.budget.memory is not None:
+        device = device.with_(memory_capacity=min(float(device.memory_capacity), scenario.budget.memory))
     used, _ = calibrations.peak_of(accelerator, training.precision)
     if used != training.precision:
         notes.warn(
@@ -169,6 +228,8 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         profile=MEMORY_PROFILES.get(profile, MEMORY_PROFILES["megatron"]),
     )
     notes.source(f"accelerator {accelerator.label}", accelerator.source)
+    power = _power(hardware, notes)
+    price, offer = _price(hardware, notes, power)
     return Machine(
         label=accelerator.label,
         setting=setting,
@@ -178,10 +239,12 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         matmul_precision=used,
         about={
             "evidence": {"grade": evidence.grade, "sets": list(evidence.sets), "text": evidence.sentence},
-            "grid_g_per_kwh": cluster.grid_intensity if cluster else None,
+            "offer": offer,
         },
-        **_price(hardware, notes),
-        **_power(hardware, notes),
+        grid_g_per_kwh=hardware.grid_g_per_kwh,
+        failures=failures_of(scenario, hardware),
+        usd_per_gpu_hour=price,
+        power_per_gpu_w=power,
     )
 
 
@@ -191,19 +254,27 @@ def counts_of(scenario: Scenario, hardware: Hardware) -> tuple[int, ...]:
     if hardware.n_gpus is not None:
         return (hardware.n_gpus,) if most is None or hardware.n_gpus <= most else ()
     limit = most or MOST_GPUS
+    if "n_gpus" in scenario.objective:
+        return tuple(sorted({*fewest.counts(limit, hardware.node_size), limit}))
     return tuple(sorted({*powers_of_two(limit), limit}))
 
 
-def _price(hardware: Hardware, notes: Notes) -> dict[str, Any]:
-    found = quote(hardware)
+def _price(hardware: Hardware, notes: Notes, power_w: float | None) -> tuple[float | None, dict[str, Any]]:
+    """Price of an accelerator-hour, and what has to be known about the offer."""
+    found, name = quote(hardware), hardware.accelerator.label
+    if isinstance(hardware.price, Ownership):
+        return _owned(hardware.price, name, notes, power_w)
     if found is None:
-        return {}
-    name = hardware.accelerator.label
+        return None, {}
+    if found.newest is not None and (age := age_days(found.newest)) > MAX_AGE_DAYS:
+        text = f"{age} days old; write hardware.price, or take new ones with trainsim prices refresh"
+        notes.warn("old-price", f"the price of {name} ({found.label}) is {text}")
+    offer = {"terms": found.terms, "text": found.label}
     if found.usd_per_gpu_hour is not None:
         notes.source(
             f"price of {name}", f"{found.label}: ${found.usd_per_gpu_hour:g}/GPU-h. {found.source}".strip()
         )
-        return {"usd_per_gpu_hour": found.usd_per_gpu_hour}
+        return found.usd_per_gpu_hour, offer
     rent = float(money.hourly_purchase_price(usd_per_gpu=found.usd_per_gpu))
     notes.source(
         f"price of {name}", f"{found.label}: ${found.usd_per_gpu:g} per accelerator. {found.source}".strip()
@@ -211,13 +282,34 @@ def _price(hardware: Hardware, notes: Notes) -> dict[str, Any]:
     notes.assumptions.append(
         f"{name}: purchase written off over {money.SERVICE_LIFE_YEARS:g} years of full use"
     )
-    return {"usd_per_gpu_hour": rent}
+    owned = {"usd_per_gpu": found.usd_per_gpu, "years": money.SERVICE_LIFE_YEARS, "share_used": 1.0}
+    return rent, {**offer, "owned": owned}
 
 
-def _power(hardware: Hardware, notes: Notes) -> dict[str, Any]:
+def _owned(price: Ownership, name: str, notes: Notes, power_w: float | None) -> tuple[float, dict[str, Any]]:
+    """Price of an hour of a bought accelerator."""
+    how = {
+        "usd_per_gpu": price.buy,
+        "years": price.years,
+        "resale": price.resale,
+        "share_used": price.utilisation,
+        "power_w": power_w or 0.0,
+        "usd_per_kwh": price.electricity,
+        "hosting_usd_per_gpu_hour": price.hosting,
+    }
+    text = (
+        f"bought at ${price.buy:,.0f}, {price.years:g} years, {100 * price.utilisation:.0f} % of hours used"
+    )
+    notes.source(f"price of {name}", f"{text}: price in the scenario")
+    if not price.electricity:
+        notes.assumptions.append(f"{name}, bought: energy is not in the price (electricity is not given)")
+    return float(money.ownership_usd_per_gpu_hour(**how)), {"terms": "owned", "text": text, "owned": how}
+
+
+def _power(hardware: Hardware, notes: Notes) -> float | None:
     tdp, cluster = hardware.accelerator.tdp, hardware.cluster
     if not tdp:
-        return {}
+        return None
     host = cluster.host_power if cluster and cluster.host_power else 0.0
     pue = cluster.pue if cluster else 1.0
     power = float(
@@ -231,4 +323,4 @@ def _power(hardware: Hardware, notes: Notes) -> dict[str, Any]:
     text = f"{hardware.accelerator.label} draws its board limit of {tdp:g} W{without}"
     if text not in notes.assumptions:
         notes.assumptions.append(text)
-    return {"power_per_gpu_w": power}
+    return power

@@ -58,6 +58,25 @@ def axis_of(text: str) -> Axis:
     return Axis(path, tuple(values))
 
 
+def axes_of_texts(texts: Sequence[str]) -> list[Axis]:
+    """Axes as the command line writes them; every mistake is reported at once.
+
+    Raises
+    ------
+    SpecError
+        With every text that is no axis.
+    """
+    axes, wrong = [], []
+    for text in texts:
+        try:
+            axes.append(axis_of(text))
+        except SpecError as error:
+            wrong += list(error.problems)
+    if wrong:
+        raise SpecError(wrong)
+    return axes
+
+
 def axes_of(vary: Mapping[str, Sequence[Any]] | Sequence[Axis]) -> tuple[Axis, ...]:
     """Check axes; every mistake is reported at once.
 

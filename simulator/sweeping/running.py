@@ -78,6 +78,26 @@ class Sweep:
 
         return pd.read_csv(self.files[0], low_memory=False)
 
+    def plot(self, figure: str = "cost_usd", ax: Any = None) -> Any:
+        """Draw a figure over the first field that varies, a line for every combination of the others.
+
+        Parameters
+        ----------
+        figure : str, optional
+            A column of the table.
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure if absent.
+        """
+        from simulator.report.plots import sweep_lines
+
+        return sweep_lines(self.frame, figure=figure, ax=ax)
+
+    def _repr_html_(self) -> str:
+        """Head of the table for notebooks: what varies, and the figures that matter."""
+        from simulator.report.html import sweep
+
+        return sweep(self.frame, repr(self))
+
     def __repr__(self) -> str:
         return f"Sweep({self.points} points, {self.infeasible} infeasible, {self.files[0]})"
 

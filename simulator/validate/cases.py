@@ -19,6 +19,7 @@ from simulator.device import Constants, Device
 from simulator.errors import SpecError
 from simulator.layout import Layout
 from simulator.transformer import Shape
+from simulator.validate.contradictions import quarantined
 from simulator.validate.rows import REQUIRED, Row, SkipError, empty
 
 if TYPE_CHECKING:
@@ -99,18 +100,22 @@ def read_frame(
 
 def of_frame(frame: pd.DataFrame, known: dict[str, Calibration] | None = None) -> Cases:
     """Turn rows into columns; rows that cannot be predicted are counted in ``skipped``."""
-    frame = _with_all_columns(frame)
+    frame = with_all_columns(frame)
     reasons: dict[str, int] = {}
     rows = []
+    doubtful = quarantined()
     for row in frame.to_dict("records"):
         try:
+            if str(row["id"]) in doubtful:
+                raise SkipError(f"contradicts itself: {doubtful[str(row['id'])]}")
             rows.append(Row({str(key): value for key, value in row.items()}))
         except SkipError as skip:
             reasons[str(skip)] = reasons.get(str(skip), 0) + 1
     return _gather(rows, reasons, calibrations.sets() if known is None else known)
 
 
-def _with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
+def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an empty column for each that it lacks."""
     wanted = (
         "id source source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
         "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage act_ckpt flash_attn seq_parallel "

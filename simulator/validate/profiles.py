@@ -18,6 +18,7 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
+    "trainsim measure": Profile("pytorch", zero_stage=0, sequence_parallel=0),
     "nanotron": Profile("nanotron", zero_stage=0),
     "llm-foundry": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
     "composer": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simulator.search import choice, lattice, planner, shapes
 from simulator.search.lattice import Pins
-from simulator.search.question import Learning, Limits, Question
+from simulator.search.question import RESOLUTION_NATS, Learning, Limits, Question
 
 
 def lattice_of(rng, number):
@@ -74,7 +74,7 @@ def test_pruned_family_is_the_whole_family(machine):
     question = ask([machine(counts=(8,))], Limits(time_s=3 * 86400.0))
     best, kept, _ = winner(question, candidates)
     _, every, _ = winner(question, candidates, prune=False)
-    near = best.columns["loss"] + planner.RESOLUTION_NATS
+    near = best.columns["loss"] + RESOLUTION_NATS
 
     def shapes_near(choices):
         c, keep = choices.columns, choices.columns["loss"] <= near

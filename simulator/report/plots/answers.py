@@ -102,8 +102,57 @@ def compare_bars(rows: Sequence[Document], *, figure: str = "cost_usd", ax: Axes
     ax.margins(x=0.15)
     if figure != "loss":
         ax.set_xlim(left=0)
+    if figure.endswith("_usd"):
+        ax.xaxis.set_major_formatter(lambda value, _: quantity(value, "USD") if value else "0")
     ax.set_xlabel(style.label(figure))
     ax.set_title(style.label(figure).partition(" [")[0].capitalize() + ", lines: 80 % interval")
+    return ax
+
+
+def sweep_lines(frame: Any, *, figure: str = "cost_usd", ax: Axes | None = None) -> Axes:
+    """One figure of a sweep over the first field that varies, a line for every combination of the others.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        `simulator.sweeping.Sweep.frame`. Where nothing runs, the line has a gap.
+    figure : str, optional
+        A column of it.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if absent.
+    """
+    ax = style.axes(ax)
+    if figure not in frame.columns:
+        raise UnknownNameError(
+            figure, kind="column of the sweep", names=[str(name) for name in frame.columns]
+        )
+    first, *others = [name for name in frame.columns if str(name).startswith("vary.")]
+    kept = frame[frame["feasible"] & frame[figure].notna()]
+    if kept.empty:
+        return style.nothing(ax, f"no point has {style.label(figure)}")
+    values = list(dict.fromkeys(frame[first]))
+    groups = [("", kept)] if not others else list(kept.groupby(others, sort=False))
+    for place, (named, rows) in enumerate(groups):
+        words = named if isinstance(named, tuple) else (named,)
+        pairs = zip(others, words, strict=False)
+        name = ", ".join(f"{path.rpartition('.')[2]} {word}" for path, word in pairs)
+        found = dict(zip(rows[first], rows[figure], strict=True))
+        ax.plot(
+            range(len(values)),
+            [found.get(value, float("nan")) for value in values],
+            color=style.COLORS[place % len(style.COLORS)],
+            marker=style.MARKERS[place % len(style.MARKERS)],
+            linestyle=style.LINES[place % len(style.LINES)],
+            label=name,
+        )
+    ax.set_xticks(range(len(values)), [str(value) for value in values])
+    ax.set_xlabel(str(first).removeprefix("vary."))
+    ax.set_ylabel(style.label(figure))
+    ax.set_title(
+        style.label(figure).partition(" [")[0].capitalize() + f" over {str(first).removeprefix('vary.')}"
+    )
+    if others:
+        ax.legend(frameon=False, fontsize="small")
     return ax
 
 
@@ -165,7 +214,9 @@ def tornado(rows: Sequence[Document], ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(order)), [row["name"] for row in order])
     ax.invert_yaxis()
     ax.set_xlabel(style.label(figure))
-    ax.set_title(f"What moves the answer ({_value(base, figure)})")
+    name, _, unit = style.label(figure).partition(" [")
+    value = _value(base, figure) if figure.endswith("_usd") else f"{_value(base, figure)} {unit.rstrip(']-')}"
+    ax.set_title(f"What moves the {name}, {value.strip()}")
     ax.legend(frameon=False, loc="lower right")
     return ax
 
@@ -210,11 +261,40 @@ def _stages(document: Document, ax: Axes | None) -> Axes:
     return ax
 
 
+def _front(document: Document, ax: Axes | None) -> Axes:
+    """The plans that no other beats in several objectives: the loss against what is spent, or two things spent."""
+    ax = style.axes(ax)
+    rows = document.get("frontier") or []
+    if not rows:
+        return style.nothing(ax, "one objective was asked for: write several")
+    spent = "cost_usd" if all(row["cost_usd"] is not None for row in rows) else "time_to_train_days"
+    other = "loss" if len({row["loss"] for row in rows}) > 1 else "time_to_train_days"
+    ordered = sorted(rows, key=lambda row: row[spent])
+    ax.plot(
+        [row[spent] for row in ordered], [row[other] for row in ordered], color=style.COLORS[0], marker="o"
+    )
+    answer = document["answer"]
+    ax.plot([answer[spent]], [answer[other]], marker="*", markersize=14, linestyle="", color=style.INK)
+    for row in ordered:
+        if row["mark"]:
+            words = f"{row['mark']}\n{quantity(row['params'], 'parameter')}"
+            ax.annotate(
+                words, (row[spent], row[other]), xytext=(6, 6), textcoords="offset points", fontsize="small"
+            )
+    ax.set_xscale("log")
+    ax.set_xlabel(style.label(spent))
+    ax.set_ylabel(style.label(other))
+    ax.set_title(f"{len(rows)} plans that no other beats")
+    ax.margins(0.15)
+    return ax
+
+
 KINDS: dict[str, Callable[[Document, Any], Axes]] = {
     "breakdown": lambda document, ax: breakdown(document["answer"], ax),
     "memory": lambda document, ax: memory(document["answer"], ax),
     "alternatives": _alternatives,
     "growth": _stages,
+    "frontier": _front,
 }
 """What `simulator.result.Result.plot` draws."""
 

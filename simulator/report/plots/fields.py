@@ -245,19 +245,25 @@ def predicted(rows: Sequence[Document], ax: Axes | None = None, *, by: str = "gp
     rest = [row for name in order[len(shown) :] for row in groups[name]]
     if rest:
         merged["other"] = rest
+    crowded = len(rows) > CROWD
+    look: dict[str, Any] = {"markersize": 2 if crowded else 4, "alpha": 0.35 if crowded else 0.8}
+    look |= {"markeredgewidth": 0.0 if crowded else 0.4, "elinewidth": 0.2 if crowded else 0.4}
     for place, (name, some) in enumerate(merged.items()):
         x, y = ([row[f"{kind}_step_time_s"] for row in some] for kind in ("measured", "predicted"))
         low = [max(row["predicted_step_time_s"] - row["low"], 0) for row in some]
         high = [max(row["high"] - row["predicted_step_time_s"], 0) for row in some]
         ax.errorbar(
-            x, y, yerr=[low, high], fmt=style.MARKERS[place], color=style.COLORS[place], markersize=4,
-            markeredgecolor=style.INK, markeredgewidth=0.4, elinewidth=0.4, alpha=0.8, label=f"{name} ({len(some)})",
+            x, y, yerr=[low, high], fmt=style.MARKERS[place], color=style.COLORS[place],
+            markeredgecolor=style.INK, label=f"{name} ({len(some):,})", **look,
         )  # fmt: skip
     every = [row[f"{kind}_step_time_s"] for row in rows for kind in ("measured", "predicted")]
     ends = [0.7 * min(every), 1.4 * max(every)]
-    ax.plot(ends, ends, color=style.INK, linewidth=1, label="as measured; dotted: 0.8 and 1.25 times")
+    ax.plot(
+        ends, ends, color=style.INK, linewidth=1, zorder=3, label="as measured; dotted: 0.8 and 1.25 times"
+    )
     for factor in (0.8, 1.25):
-        ax.plot(ends, [factor * end for end in ends], color=style.INK, linewidth=0.7, linestyle=":")
+        around = [factor * end for end in ends]
+        ax.plot(ends, around, color=style.INK, linewidth=0.9, linestyle=":", zorder=3)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(*ends)
@@ -267,9 +273,14 @@ def predicted(rows: Sequence[Document], ax: Axes | None = None, *, by: str = "gp
     ax.set_xlabel("measured step time [s]")
     ax.set_ylabel("predicted step time [s], lines: 80 % interval")
     ax.set_title(f"Predicted against measured, {len(rows):,} rows")
-    ax.legend(frameon=False, fontsize="small")
+    found = ax.legend(frameon=False, fontsize="small")
+    for handle in filter(None, found.legend_handles):
+        handle.set_alpha(1.0)
     return ax
 
+
+CROWD = 300
+"""Rows from which on markers are small and let others through. [-]"""
 
 WIDE = 3000.0
 """Span of an axis from which on only powers of ten get a tick. [-]"""

@@ -1,0 +1,144 @@
+"""Sections on what was asked for: requirements, fronts, offers, deadlines, interruptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulator.report.text import duration, number, quantity, table, wrap
+
+Document = Mapping[str, Any]
+
+DAY = 86400.0
+
+MANY = 256
+"""Accelerators from which on interruptions have a section of their own. [-]"""
+
+FIGURES = {
+    "loss": ("loss", lambda row: f"{row['loss']:.3f}"),
+    "cost_usd": ("cost", lambda row: _or_dash(row["cost_usd"], "USD")),
+    "wall_s": ("time", lambda row: duration(row["time_to_train_days"] * DAY)),
+    "energy_j": ("energy", lambda row: f"{number(row['energy_mwh'])} MWh"),
+    "co2e_kg": ("CO2e", lambda row: f"{number(row['co2e_t'])} t"),
+    "latency_s": ("latency", lambda row: _or_dash(row.get("latency_s"), "second")),
+}
+"""Column of a front: head, and cell of a row."""
+
+
+def _or_dash(value: float | None, dimension: str) -> str:
+    return "-" if value is None else quantity(value, dimension)
+
+
+def requirement_texts(document: Document) -> list[str]:
+    """What was required of the trained model, what is predicted, how surely, and what certainty costs."""
+    out = []
+    for row in (document.get("requirements") or {}).values():
+        text, sure = row["text"], row.get("certain")
+        if sure is None:
+            text += "; no number of tokens brings this model to the safe end of the interval"
+        elif sure["times"] > 1.005:
+            text += (
+                f"; to keep it nine times in ten, train on {quantity(sure['tokens'], 'token')} tokens, "
+                f"{number(sure['times'], 2)} times as many"
+            )
+        out.append(f"{text}.")
+    return out
+
+
+def requirements(document: Document) -> list[str]:
+    """`requirement_texts` as a list."""
+    return bullets(requirement_texts(document))
+
+
+def bullets(texts: list[str]) -> list[str]:
+    """Sentences as lines of a list."""
+    return [line for text in texts for line in wrap(f"- {text}", indent=2, hang=4)]
+
+
+def front(document: Document) -> list[str]:
+    """The plans that no other beats, in order of the first objective."""
+    rows = document.get("frontier") or []
+    if not rows:
+        return []
+    several = len({row["accelerator"] for row in rows}) > 1 or len({row.get("offer") for row in rows}) > 1
+    heads = ("model", "GPUs", "tokens", *(head for head, _ in shown(rows)), "")
+    cells = [
+        (
+            name(row, several),
+            f"{row['n_gpus']:,}",
+            quantity(row["tokens"], "token"),
+            *(cell(row) for _, cell in shown(rows)),
+            row["mark"],
+        )
+        for row in rows
+    ]
+    return table(heads, cells, left=(0, len(heads) - 1))
+
+
+def shown(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """Columns in which the rows of a front differ, with how they are written."""
+    keys = {
+        "loss": "loss",
+        "cost_usd": "cost_usd",
+        "wall_s": "time_to_train_days",
+        "energy_j": "energy_mwh",
+        "co2e_kg": "co2e_t",
+        "latency_s": "latency_s",
+    }
+    return [
+        FIGURES[column]
+        for column, key in keys.items()
+        if column in ("loss", "cost_usd", "wall_s") or len({row.get(key) for row in rows}) > 1
+        if rows[0].get(key) is not None
+    ]
+
+
+def name(row: Document, several: bool) -> str:
+    """What tells a plan of a front apart."""
+    size = f"{quantity(row['params'], 'parameter')} {row['num_hidden_layers']:g}x{row['hidden_size']:g}"
+    if not several:
+        return size
+    offer = row.get("offer")
+    where = f"{row['accelerator']}, {offer}" if offer and offer != "the scenario" else row["accelerator"]
+    return f"{size} on {where}"
+
+
+def offer_texts(document: Document) -> list[str]:
+    """When spot stops paying, from which use on buying pays."""
+    return [f"{row['text']}." for row in document.get("offers") or ()]
+
+
+def offers(document: Document) -> list[str]:
+    """`offer_texts` as a list."""
+    return bullets(offer_texts(document))
+
+
+def fewest(document: Document) -> list[str]:
+    """The fewest accelerators for the deadline."""
+    text = (document.get("fewest_gpus") or {}).get("text", "")
+    return wrap(f"{text}.", indent=2, hang=2) if text else []
+
+
+def interruptions(document: Document) -> list[str]:
+    """Where the goodput comes from, and the curve over rates that are not known."""
+    found, answer = document.get("interruptions") or {}, document["answer"]
+    if not found or (found["source"] == "scaled from Llama 3" and answer["n_gpus"] < MANY):
+        return []
+    text = found["text"]
+    out = wrap(text[:1].upper() + text[1:] + ".", indent=2, hang=2)
+    if found["source"] == "scenario":
+        return out
+    rows = [
+        (
+            f"{row['gpu_hours_per_interruption']:,.0f}",
+            duration(row["job_mtbf_h"] * 3600.0),
+            f"{100 * row['goodput']:.3g} %",
+            duration(row["time_to_train_days"] * DAY),
+            "-" if row["cost_usd"] is None else quantity(row["cost_usd"], "USD"),
+            "-" if row["loss"] is None else f"{row['loss']:.3f}",
+            "" if row["keeps_the_limits"] else "breaks a limit",
+        )
+        for row in found.get("curve") or ()
+    ]
+    heads = ("GPU-h per interruption", "every", "goodput", "time", "cost", "loss", "")
+    return out + (table(heads, rows, left=(6,)) if rows else [])

@@ -1,0 +1,142 @@
+"""Folds: whole groups out, the same optimum as `calibrate.fit`, a table that survives interruption and knows its age."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulator import calibrate, calibrations, library
+from simulator.calibrate import crossval
+from simulator.calibrate import left_out as folds
+from simulator.cli import main
+from simulator.errors import SpecError
+from simulator.validate import cases as tables
+from simulator.validate import left_out
+
+TABLE = library.find("measurements", "throughput")
+SOURCES = ("MosaicML", "NVIDIA-papers-2021-22", "MooreThreads-SimuMax", "MLPerf-Dell")
+
+
+@pytest.fixture(scope="module")
+def cases() -> tables.Cases:
+    frame = tables.read_frame(TABLE)
+    return tables.of_frame(pd.concat([frame[frame["source_group"] == name].head(16) for name in SOURCES]))
+
+
+def test_folds_leave_whole_groups_out() -> None:
+    every = tables.read(TABLE)
+    groups = folds.groups_of(every, "source")
+    for name in ("KAIST-vTrain", "HuggingFace", "NVIDIA"):
+        assert (groups[every.source == name] == name).all()
+        assert set(every.source[groups == name].tolist()) == {name}
+    few = {str(each) for each in every.source[groups == "(few)"]}
+    assert all((every.source == each).sum() < folds.FEWEST for each in few)
+    models = folds.groups_of(every, "model")
+    layers = every.shape.num_hidden_layers
+    korthikanti = np.char.startswith(every.id.astype(str), "korthikanti-0001") | np.char.startswith(
+        every.id.astype(str), "korthikanti-0002"
+    )
+    assert len(set(models[korthikanti].tolist())) == 1
+    assert len(set(layers[korthikanti].tolist())) == 1
+
+
+def test_grouped_differences_are_the_jacobian() -> None:
+    """Rows that take two constants each, against differences one constant at a time."""
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 3, 40), random.integers(3, 5, 40)
+    centre, spread = np.zeros(5), np.array([0.5, 1.0, 2.0, 0.1, 0.3])
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        rows = np.log(np.exp(x[first]) + 2.0 * np.exp(x[second])) * (1.0 + np.arange(40))
+        return np.concatenate([rows, (x - centre) / spread])
+
+    x = random.normal(size=5)
+    found = folds.grouped_jacobian(residuals, x, [first, second], spread)
+    step = 1e-6
+    dense = np.stack([(residuals(x + step * e) - residuals(x - step * e)) / (2 * step) for e in np.eye(5)], 1)
+    assert found == pytest.approx(dense, abs=1e-3)
+
+
+@pytest.mark.parametrize("source", ["MosaicML", "NVIDIA-papers-2021-22"])
+def test_a_warm_start_finds_the_optimum_of_the_plain_fit(cases: tables.Cases, source: str) -> None:
+    """On two folds: the constants of `calibrate.fit`, and so the predictions, to a thousandth."""
+    centre = folds.gemm_centre()
+    inside, outside = cases.take(cases.source != source), cases.take(cases.source == source)
+    plain = calibrate.fit(inside, start=centre, max_evaluations=100)
+    warm = folds.refit(inside, centre=centre, warm=calibrations.shipped_values(), max_evaluations=100)
+    cold = folds.refit(inside, centre=centre, max_evaluations=100)
+    times = [
+        calibrate.predict(outside, crossval.with_generic(each.values, each)) for each in (plain, warm, cold)
+    ]
+    assert times[1] == pytest.approx(times[0], rel=1e-3)
+    assert times[2] == pytest.approx(times[0], rel=1e-3)
+
+
+def test_rows_outside_a_fold_are_all_that_its_constants_saw(cases: tables.Cases) -> None:
+    """Other measured times inside the fold leave its predictions as they are."""
+    name = "MooreThreads-SimuMax"
+    known = {"centre": folds.gemm_centre(), "warm": calibrations.shipped_values()}
+    slower = tables.Cases(
+        **{
+            **vars(cases),
+            "measured_s": np.where(cases.source == name, 3 * cases.measured_s, cases.measured_s),
+        }
+    )
+    first, second = (folds.predict_fold(each, "source", name, **known)[1] for each in (cases, slower))
+    assert np.array_equal(first, second)
+
+
+def test_an_interrupted_run_goes_on(
+    cases: tables.Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed: list[tuple[str, str]] = []
+
+    def quick(every: tables.Cases, kind: str, name: str, **_: object) -> tuple[np.ndarray, np.ndarray]:
+        places = np.flatnonzero(folds.groups_of(every, kind).astype(str) == name)
+        if len(computed) == 3:
+            raise KeyboardInterrupt
+        computed.append((kind, name))
+        return places, every.measured_s[places] * 1.1
+
+    monkeypatch.setattr(folds, "predict_fold", quick)
+    path = tmp_path / "left_out.csv"
+    with pytest.raises(KeyboardInterrupt):
+        folds.write(path, cases)
+    assert not path.exists()
+    before, told = list(computed), []
+    computed.append(("", ""))  # past the interruption
+    folds.write(path, cases, tell=told.append)
+    assert any("3 folds are done" in line for line in told)
+    assert not set(before) & set(computed[4:])
+    assert not list(tmp_path.glob("*.part"))
+    then, found = left_out.read(path)
+    assert left_out.is_fresh(cases, then)
+    assert not left_out.is_fresh(cases.take(cases.source != "MosaicML"), then)
+    for kind, column in left_out.columns(cases, found).items():
+        assert column == pytest.approx(1.1 * cases.measured_s, rel=1e-3), kind
+
+
+def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file"):
+        left_out.read(tmp_path / "none.csv")
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(SpecError, match="not a table"):
+        left_out.read(tmp_path / "bad.csv")
+
+
+def test_the_table_that_ships_holds_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """Refresh with: trainsim validate --left-out all --write hardware_specs/intervals/left_out.csv."""
+    every = tables.read(TABLE)
+    then, found = left_out.read()
+    assert then["rows"] == pytest.approx(len(every), rel=0.02)
+    assert tuple(found) == left_out.KINDS
+    for column in left_out.columns(every, found).values():
+        assert np.isfinite(column).mean() > 0.98
+        column = np.where(np.isfinite(column), column, every.measured_s)
+        assert 0.5 < np.median(column / every.measured_s) < 2.0
+    if left_out.is_fresh(every, then):
+        assert main(["validate", "--left-out", "accelerator"]) == 0
+        assert "accelerators never fitted" in capsys.readouterr().out

@@ -1,0 +1,131 @@
+"""Every object that Python hands back: one line, a table for notebooks, a frame, plain data."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import simulator as sim
+from simulator.errors import InfeasibleError, SimulatorError, UnknownNameError
+
+QUESTION: dict[str, Any] = {
+    "name": "a <b> & c",
+    "model": {"num_hidden_layers": 24, "hidden_size": 2048, "num_attention_heads": 16},
+    "training": {"tokens": "20B", "global_batch_size": 128},
+    "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 8},
+}
+LOGS = Path(__file__).parent / "data" / "logs"
+
+
+class Tags(HTMLParser):
+    """Whether every tag that opens closes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+        if tag != "br":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("sweep")
+    cases = folder / "cases.csv"
+    shipped = (Path(__file__).resolve().parent.parent / "measurements" / "throughput.csv").read_text()
+    cases.write_text("\n".join(shipped.splitlines()[:30]) + "\n")
+    result = sim.run(QUESTION)
+    return {
+        "result": result,
+        "comparison": sim.compare(QUESTION, vary={"hardware.n_gpus": [8, 16]}),
+        "sweep": sim.sweep(
+            QUESTION, {"training.tokens": ["10B", "20B"], "hardware.n_gpus": [8, 16]}, out=folder / "out"
+        ),
+        "difference": sim.diff(result, QUESTION, set_second=["hardware.n_gpus=16"]),
+        "watched": sim.watch(LOGS / "megatron_llm.log", result),
+        "validated": sim.validated(cases),
+    }
+
+
+KINDS = ["result", "comparison", "sweep", "difference", "watched", "validated"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_line_and_a_table_without_script(objects: dict[str, Any], kind: str) -> None:
+    shown = objects[kind]
+    assert "\n" not in repr(shown)
+    assert 10 < len(repr(shown)) < 300
+    page = shown._repr_html_()
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert tags.seen & {"table", "pre"}
+    assert "script" not in tags.seen
+    assert "b" not in tags.seen or "<b> & c" not in page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_frame(objects: dict[str, Any], kind: str) -> None:
+    frame = objects[kind].frame
+    assert len(frame) >= (0 if kind == "watched" else 1)
+
+
+@pytest.mark.parametrize("kind", ["result", "comparison", "difference", "watched", "validated"])
+def test_plain_data(objects: dict[str, Any], kind: str) -> None:
+    assert json.loads(json.dumps(objects[kind].to_dict(), allow_nan=False))
+
+
+def test_figures_are_explained(objects: dict[str, Any]) -> None:
+    for key in ("cost_usd", "step_time_s", "loss", "memory_gib", "mfu", "binding"):
+        assert len(objects["result"].explain(key)) > 10
+    with pytest.raises(UnknownNameError):
+        objects["result"].explain("price")
+
+
+def test_a_difference_names_what_differs(objects: dict[str, Any]) -> None:
+    found = objects["difference"]
+    assert {row["figure"] for row in found.rows} >= {"n_gpus", "step_time_s", "cost_usd"}
+    assert "x 2" in str(found)
+    same = sim.diff(objects["result"], objects["result"])
+    assert same.rows == []
+    assert "equal" in str(same)
+
+
+def test_a_run_is_watched(objects: dict[str, Any]) -> None:
+    found = objects["watched"]
+    assert found.verdict == "another plan"
+    assert "1,024" in found._repr_html_() or "1024" in found._repr_html_()
+    with pytest.raises(InfeasibleError):
+        sim.watch(LOGS / "megatron_llm.log", "does-not-fit")
+    with pytest.raises(SimulatorError):
+        sim.watch(LOGS / "none.log", objects["result"])
+
+
+def test_a_validation_has_its_rows(objects: dict[str, Any]) -> None:
+    found = objects["validated"]
+    assert {"predicted_step_time_s", "measured_step_time_s"} <= set(found.frame.columns)
+    assert found.to_dict()["cases"]["n"] == len(found.frame)
+
+
+def test_a_sweep_is_drawn(objects: dict[str, Any]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    ax = objects["sweep"].plot("cost_usd")
+    assert len(ax.lines) == 2
+    assert ax.get_ylabel() == "cost [USD]"
+    with pytest.raises(UnknownNameError):
+        objects["sweep"].plot("costs")
+    plt.close("all")

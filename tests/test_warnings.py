@@ -1,0 +1,73 @@
+"""Every warning that the program can give is explained, in the documentation and in the terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import simulator as sim
+from simulator.cli import main
+from simulator.report import explained, terminal
+from simulator.search import feasibility
+from simulator.search.explain import LIMIT_NAMES
+
+ROOT = Path(__file__).resolve().parent.parent
+CALL = re.compile(r"\.warn\(\s*(?:\"([^\"]+)\"|(?!name)(\w+))")
+
+
+def ids_in_the_source() -> set[str]:
+    found = set()
+    for path in (ROOT / "simulator").rglob("*.py"):
+        for literal, variable in CALL.findall(path.read_text(encoding="utf-8")):
+            assert not variable or variable == "DeprecationWarning", f"{path}: an id that is not written out"
+            found.add(literal)
+    return found - {""}
+
+
+def test_the_page_and_the_source_hold_the_same_ids() -> None:
+    ids = ids_in_the_source()
+    assert len(ids) >= 12
+    assert set(explained.warnings()) == ids
+
+
+def test_no_id_is_explained_twice_and_they_are_sorted() -> None:
+    text = (ROOT / "docs" / "warnings.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert headings == sorted(set(headings))
+    assert all(len(body) > 60 for body in explained.warnings().values())
+
+
+def test_every_reason_is_in_the_table() -> None:
+    table = (ROOT / "docs" / "warnings.md").read_text(encoding="utf-8").partition("# Reasons")[2]
+    listed = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
+    assert set(feasibility.REASONS) | set(LIMIT_NAMES.values()) | {"price", "max_gpus"} <= listed
+
+
+@pytest.mark.parametrize("name", ["quickstart", "datasheet-accelerator", "mixture-of-experts"])
+def test_warnings_of_answers_are_explained_and_the_page_says_where(name: str) -> None:
+    result = sim.run(name)
+    assert result.warnings
+    assert {warning["id"] for warning in result.warnings} <= set(explained.warnings())
+    assert explained.HINT in terminal.page(result.to_dict())
+
+
+def test_the_command_lists_and_explains(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warnings"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in explained.warnings())
+    assert max(map(len, listed.splitlines())) <= 100
+    assert main(["warnings", "old-price"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("old-price\n")
+    assert "docs/hardware.md" in shown
+    assert "`" not in shown
+    assert main(["warnings", "evidence", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["evidence"]
+
+
+def test_a_misspelled_id_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warnings", "old-prices"]) == 2
+    assert "old-price" in capsys.readouterr().err
