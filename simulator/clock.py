@@ -279,18 +279,18 @@ LEVELS = ("tiles", "attention", "memory", "tensor_parallel", "context_parallel",
 
 
 def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Time of the logits and the loss on one micro-batch, forward and backward. [s]"""
+    """Time of the logits and the loss on one micro-batch, forward and backward. [s]
+
+    A vocabulary that is no multiple of `ALIGNED`, such as GPT-2's 50,257, starves the tensor cores; tensor parallelism
+    pads it to divide it.
+    """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = _matmul_s(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
     ragged = (np.asarray(shape.vocab_size) % ALIGNED != 0) & (tp < 2)
-    rate = np.where(ragged, c.unaligned_rate, 1.0)
-    fwd, dgrad, wgrad = fwd / rate, dgrad / rate, wgrad / rate
+    slower = np.where(ragged, 1.0 / np.asarray(c.unaligned_rate), 1.0)
     moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
-    return (
-        fwd
-        + dgrad
-        + wgrad * (1.0 - np.asarray(layout.frozen))
-        + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    return (fwd + dgrad + wgrad * (1.0 - np.asarray(layout.frozen))) * slower + moved / (
+        np.asarray(device.memory_bandwidth) * c.hbm_efficiency
     )
 
 
@@ -373,8 +373,9 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
 
     Notes
     -----
-    The fullest stage sets the levels of a layer. A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
-    block the host, it launches nothing while they run. Stages follow the pipeline schedule.
+    A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
+    block the host, it launches nothing while they run. Stages follow the pipeline schedule; the layers' levels are those
+    of the fullest stage.
     Gradient traffic hides behind a share of the last backward pass, ZeRO-3 gathers behind the pass they feed.
     """
     c = constants

@@ -99,9 +99,9 @@ def quantized_tile_bytes(
     Notes
     -----
     A partly filled last wave takes as long as a full one (wave quantisation), so
-    ``waves = ceil(ceil(m / t_m) ceil(n / t_n) / SMs)`` and each wave streams ``SMs`` tiles. The better of two tile
-    sizes is taken, as a library's heuristic does. Pessimistic for kernels that split the contraction (split-K,
-    stream-K).
+    ``waves = ceil(ceil(m / t_m) ceil(n / t_n) / SMs)`` and each wave streams ``SMs`` tiles. The best of two tile sizes and
+    of whole or split contractions (`SPLITS`) is taken, as a library's heuristic does. The sums over the parts of a split
+    contraction are left out.
 
     Examples
     --------

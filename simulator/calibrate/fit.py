@@ -62,7 +62,13 @@ def row_weights(cases: Cases) -> np.ndarray:
     return np.asarray(np.sqrt(weight))
 
 
-def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations: int = 40) -> Fit:
+def fit(
+    cases: Cases,
+    *,
+    start: dict[Key, float] | None = None,
+    warm: dict[Key, float] | None = None,
+    max_evaluations: int = 40,
+) -> Fit:
     """Fit the constants that the rows bear on; the others keep their prior.
 
     Parameters
@@ -70,7 +76,9 @@ def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations:
     cases : Cases
         Measured rows.
     start : dict, optional
-        Values to start from and to keep as the centre of the prior where given (a shipped set, for a user's own runs).
+        Centre of the prior where given (a shipped set, for a user's own runs).
+    warm : dict, optional
+        Where the optimiser starts; it does not move the prior. The centre if absent.
     max_evaluations : int, optional
         Bound on the optimiser. [-]
 
@@ -99,9 +107,10 @@ def fit(cases: Cases, *, start: dict[Key, float] | None = None, max_evaluations:
         error = (np.log(sum(levels.values())) - measured) / NOISE
         return np.asarray(weight * np.sign(error) * np.sqrt(2.0 * (np.sqrt(1.0 + error**2) - 1.0)))
 
-    problem = _Problem(errors, tuple(places.values()), centre, spread, (low, high))
+    problem = _Problem(errors, list(places.values()), centre, spread, (low, high))
     everything = np.ones(len(free), dtype=bool)
-    x, posterior = problem.solve(centre, everything, max_evaluations)
+    first = np.log([(warm or {}).get(key, base[key]) for key in free])
+    x, posterior = problem.solve(np.clip(first, low + 1e-6, high - 1e-6), everything, max_evaluations)
     identified = posterior < IDENTIFIED * spread
     x, _ = problem.solve(np.where(identified, x, centre), identified, max_evaluations)
     values = {**base, **{key: float(np.exp(x[i])) for i, key in enumerate(free) if identified[i]}}
@@ -125,39 +134,53 @@ IDENTIFIED = 0.9
 """Posterior over prior spread above which a constant keeps its prior. [-]"""
 
 
-STEP = 1e-5
+STEP = 1e-6
 """Step of the finite differences, in the logarithm of a constant. [-]"""
+
+
+def grouped_jacobian(
+    errors: Callable[[np.ndarray], np.ndarray], x: np.ndarray, places: list[np.ndarray]
+) -> np.ndarray:
+    """Derivatives of row errors by finite differences that move many constants at once.
+
+    Parameters
+    ----------
+    errors : callable
+        Error of every row at the logarithms of the constants.
+    x : array
+        Logarithms of the constants.
+    places : list of array
+        For each field of `Constants`, the place in `x` that every row takes it from. A row takes each field from one
+        place, so the places of one field never share a row and can be moved together.
+
+    Returns
+    -------
+    array
+        Rows by constants. With 30 fields in 22 sets, 31 evaluations instead of some 200.
+    """
+    base = errors(x)
+    found = np.zeros((len(base), len(x)))
+    for place in places:
+        moved = x.copy()
+        moved[np.unique(place)] += STEP
+        found[np.arange(len(base)), place] += (errors(moved) - base) / STEP
+    return found
 
 
 @dataclass(frozen=True)
 class _Problem:
-    """Residuals of rows and of priors, and their derivatives."""
+    """Least squares over row errors and priors."""
 
     errors: Callable[[np.ndarray], np.ndarray]
-    places: tuple[np.ndarray, ...]
-    """For each field of `Constants`, the constant that each row takes it from."""
+    places: list[np.ndarray]
     centre: np.ndarray
     spread: np.ndarray
     bounds: tuple[np.ndarray, np.ndarray]
 
-    def residuals(self, x: np.ndarray) -> np.ndarray:
-        """Weighted robust errors of the rows, then the distances from the priors."""
-        return np.concatenate([self.errors(x), (x - self.centre) / self.spread])
-
-    def jacobian(self, x: np.ndarray) -> np.ndarray:
-        """Finite differences, one evaluation per field: a row takes each field from one set, so sets do not overlap."""
-        base = self.errors(x)
-        matrix = np.zeros((len(base), len(x)))
-        for place in self.places:
-            moved = x.copy()
-            moved[place] += STEP
-            matrix[np.arange(len(base)), place] = (self.errors(moved) - base) / STEP
-        return np.vstack([matrix, np.diag(1.0 / self.spread)])
-
     def solve(
         self, start: np.ndarray, free: np.ndarray, max_evaluations: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Least squares over the free constants, the others held: solution, and posterior spread of the free ones."""
+        """Solve for the free constants, the others held: solution, and posterior spread of the free ones."""
         from scipy.optimize import least_squares
 
         def whole(part: np.ndarray) -> np.ndarray:
@@ -165,10 +188,18 @@ class _Problem:
             x[free] = part
             return x
 
+        def residuals(part: np.ndarray) -> np.ndarray:
+            x = whole(part)
+            return np.concatenate([self.errors(x), (x - self.centre) / self.spread])
+
+        def jacobian(part: np.ndarray) -> np.ndarray:
+            rows = grouped_jacobian(self.errors, whole(part), self.places)
+            return np.vstack([rows, np.diag(1.0 / self.spread)])[:, free]
+
         found = least_squares(
-            lambda part: self.residuals(whole(part)),
+            residuals,
             start[free],
-            jac=lambda part: self.jacobian(whole(part))[:, free],
+            jac=jacobian,
             bounds=(self.bounds[0][free], self.bounds[1][free]),
             max_nfev=max_evaluations,
             x_scale=self.spread[free],

@@ -36,7 +36,11 @@ PRIORS: dict[str, Prior] = {
         200.0, 0.4, 10.0, 1000.0, "measured matmuls on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
     ),
     "unaligned_rate": Prior(
-        0.45, 0.5, 0.05, 1.0, "padding GPT-2's vocabulary to 50,304 gained about a quarter (github:karpathy/nanoGPT)"
+        0.45,
+        0.5,
+        0.05,
+        1.0,
+        "padding GPT-2's vocabulary to 50,304 gained about a quarter (github:karpathy/nanoGPT)",
     ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
@@ -90,7 +94,11 @@ OVERRIDES: dict[Key, Prior] = {
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"
     ),
     ("fsdp", "selective_share"): Prior(
-        0.5, 0.01, 1e-4, 1.0, "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)"
+        0.5,
+        0.01,
+        1e-4,
+        1.0,
+        "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)",
     ),
     ("fsdp", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision by default"

@@ -207,7 +207,11 @@ def recompute_of(row: dict[str, Any], profile: Profile) -> str:
     if empty(row["act_ckpt"]):
         return profile.recompute
     one_node = number(row["n_gpus"], 1) <= number(row["gpus_per_node"], 8)
-    return "none" if one_node and "config/validation JSONs" in str(row["notes"]) else str(row["act_ckpt"]).lower()
+    return (
+        "none"
+        if one_node and "config/validation JSONs" in str(row["notes"])
+        else str(row["act_ckpt"]).lower()
+    )
 
 
 CHUNK_LAYERS = 2.0
