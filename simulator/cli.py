@@ -11,6 +11,7 @@ import keyword
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,15 @@ def cli(debug: bool) -> None:
     """What training a language model costs in time, memory, money and energy."""
 
 
+def _width(arguments: Sequence[str]) -> AbstractContextManager[None]:
+    """A page that is written to a file is as wide on every machine."""
+    if not any(each == "--out" or each.startswith("--out=") for each in arguments):
+        return nullcontext()
+    from simulator.report.text import on_paper
+
+    return on_paper()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -123,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = ["--debug", *(a for a in arguments if a != "--debug")]
     debug = arguments[:1] == ["--debug"]
     try:
-        result = cli.main(args=arguments, prog_name="trainsim", standalone_mode=False)
+        with _width(arguments):
+            result = cli.main(args=arguments, prog_name="trainsim", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:

@@ -32,6 +32,9 @@ PARETO = ("loss", "time_to_train_days", "cost_usd")
 MOST_ROWS = 200
 """Rows of one comparison; more than that is a sweep. [-]"""
 
+OF_THE_PLACE = ("grid_intensity",)
+"""Fields of hardware that are of the place, not of the machine: other accelerators are compared there too."""
+
 CHANGES_LOSS = ("model", "training", "law", "shape_law", "find", "growth")
 """Fields that move the loss also where model and tokens are written."""
 
@@ -148,7 +151,7 @@ def compare(
     """
     axes = axes_of(vary) if vary else ()
     base = _Base(scenario, set, variant)
-    entries = [_entry(one, base.n_gpus) for one in hardware] if hardware else base.entries
+    entries = [{**base.place, **_entry(one, base.n_gpus)} for one in hardware] if hardware else base.entries
     grid = Grid(axes)
     if len(entries) * len(grid) > MOST_ROWS:
         text = f"{len(entries) * len(grid):,} rows are more than {MOST_ROWS}"
@@ -185,6 +188,11 @@ class _Base:
             self.document = documents.apply_settings(document, changes)
         written = self.document.data["hardware"]
         self.n_gpus = self.asked.hardware[0].n_gpus
+        self.place = {
+            name: value
+            for name, value in (written.items() if isinstance(written, Mapping) else ())
+            if name in OF_THE_PLACE
+        }
         self.entries = [_entry(one, None) for one in (written if isinstance(written, list) else [written])]
 
     def at(self, entry: Mapping[str, Any], paths: Sequence[str], point: Sequence[Any]) -> Scenario:

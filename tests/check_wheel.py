@@ -87,7 +87,8 @@ def check_scenarios(bin_folder: Path, elsewhere: Path) -> int:
         if result.returncode != 1:
             must(result, f"run {name}")
         document = json.loads(result.stdout)
-        if not document["answer"] or (result.returncode == 1) != ("infeasible" in document):
+        said = document.get("infeasible", {}).get("text") if result.returncode else document["answer"]
+        if not said or (result.returncode == 1) != ("infeasible" in document):
             sys.exit(f"wheel check: {name} ends in {result.returncode} without a matching answer")
     return len(names)
 
@@ -108,6 +109,7 @@ def main() -> int:
         if str(ROOT) in where:
             sys.exit(f"wheel check: the checkout was imported instead of the wheel: {where}")
         must(run(bin_folder / "trainsim", "schema", "--check", cwd=elsewhere), "schema --check")
+        must(run(bin_folder / "trainsim", "warnings", "evidence", cwd=elsewhere), "warnings evidence")
         count = check_scenarios(bin_folder, elsewhere)
     print(f"wheel check: built, installed, {count} scenarios answered, {time.monotonic() - start:.0f} s")
     return 0

@@ -167,6 +167,15 @@ def test_every_column_in_csv_json_and_the_terminal(question: str, capsys: pytest
     assert page.count("loss +") == 1
 
 
+def test_carbon_of_the_same_grid_for_all(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = ["--set", "hardware.grid_intensity=400 g/kWh"]
+    found = rows(capsys, question, "--hardware", "h100-sxm-80gb,a100-sxm-80gb", *grid)
+    for row in found:
+        assert row["co2e_t"] == pytest.approx(0.4 * row["energy_mwh"], rel=1e-6)
+    assert main(["compare", question, "--hardware", "h100-sxm-80gb", *grid]) == 0
+    assert "t CO2e" in capsys.readouterr().out
+
+
 def test_wide_grids_stay_on_the_page(question: str, capsys: pytest.CaptureFixture[str]) -> None:
     varied = ["--vary", "training.tokens=10B,20B", "--vary", "training.seq_length=2048,4096"]
     varied += ["--vary", "training.global_batch_size=64,128", "--vary", "training.optimizer=adamw,sgd"]

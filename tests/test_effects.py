@@ -18,11 +18,11 @@ from simulator.validate import effects, kernels
 from simulator.validate.effects import RIVALS, Tracked
 
 BOUNDS = {
-    "small micro-batches: kernels wait for the host": 0.09,
+    "small micro-batches: the host's pace": 0.09,
     "large micro-batches": 0.12,
-    "micro-batches per step: the bubble, what comes once": 0.012,
+    "micro-batches per step: bubble, fixed times": 0.012,
     "sequence length up to 64k": 0.03,
-    "sequence length with context parallelism, up to 128k and more": 0.09,
+    "sequences to 128k and more, context parallel": 0.09,
     "context parallelism": 0.13,
     "8 bits against 16": 0.13,
     "4 bits against 8": 0.13,
@@ -31,37 +31,37 @@ BOUNDS = {
     "pipeline stages": 0.05,
     "expert parallelism": 0.12,
     "ZeRO stage": 0.06,
-    "sharded weights (ZeRO 3) over more accelerators": 0.03,
+    "ZeRO 3 over more accelerators": 0.03,
     "recomputation: none, selective, full": 0.04,
     "heads of attention that is not fused": 0.12,
     "compiler": 0.13,
     "adapters against all weights": 0.10,
-    "more accelerators, work of each the same or less": 0.025,
+    "more accelerators": 0.025,
     "from 512 to 11,000 accelerators": 0.015,
     "accelerator, same configuration": 0.09,
     "V100, P100, RTX 4090, A100: Languini": 0.09,
     "A100 40 GB, A100, H100: MosaicML": 0.08,
-    "H100, H200, B200, GB200, MI300X, MI325X: MLPerf adapters": 0.16,
+    "MLPerf adapters: H100 to GB200, MI325X": 0.16,
     "TPU generations": 0.16,
     "model size": 0.03,
     "matmul rows: tiles and waves": 0.11,
     "rows of small matmuls": 0.35,
     "contraction of a matmul: filling a tile": 0.07,
-    "message size of a collective in a node": 0.09,
-    "ranks of a collective in a node, 16 MB and more": 0.38,
-    "ranks of a collective in a node, smaller messages": 0.80,
+    "message size in a node": 0.09,
+    "ranks in a node, messages from 16 MB": 0.38,
+    "ranks in a node, smaller messages": 0.80,
     "all-reduce over more nodes": 0.12,
 }
 """Median distance of the logarithms of predicted and measured ratio. [-]"""
 
 UNKNOWN = {
     "ZeRO stage",  # the measured difference is as small as its scatter
-    "sharded weights (ZeRO 3) over more accelerators",  # as above
+    "ZeRO 3 over more accelerators",  # as above
     "recomputation: none, selective, full",  # 8 against 6 FLOP is right there; the clock is as good
     "heads of attention that is not fused",  # what varies is the shape of the matmuls of one head, which is not counted
-    "more accelerators, work of each the same or less",  # mostly a bubble, which constant_mfu has too
-    "ranks of a collective in a node, 16 MB and more",  # the latency of a training step's collective is not a kernel's
-    "ranks of a collective in a node, smaller messages",  # as above
+    "more accelerators",  # mostly a bubble, which constant_mfu has too
+    "ranks in a node, messages from 16 MB",  # the latency of a training step's collective is not a kernel's
+    "ranks in a node, smaller messages",  # as above
     "all-reduce over more nodes",  # the healthy fabric is predicted to be limited by the node, not by the network
 }
 """Effects on which a rival is as good, or nearly."""

@@ -358,6 +358,15 @@ def test_a_page_is_as_wide_as_the_terminal_and_no_wider_than_a_hundred(
     assert max(map(len, text.wrap(words))) <= width
 
 
+def test_a_file_is_the_same_whatever_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = []
+    for columns in ("70", "100"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(["run", "llama-2-7b-a100", "--out", str(tmp_path / "page.txt")]) == 0
+        pages.append((tmp_path / "page.txt").read_text(encoding="utf-8"))
+    assert pages[0] == pages[1]
+
+
 def test_columns_of_text_give_way_and_numbers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     rows = [

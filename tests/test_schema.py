@@ -253,6 +253,7 @@ growth: {kappa: best}
 def test_every_foreign_spelling_leads_to_ours(foreign: str) -> None:
     ours = FIELDS[foreign]
     blocks = {"model", "training", "parallelism", "hardware", "budget", "growth"}
+    blocks |= {"inference", "require", "reliability"}
     homes = [b for b in blocks if ours in fields_at(Scenario, (b,))]
     card_or_scenario = ours in Accelerator.model_fields or ours in Scenario.model_fields
     assert homes or card_or_scenario, f"{foreign} leads to {ours}, which no specification has"
@@ -436,3 +437,19 @@ def test_a_count_of_tokens_without_its_billions_is_noticed() -> None:
         )
     assert "less than one sequence of 4096" in str(caught.value)
     assert "write 100B" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ("training.framework=fsdp", "`framework` is called `software` here, and belongs at the top level"),
+        ("hardware.find=estimate", "`find` belongs at the top level"),
+        ("training.global_batch_size=4M tokens", "it counts sequences; write global_batch_tokens: 4M"),
+        ("training.seq_length=8k", "write 8192"),
+    ],
+)
+def test_what_people_write_first_is_led_to_its_place(changes: str, told: str) -> None:
+    question = {"model": "llama-2-7b", "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 8}}
+    with pytest.raises(SpecError) as caught:
+        load_scenario({**question, "training": {"tokens": "1B"}}, [changes])
+    assert told in str(caught.value)

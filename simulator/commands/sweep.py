@@ -134,9 +134,22 @@ class _Line:
         self.last = now
         text = line(progress)
         if self.terminal:
-            click.echo(f"\r\x1b[K{text}", err=True, nl=ended)
+            click.echo(f"\r\x1b[K{bar(progress)} {text}", err=True, nl=ended)
         else:
             click.echo(text, err=True)
+
+
+def bar(progress: Progress, width: int = 20) -> str:
+    """Draw the share of points that is done.
+
+    Examples
+    --------
+    >>> from simulator.sweeping import Progress
+    >>> bar(Progress(done=60, kept=10, total=100, elapsed_s=25.0), width=10)
+    '[######....]'
+    """
+    full = width * progress.done // max(progress.total, 1)
+    return f"[{'#' * full}{'.' * (width - full)}]"
 
 
 def line(progress: Progress) -> str:

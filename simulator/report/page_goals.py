@@ -46,7 +46,7 @@ def front(document: Document) -> str:
         for row in rows
     ]
     title = "Plans that no other beats in all objectives"
-    table = cells(title, heads, body, first=True, wide=True, words=(len(heads) - 1,))
+    table = cells(title, heads, body, wide=True, words=(len(heads) - 1,))
     drawn = len({row["loss"] for row in rows}) > 2
     return join([charts.front(rows, document["answer"]) if drawn else Raw(""), table])
 

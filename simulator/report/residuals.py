@@ -28,6 +28,9 @@ SHOWN = 5
 SHORT = 1e4
 """Values below are written whole. [-]"""
 
+SHORT_NAMES = {"constant_mfu": "MFU"}
+"""Heads of clocks in a wide table."""
+
 FOLDER = "plots"
 """Folder of the pictures, beside the page."""
 
@@ -88,20 +91,13 @@ def effects(found: Sequence[Tracked], missing: Sequence[str] = ()) -> Table:
         )
         for each in found
     ]
-    heads = (
-        "",
-        "pairs",
-        "sources",
-        "effect",
-        "error",
-        *(name.replace("_", " ") for name in RIVALS),
-        "right sign",
-    )
+    others = tuple(SHORT_NAMES.get(name, name) for name in RIVALS)
+    heads = ("", "pairs", "sources", "effect", "error", *others, "sign")
     note = (
         "Runs of one source (kernels of one accelerator) that differ in nothing else, neighbours in pairs; time per token and "
         "accelerator. Effect: median size of the logarithm of the measured ratio; error: median distance of the predicted from "
-        "the measured logarithm, beside it that of other clocks, which for kernels know FLOP or bytes alone; right sign: of pairs "
-        "that differ by more than 5 %. An error as large as the effect is no knowledge of it."
+        "the measured logarithm, beside it that of the clocks flops and constant mfu (MFU), which for kernels know FLOP or bytes alone; "
+        "sign: share of the pairs that differ by more than 5 % whose direction is right. An error as large as the effect is no knowledge of it."
     )
     if missing:
         note += f" No published pair isolates: {', '.join(missing)}."

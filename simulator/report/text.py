@@ -6,13 +6,18 @@ import math
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from simulator.units import DIMENSIONS, format_quantity
 
 WIDTH = 100
 """Columns of a page, where the terminal has as many. [columns]"""
+
+PAPER: ContextVar[bool] = ContextVar("paper", default=False)
+"""Whether a page goes into a file."""
 
 NARROWEST = 60
 """No page is set narrower. [columns]"""
@@ -154,8 +159,27 @@ def plural(count: float, noun: str) -> str:
     return f"{count:,.0f} {noun}" + ("" if count == 1 else "s")
 
 
+@contextmanager
+def on_paper() -> Iterator[None]:
+    """Pages are `WIDTH` columns wide whatever the terminal: what goes into a file is the same everywhere.
+
+    Examples
+    --------
+    >>> with on_paper():
+    ...     page_width()
+    100
+    """
+    token = PAPER.set(True)
+    try:
+        yield
+    finally:
+        PAPER.reset(token)
+
+
 def page_width() -> int:
     """Columns of a page: `WIDTH`, or those of a terminal that has fewer (``$COLUMNS`` if it is set). [columns]"""
+    if PAPER.get():
+        return WIDTH
     written = os.environ.get("COLUMNS", "")
     if written.isdecimal():
         return max(NARROWEST, min(int(written), WIDTH))

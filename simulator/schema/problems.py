@@ -125,10 +125,28 @@ def _unknown(cls: type[BaseModel], raw: tuple[int | str, ...]) -> tuple[str, str
     if block:
         called = f"`{key}` is called `{ours}` here, and" if ours and ours != key else f"`{key}`"
         return reason, f"{called} belongs under `{block}`"
+    if len(raw) > 1 and (ours or key) in cls.model_fields:
+        called = f"`{key}` is called `{ours}` here, and" if ours and ours != key else f"`{key}`"
+        return reason, f"{called} belongs at the top level"
     if meant:
         return reason, f"did you mean {meant}?"
     known = list(fields_at(cls, raw[:-1]))
     return reason, "fields here: " + ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+
+
+def _count_hint(path: Path_, value: Any) -> str:
+    """What to write for a count that was written as people say it: ``8k`` for a length, tokens for a batch."""
+    text = value.strip() if isinstance(value, str) else ""
+    if (
+        path
+        and path[-1] == "global_batch_size"
+        and re.match(r"[\d.]+\s*[kMB]?\s*tokens?$|[\d.]+\s*[MB]$", text)
+    ):
+        amount = re.sub(r"\s*tokens?$", "", text)
+        return f"it counts sequences; write global_batch_tokens: {amount}"
+    if found := re.fullmatch(r"(\d{1,4})\s*[kK]", text):
+        return f"write {int(found[1]) * 1024}"
+    return ""
 
 
 def _block_of(cls: type[BaseModel], key: str, raw: tuple[int | str, ...]) -> str:
@@ -178,7 +196,7 @@ def _plain(item: Any, path: Path_) -> tuple[str, str]:
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         return f"{shown} is not one of {', '.join(allowed)}", _value_hint(path, value, allowed)
     if kind in ("int_type", "int_from_float", "int_parsing"):
-        return f"{shown} is not a whole number", ""
+        return f"{shown} is not a whole number", _count_hint(path, value)
     if kind in ("bool_type", "bool_parsing"):
         return f"{shown} is not true or false", ""
     if kind == "string_type":

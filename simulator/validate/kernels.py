@@ -171,13 +171,13 @@ def tracked(path: str | Path, frame: pd.DataFrame, cases: Any) -> list[Tracked]:
         track("matmul rows: tiles and waves", _neighbours(gemms, [*kernel, "n", "k"], "m")),
         track("rows of small matmuls", _neighbours(small, [*kernel, "n", "k"], "m")),
         track("contraction of a matmul: filling a tile", _neighbours(gemms, [*kernel, "m", "n"], "k")),
-        track("message size of a collective in a node", _neighbours(messages, [*call, "n_gpus"], "nbytes")),
+        track("message size in a node", _neighbours(messages, [*call, "n_gpus"], "nbytes")),
         track(
-            "ranks of a collective in a node, 16 MB and more",
+            "ranks in a node, messages from 16 MB",
             _neighbours(messages[messages.nbytes >= LARGE], [*call, "nbytes"], "n_gpus"),
         ),
         track(
-            "ranks of a collective in a node, smaller messages",
+            "ranks in a node, smaller messages",
             _neighbours(messages[messages.nbytes < LARGE], [*call, "nbytes"], "n_gpus"),
         ),
         track("all-reduce over more nodes", over_nodes(frame, cases)),

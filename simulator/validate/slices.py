@@ -100,7 +100,7 @@ SLICES: tuple[Slice, ...] = (
         text="arXiv:2104.04473, table 1: 1.7B to 1T on A100s",
     ),
     Slice(
-        "Megatron-LM README, H100",
+        "Megatron README, H100",
         lambda f: f["source"] == "Megatron-LM README H100 scaling",
         {"mape": 0.05},
         text="2B to 462B on 96 to 6,144 H100s",
@@ -119,14 +119,14 @@ SLICES: tuple[Slice, ...] = (
         text="NVIDIA's tables for H100, B200 and GB200 in 8 bits or with a mixture of experts",
     ),
     Slice(
-        "accelerators never fitted",
+        "unseen accelerators",
         lambda f: f["complete"],
         {"median_ape": 0.15},
         seen="left_out_accelerator",
         text="complete configurations, all rows of the accelerator left out of the fit",
     ),
     Slice(
-        "mean over sources, dense",
+        "mean of sources, dense",
         lambda f: f["complete"] & _dense(f),
         {"mape": 0.08},
         over_sources=True,

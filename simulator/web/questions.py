@@ -266,7 +266,10 @@ def _row(hardware: Hardware) -> dict[str, Any]:
     }
 
 
-class _Plain(yaml.SafeDumper):
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Plain(_Dumper):  # type: ignore[misc]
     """Writes text in quotes where a reader of YAML 1.2 would take it for a number or a word like ``true``."""
 
 
@@ -276,7 +279,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 
 
 _Plain.add_representer(str, _text)
-_Plain.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
+_Plain.ignore_aliases = lambda self, data: True
 
 
 def file_of(document: Document) -> str:
