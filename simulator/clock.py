@@ -158,6 +158,7 @@ def _collective(
     wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, steps: Numeric | None = None
 ) -> Numeric:
     local, nodes = _group(ranks, stride, device)
+    steps = np.asarray(ranks) - 1.0 if steps is None else steps
     time = collectives.collective_time(
         wire_bytes=wire,
         local=local,
@@ -267,7 +268,7 @@ def layer_time(
         "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
         "tensor_parallel": _exposed(moving * times, tiles * np.asarray(c.tp_overlap))
-        + _beside(waiting * times, tiles * (1.0 - np.asarray(c.tp_overlap))),
+        + _beside(waiting * times, tiles),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
