@@ -1,4 +1,4 @@
-"""Write again what is generated: golden pages, the answer in the README, docs/accuracy.md with its pictures, names, software.
+"""Write again what is generated: golden pages, the answer in the README, docs/accuracy.md with its pictures, names, software, reality.
 
     python docs/refresh.py                             # all of it
     python docs/refresh.py readme golden               # some of it
@@ -19,10 +19,11 @@ from pathlib import Path
 
 from simulator import library, simulate
 from simulator.measuring import chain
-from simulator.report import measuring, nomenclature, terminal, validation
+from simulator.report import measuring, nomenclature, reality, terminal, validation
 from simulator.report import software as stacks
 from simulator.validate import baseline as figures
 from simulator.validate import cases
+from simulator.validate.layouts import validate_layouts
 
 # Pages that are compared must not age.
 os.environ.setdefault("TRAINSIM_TODAY", "2026-11-21")
@@ -101,6 +102,12 @@ def software() -> None:
     (ROOT / "docs" / "software.md").write_text(stacks.page(), encoding="utf-8")
 
 
+def against_reality() -> None:
+    """Write docs/reality.md."""
+    found = validate_layouts(library.find("measurements", "throughput"), rows=True)
+    (ROOT / "docs" / "reality.md").write_text(reality.page(found), encoding="utf-8")
+
+
 def measured() -> None:
     """Fit the constants of the measured set in examples/ again, and write its tables into docs/measure.md."""
     path = ROOT / "docs" / "measure.md"
@@ -139,6 +146,7 @@ PARTS = {
     "pictures": pictures,
     "names": names,
     "software": software,
+    "reality": against_reality,
     "measured": measured,
     "baseline": baseline,
 }

@@ -174,7 +174,8 @@ def _price(basis: Basis, machine: Machine, scenario: Mapping[str, Any]) -> list[
 
 
 def _goodput(basis: Basis) -> list[Input]:
-    if basis.question.goodput is not None:
+    failures = basis.question.machines[basis.plan.machine].failures
+    if basis.question.goodput is not None or (failures is not None and failures.rated):
         return []
     n = basis.plan.n_gpus
     lost = (1 - OPT_GOODPUT) / OPT_GOODPUT / OPT_GPUS * n

@@ -37,7 +37,11 @@ def test_the_dependencies_are_those_that_the_code_imports() -> None:
     declared = {re.split(r"[><=]", name)[0].lower() for name in [*core, *offered]}
     imported = set()
     for path in (ROOT / "simulator").rglob("*.py"):
-        found = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        found = re.findall(
+            r"^\s*(?:from|import) (\w+)(?=[\w.]* import |[\w., ]*(?:#.*)?$)",
+            path.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
         imported |= set(found) - set(sys.stdlib_module_names) - {"simulator"}
     names = {"yaml": "pyyaml", "pydantic_core": "pydantic"}
     assert {names.get(name, name) for name in imported} <= declared

@@ -555,3 +555,39 @@ def test_an_open_server_takes_addresses_and_given_names_but_no_others() -> None:
     assert guard.known("10.0.0.5:8642")
     assert guard.known("sim.example:8642")
     assert not guard.known("evil.example:8642")
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guards, "BODY_S", 0.05)
+    sent: list[Any] = []
+
+    async def play() -> None:
+        async def receive() -> Any:
+            await asyncio.sleep(60)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def reached(*_: Any) -> None:
+            raise AssertionError
+
+        headers = [
+            (b"host", b"localhost"),
+            (guards.TOKEN_HEADER.encode(), b"t"),
+            (b"content-type", b"application/json"),
+        ]
+        scope = {"type": "http", "method": "POST", "path": "/api/open", "headers": headers}
+        await guards.Guard(reached, "t")(scope, receive, send)
+
+    asyncio.run(play())
+    assert sent[0]["status"] == 408
+
+
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from simulator.cli import main
+
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert main(["serve", "--port", "0"]) == 2
+    assert "pip install 'trainsim[web]'" in capsys.readouterr().err

@@ -28,6 +28,11 @@ WORST = 10
     help="Only what choices lose: the layout ranked first against the best measured, and published GPU-hours.",
 )
 @click.option(
+    "--published",
+    metavar="FILE",
+    help="CSV of whole trainings with their GPU-hours and cost; published_runs is the one that ships.",
+)
+@click.option(
     "--slices",
     is_flag=True,
     help="Only the slices that the project promises: figures, targets, met or not.",
@@ -70,6 +75,7 @@ def command(
     losses: Path | None,
     growth: Path | None,
     layouts: bool,
+    published: str | None,
     slices: bool,
     left_out: str | None,
     effects: bool,
@@ -102,6 +108,12 @@ def command(
     if contradictions:
         output.one_of(contradictions=True, layouts=layouts)
         output.emit(_contradictions(cases, as_json=as_json, as_csv=as_csv or write is not None), write)
+        return
+    if published is not None:
+        output.one_of(
+            published=True, csv=as_csv, layouts=layouts, cases=cases is not None, write=write is not None
+        )
+        output.emit(_published(published, clock, rows=rows, as_json=as_json))
         return
     if layouts:
         output.one_of(layouts=True, csv=as_csv, write=write is not None)
@@ -143,6 +155,17 @@ def _layouts(cases: Path | None, clock: str, *, rows: bool, as_json: bool) -> st
 
     found = validate_layouts(cases or validation.shipped()["cases"], clock=clock, rows=rows)
     return output.json_text(plain(found)) if as_json else layouts.page(found)
+
+
+def _published(table: str, clock: str, *, rows: bool, as_json: bool) -> str:
+    """Published GPU-hours and costs beside the predicted ones, as a page or JSON."""
+    from simulator import library
+    from simulator.report import layouts, output
+    from simulator.result import plain
+    from simulator.validate.published import validate_published
+
+    found = validate_published(library.find("measurements", table), clock=clock)
+    return output.json_text(plain(found)) if as_json else layouts.published(found, rows=rows)
 
 
 def _contradictions(cases: Path | None, *, as_json: bool, as_csv: bool) -> str:

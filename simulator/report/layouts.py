@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.report.tables import Table
-from simulator.report.text import number, wrap
+from simulator.report.text import number, quantity, wrap
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -62,29 +62,82 @@ def _groups(found: Mapping[str, Any]) -> list[str]:
     return [*Table("Groups, worst first", heads, cells, left=(0, 3, 4), note=note).text(), ""]
 
 
+def published(found: Mapping[str, Any], *, rows: bool = False) -> str:
+    """Published accelerator-hours and costs beside their predictions, as a page.
+
+    Parameters
+    ----------
+    found : mapping
+        As of `simulator.validate.published.validate_published`.
+    rows : bool, optional
+        Also say what each run's hours contain, and its source.
+    """
+    lines = _hours(found)
+    if rows:
+        for row in found["rows"]:
+            lines += ["", f"{row['id']}: {100 * row['error']:+.0f} %"]
+            text = f"{row['includes']}. {row['source']}"
+            lines += wrap(text, indent=2, hang=2)
+    return "\n".join(lines) + "\n"
+
+
 def _hours(hours: Mapping[str, Any]) -> list[str]:
     if not hours["n"]:
-        return ["No published accelerator-hours."]
+        return ["No published accelerator-hours.", *_skipped(hours)]
     cells = [
         (
-            row["model"],
+            row["id"],
             str(row["n_gpus"]),
+            row["hours_kind"],
             number(row["published_gpu_hours"], 4),
             number(row["predicted_gpu_hours"], 4),
             f"{100 * row['error']:+.0f} %",
-            row["assumed"],
+            row["assumed"] + ("" if row["fits"] else "; would not fit"),
         )
         for row in hours["rows"]
     ]
-    heads = ("model", "GPUs", "published", "predicted", "error", "chosen here")
-    title = f"Published GPU-hours, planned from the model card alone: median error {_percent(hours['median_ape'])}"
+    heads = ("run", "GPUs", "hours are", "published", "predicted", "error", "chosen here")
+    title = f"Published GPU-hours: {hours['n']} runs, median error {_percent(hours['median_ape'])}"
     note = (
-        "Published hours contain restarts, evaluation and later stages; the prediction is a healthy run in the layout that "
-        "the planner chooses."
+        "steps: time of a step times steps; elapsed: with everything that went wrong; stated: as the authors count; assumed: "
+        "read off a logbook by others. A prediction is of steps, with the default of lost time where the hours contain losses."
     )
-    lines = Table(title, heads, cells, left=(0, 5), note=note).text()
+    lines = Table(title, heads, cells, left=(0, 2, 6), note=note).text()
+    lines += ["", *_kinds(hours), *_costs(hours)]
+    return [*lines, *_skipped(hours)]
+
+
+def _kinds(hours: Mapping[str, Any]) -> list[str]:
+    kinds = [(f"layout {word}", one) for word, one in hours["by_layout"].items()]
+    kinds += [(f"hours {word}", one) for word, one in hours["by_hours"].items()]
+    rows = [
+        (words, str(one["n"]), _percent(one["median_ape"]), _percent(one["p90_ape"]), f"{one['bias']:+.2f}")
+        for words, one in kinds
+        if one["n"]
+    ]
+    return Table("By what is published", ("runs", "number", "median", "90th", "bias"), rows, left=(0,)).text()
+
+
+def _costs(hours: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (
+            row["id"],
+            quantity(row["published_cost_usd"], "USD"),
+            quantity(row["predicted_cost_usd"], "USD"),
+            f"{100 * (row['predicted_cost_usd'] / row['published_cost_usd'] - 1):+.0f} %",
+        )
+        for row in hours["rows"]
+        if row["published_cost_usd"] is not None and row["predicted_cost_usd"] is not None
+    ]
+    if not rows:
+        return []
+    note = "At the price that the authors used."
+    return ["", *Table("Cost", ("run", "published", "predicted", "error"), rows, left=(0,), note=note).text()]
+
+
+def _skipped(hours: Mapping[str, Any]) -> list[str]:
     skipped = hours["skipped"]
-    if skipped:
-        reasons = ", ".join(dict.fromkeys(skipped.values()))
-        lines += wrap(f"{len(skipped)} rows skipped: {reasons}.", indent=2, hang=2)
-    return lines
+    if not skipped:
+        return []
+    reasons = ", ".join(f"{name} ({why})" for name, why in skipped.items())
+    return wrap(f"{len(skipped)} rows skipped: {reasons}.", indent=2, hang=2)

@@ -38,15 +38,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
         f"FLOP by the {answers.CONVENTION} convention (attention counted whole, logits in, recomputation apart)"
     )
     notes.excluded.extend(EXCLUDED)
-    if question.goodput is None:
-        share = question.goodput_of(best.n_gpus, machine)
-        notes.assumptions.append(
-            f"goodput {share:.4f} at {best.n_gpus} accelerators, scaled from Llama 3's published run"
-        )
-        notes.source("goodput", goodput.SOURCE)
-        notes.excluded.append("stalls of the input pipeline, and failures beyond those in the goodput")
-    else:
-        notes.excluded.append("failures and stalls beyond the goodput of the scenario")
+    _annotate_goodput(question, notes, best)
     if question.inference_tokens:
         use = float(money.request_utilisation())
         notes.assumptions.append(
@@ -60,6 +52,30 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
         notes.warn(
             "no-tokens", "neither tokens nor a limit is given, so time to train, cost and loss are unknown"
         )
+
+
+def _annotate_goodput(question: Question, notes: Notes, best: Plan) -> None:
+    """Where the useful share of the time comes from."""
+    machine = question.machines[best.machine]
+    failures, share = machine.failures, question.goodput_of(best.n_gpus, machine)
+    if question.goodput is not None:
+        notes.excluded.append("failures and stalls beyond the goodput of the scenario")
+        return
+    if failures is None or failures.gpu_mtbf_s is None:
+        notes.assumptions.append(
+            f"goodput {share:.4f} at {best.n_gpus} accelerators, scaled from Llama 3's published run"
+        )
+        notes.source("goodput", goodput.SOURCE)
+    if failures is not None and failures.rated:
+        notes.source(
+            "interruptions", "rates and times in the scenario; half an interval of work is lost each time"
+        )
+        if failures.checkpoint_s is None:
+            lost = goodput.LLAMA3_LOST_S / 60
+            notes.assumptions.append(
+                f"an interruption costs {lost:.0f} minutes, what one cost Llama 3's run at most"
+            )
+    notes.excluded.append("stalls of the input pipeline, and failures beyond those in the goodput")
 
 
 def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Choices against reality: the layout that the clock ranks first, and accelerator-hours of published runs.
+"""Choices against reality: the layout that the clock ranks first, against the best one measured.
 
 A prediction may be wrong by a factor that all layouts share and still rank them rightly; what a planner loses is the regret of
 its choice: the measured time of the layout that it ranks first over that of the best one measured.
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations, clocks
-from simulator.errors import SimulatorError, SpecError, UnknownNameError
-from simulator.simulate import run
+from simulator import calibrations, clocks, library
+from simulator.errors import SpecError, UnknownNameError
 from simulator.validate import cases as tables
-from simulator.validate.rows import empty, number
+from simulator.validate.published import validate_published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,16 +30,6 @@ FEWEST = 3
 
 CLOSE = 1.5
 """Layouts within this factor of the fastest predicted one are those a planner may choose. [-]"""
-
-UNSTATED_GPUS = 2048
-"""Accelerators of a model card that states none: those of Llama 1 65B (arXiv:2302.13971, section 2.4). [-]"""
-
-STATED: dict[str, dict[str, Any]] = {
-    "Llama-2": {"batch_tokens": 2.0**22, "source": "arXiv:2307.09288, section 2.2"},
-    "LLaMA-": {"batch_tokens": 2.0**22, "source": "arXiv:2302.13971, table 2"},
-    "Llama-3.1-405B": {"batch_tokens": 2.0**24, "n_gpus": 16384, "source": "arXiv:2407.21783, section 3.4.1"},
-}
-"""What papers state beside their accelerator-hours, by the start of the name of the model."""
 
 
 def validate_layouts(path: str | Path, *, clock: str = "memory_copies", rows: bool = False) -> dict[str, Any]:
@@ -61,7 +50,8 @@ def validate_layouts(path: str | Path, *, clock: str = "memory_copies", rows: bo
         ``regret`` (groups of one model, batch and number of accelerators), ``regret_same_fabric`` (the same, with runs on a
         degraded fabric or of another version of the engine apart), each with ``n layouts median p90 best_first``;
         ``own_share`` (share of the variance of log measured over predicted, among layouts predicted within `CLOSE` of the
-        first, that differs between layouts of a group); ``hours`` (see `validate_hours`) and ``rows`` if asked. [-]
+        first, that differs between layouts of a group); ``hours`` (see `simulator.validate.published`) and ``rows`` if
+        asked. [-]
 
     Notes
     -----
@@ -85,7 +75,7 @@ def validate_layouts(path: str | Path, *, clock: str = "memory_copies", rows: bo
         "regret": _summary(found),
         "regret_same_fabric": _summary(apart),
         "own_share": own_share(apart),
-        "hours": validate_hours(frame, clock=clock),
+        "hours": validate_published(library.find("measurements", "published_runs"), clock=clock),
     }
     if rows:
         report["rows"] = [_shown(one) for one in found]
@@ -196,97 +186,3 @@ def _shown(one: Mapping[str, Any]) -> dict[str, Any]:
     for word, place in (("first", first), ("best", best)):
         row |= {f"{word}_{name}": value for name, value in zip(names, one["layouts"][place], strict=True)}
     return row | {"layouts": len(one["layouts"]), "regret": regret(one["predicted"], one["measured"])}
-
-
-# --- published accelerator-hours ------------------------------------------------------------------------------------
-
-
-def validate_hours(frame: pd.DataFrame, *, clock: str = "memory_copies") -> dict[str, Any]:
-    """Accelerator-hours that the planner predicts for runs whose card states nothing else.
-
-    Returns
-    -------
-    dict
-        ``n median_ape p90_ape bias skipped`` and ``rows`` with ``id model n_gpus published_gpu_hours predicted_gpu_hours error
-        assumed``. [-]
-
-    Notes
-    -----
-    The planner chooses what a card leaves open: layout and batch on `UNSTATED_GPUS`. Published hours contain restarts,
-    evaluation, long-context stages and the software of their year; the prediction is of a healthy run in the best layout and
-    so tends to be low.
-    """
-    rows: list[dict[str, Any]] = []
-    skipped: dict[str, str] = {}
-    hours = frame[(frame["measured_quantity"] == "gpu_hours_total") & frame["global_batch_seqs"].isna()]
-    for record in hours.to_dict("records"):
-        try:
-            rows.append(_hours({str(key): value for key, value in record.items()}, clock))
-        except (SimulatorError, ValueError, KeyError, TypeError) as error:
-            skipped[str(record.get("id"))] = " ".join(str(error).split())[:160]
-    if not rows:
-        return {"n": 0, "skipped": skipped, "rows": []}
-    ratio = np.array([row["predicted_gpu_hours"] / row["published_gpu_hours"] for row in rows])
-    return {
-        "n": len(rows),
-        "median_ape": round(float(np.median(np.abs(ratio - 1))), 4),
-        "p90_ape": round(float(np.quantile(np.abs(ratio - 1), 0.9)), 4),
-        "bias": round(float(np.log(ratio).mean()), 4),
-        "skipped": skipped,
-        "rows": rows,
-    }
-
-
-def _hours(record: Mapping[str, Any], clock: str) -> dict[str, Any]:
-    name = str(record["model_name"])
-    stated = next((about for start, about in STATED.items() if name.startswith(start)), {})
-    needed = ("n_layers", "d_model", "n_heads", "d_ff", "vocab", "total_tokens", "seq_len")
-    missing = [key for key in needed if empty(record.get(key))]
-    if missing:
-        raise SpecError(f"{', '.join(missing)} not stated")
-    gpus = int(number(record.get("n_gpus"), stated.get("n_gpus", UNSTATED_GPUS)))
-    training: dict[str, Any] = {"tokens": float(record["total_tokens"]), "seq_length": int(record["seq_len"])}
-    if "batch_tokens" in stated:
-        training["global_batch_tokens"] = float(stated["batch_tokens"])
-    found = run(
-        {
-            "model": _model(record),
-            "hardware": {"accelerator": str(record["gpu"]), "n_gpus": gpus},
-            "training": training,
-            "clock": clock,
-            "search": {"max_alternatives": 0},
-        }
-    )
-    if not found.feasible:
-        raise SpecError(str(found.infeasible.get("text")))
-    predicted, published = float(found.answer["gpu_hours"]), float(record["measured_value"])
-    open_ = "layout" if "batch_tokens" in stated else "layout, batch"
-    return {
-        "id": str(record["id"]),
-        "model": name,
-        "n_gpus": gpus,
-        "published_gpu_hours": published,
-        "predicted_gpu_hours": predicted,
-        "error": predicted / published - 1,
-        "assumed": open_ if not empty(record.get("n_gpus")) or "n_gpus" in stated else f"{open_}, n_gpus",
-    }
-
-
-def _model(record: Mapping[str, Any]) -> dict[str, Any]:
-    heads = int(record["n_heads"])
-    gated = str(record.get("mlp_type")).lower() in ("swiglu", "geglu")
-    model = {
-        "num_hidden_layers": int(record["n_layers"]),
-        "hidden_size": int(record["d_model"]),
-        "num_attention_heads": heads,
-        "num_key_value_heads": int(number(record.get("n_kv_heads"), heads)),
-        "intermediate_size": int(record["d_ff"]),
-        "vocab_size": int(record["vocab"]),
-    }
-    if not empty(record.get("moe_experts")):
-        model |= {
-            "num_experts": int(record["moe_experts"]),
-            "num_experts_per_tok": int(record["moe_topk"]),
-            "moe_intermediate_size": int(number(record.get("moe_d_ff"), record["d_ff"])),
-        }
-    return model | ({} if gated else {"mlp_type": "gelu"})

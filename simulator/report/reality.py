@@ -1,0 +1,177 @@
+"""Choices and whole trainings against reality, as the page docs/reality.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from simulator.report.text import number, quantity
+
+HEAD = """\
+<!-- Written by `python docs/refresh.py reality`; do not edit. -->
+# Against reality
+
+Two questions that errors of single steps do not answer. Does the layout that is ranked first win when all are measured? And does
+a whole training take the accelerator-hours, and cost the money, that its authors published?
+
+    trainsim validate --layouts --rows                  # regret of layouts, group by group
+    trainsim validate --published published_runs --rows # published trainings, with sources
+
+"""
+
+REGRET = """\
+## The layout that is ranked first
+
+Rows of nanotron's sweep on H100s with the same model, batch and number of accelerators make a group. Regret is the measured step of
+the layout predicted fastest over the fastest measured, minus one. A layout is written as `tp pp micro-batch ZeRO`. The constants of the
+clock are fitted to these rows among others, all layouts of a group with the same few constants.
+
+"""
+
+PUBLISHED = """\
+## Published trainings
+
+`measurements/published_runs.csv` holds what authors published of whole trainings, each with its source and the quoted figure
+([columns](../measurements/published_runs.md)). What is published is pinned: layout, batch, software, cluster. The planner chooses the
+rest; where no number of accelerators is stated it is 2,048, that of LLaMA 65B. Nothing is fitted to these hours. Lost time is the
+planner's default, taken from Llama 3's published goodput; none where the hours count none.
+
+"""
+
+NOTES = """
+
+`steps`: time of a step times steps. `elapsed`: from start to end, with what went wrong. `stated`: as the authors count.
+`assumed`: read off a logbook by others. A run marked * would not fit by the predicted memory, though it ran.
+
+"""
+
+WHY = """\
+## Why they are off
+
+- Hours hold what `includes` names beside the steps: restarts, evaluation, ramps of the batch, later stages with long sequences. A
+  prediction is of steps alone, so a bias below zero is expected; where hours are elapsed and layout and software known it is small.
+- Where the authors state no layout the planner takes the best one. The clock's constants come mostly from runs of 2023 to 2025.
+- Pythia: its configurations ask GPT-NeoX to synchronise after every layer and to gather split activations; neither is modelled.
+- Llama 3 8B and 70B: the stated hours come to 154 and 273 TFLOP/s per accelerator at 15T tokens (6 N D), against 400 that the
+  paper prints for 405B. The cards do not say why.
+- Llama 3.1 405B: 126 layers are not a multiple of 16 stages. Its authors interleave; a layout that deals layers unevenly can be
+  timed but not interleaved here, so that the bubble of 16 micro-batches on 16 stages stays whole.
+- DeepSeek-V3: its all-to-all traffic hides behind computation in both directions and reaches at most four nodes; the clock's
+  constants come from stacks that expose it. The planner recomputes everything to fit, DeepSeek only norms and up-projections.
+- OLMo 7B and MPT-30B are absent: energy is published for the first, days for no single stage of the second.
+
+"""
+
+COST = """\
+## Published costs
+
+At the price per accelerator-hour that the authors used, so that an error of cost is an error of hours. Other runs publish no price.
+
+"""
+
+
+def page(layouts: Mapping[str, Any]) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    layouts : mapping
+        As of `simulator.validate.layouts.validate_layouts` with its rows.
+    """
+    parts = [HEAD, REGRET, _regret(layouts), "\n\n", _groups(layouts["rows"]), "\n\n"]
+    hours = layouts["hours"]
+    parts += [PUBLISHED, _kinds(hours), "\n\n", _runs(hours["rows"]), NOTES, WHY, COST, _costs(hours["rows"])]
+    return "".join(parts) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table in Markdown, its first columns to the left."""
+    rule = [":---" if place < left else "---:" for place in range(len(heads))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)).replace(
+        "| :--- |", "|:---|"
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _regret(found: Mapping[str, Any]) -> str:
+    named = (
+        ("model, batch, accelerators", found["regret"]),
+        ("and fabric, version of the engine", found["regret_same_fabric"]),
+    )
+    rows = [
+        (
+            words,
+            str(one["n"]),
+            str(one["layouts"]),
+            *(_percent(one[name]) for name in ("median", "p90", "best_first")),
+        )
+        for words, one in named
+    ]
+    return _table(
+        ("groups of the same", "groups", "layouts", "median regret", "90th", "best ranked first"), rows
+    )
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> str:
+    names = ("tp", "pp", "micro_batch_size", "zero_stage")
+    order = sorted(groups, key=lambda row: (row["hidden_size"], row["n_gpus"], row["batch"]))
+    rows = [
+        (
+            f"{row['num_hidden_layers']:.0f} x {row['hidden_size']:.0f}",
+            f"{row['n_gpus']:.0f}",
+            f"{row['batch']:.0f}",
+            str(row["layouts"]),
+            *(" ".join(f"{row[f'{word}_{name}']:.0f}" for name in names) for word in ("first", "best")),
+            _percent(row["regret"]),
+        )
+        for row in order
+    ]
+    return _table(
+        ("layers x width", "GPUs", "batch", "layouts", "ranked first", "measured best", "regret"), rows
+    )
+
+
+def _kinds(hours: Mapping[str, Any]) -> str:
+    kinds = [("all", hours)]
+    kinds += [(f"layout {word}", one) for word, one in hours["by_layout"].items()]
+    kinds += [(f"hours {word}", one) for word, one in hours["by_hours"].items()]
+    rows = [
+        (words, str(one["n"]), _percent(one["median_ape"]), _percent(one["p90_ape"]), f"{one['bias']:+.2f}")
+        for words, one in kinds
+        if one["n"]
+    ]
+    return _table(("runs", "number", "median error", "90th", "mean log ratio"), rows)
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            row["id"] + ("" if row["fits"] else " *"),
+            str(row["n_gpus"]),
+            row["hours_kind"],
+            number(row["published_gpu_hours"], 4),
+            number(row["predicted_gpu_hours"], 3),
+            f"{100 * row['error']:+.0f} %",
+            row["assumed"] or "nothing",
+        )
+        for row in runs
+    ]
+    heads = ("run", "GPUs", "hours are", "published", "predicted", "error", "chosen here")
+    return _table(heads, rows)
+
+
+def _costs(runs: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        (
+            row["id"],
+            quantity(row["published_cost_usd"], "USD"),
+            quantity(row["predicted_cost_usd"], "USD"),
+            f"{100 * (row['predicted_cost_usd'] / row['published_cost_usd'] - 1):+.0f} %",
+        )
+        for row in runs
+        if row["published_cost_usd"] is not None and row["predicted_cost_usd"] is not None
+    ]
+    return _table(("run", "published", "predicted", "error"), rows)
