@@ -262,13 +262,13 @@ def layer_time(
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     context_cover = att_fwd
     tiles = fwd * (1.0 + full + half) + bwd
+    hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
     return {
         "tiles": tiles,
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "tensor_parallel": _exposed(moving * times, tiles * np.asarray(c.tp_overlap))
-        + _beside(waiting * times, tiles),
+        "tensor_parallel": moving * times - hidden + _beside(waiting * times, tiles - hidden),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),

@@ -75,6 +75,7 @@ def quantized_tile_bytes(
     operand_bytes: Numeric = 2,
     fill: Numeric = 0,
     small_tile_rate: float = 0.9,
+    splits: tuple[int, ...] = SPLITS,
 ) -> Numeric:
     r"""Operand bytes of a matmul, with tiles rounded up to whole tiles and whole waves of processors.
 
@@ -90,6 +91,8 @@ def quantized_tile_bytes(
         Contraction steps that a tile loses to filling and draining its pipeline and to writing its result. [-]
     small_tile_rate : float, optional
         Rate of the small tile relative to the large one. [-]
+    splits : tuple of int, optional
+        Parts into which the contraction may be split. [-]
 
     Returns
     -------
@@ -117,7 +120,7 @@ def quantized_tile_bytes(
     share = SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
     large, small = rows * np.ceil(n * (1.0 / TILE[1])) / sm, rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm
     best = np.minimum(np.ceil(large), np.ceil(small) * share) * (k + fill)
-    for parts in SPLITS:
+    for parts in splits:
         waves = np.minimum(np.ceil(large * parts), np.ceil(small * parts) * share)
         best = np.minimum(best, waves * (k / parts + fill))
     area = TILE[0] * TILE[1] * (1.0 / TILE[0] + 1.0 / TILE[1])
