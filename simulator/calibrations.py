@@ -130,7 +130,7 @@ def keys_of(
     return places
 
 
-ACCELERATOR_CONSTANTS = ("tile_fill", "attention_efficiency", "hbm_efficiency")
+ACCELERATOR_CONSTANTS = ("tile_fill", "unaligned_rate", "attention_efficiency", "hbm_efficiency")
 FABRIC_CONSTANTS = (
     "link_efficiency",
     "link_latency_s",
@@ -151,6 +151,7 @@ SOFTWARE_CONSTANTS = (
     "launch_s",
     "attention_factor",
     "compiled_factor",
+    "selective_share",
     "moe_kernel_factor",
     "elementwise_factor",
     "softmax_passes",

@@ -18,6 +18,9 @@ from simulator.transformer import Shape
 BACKWARD_PASSES = 2.0
 """A backward pass moves about twice what the forward pass moves: input gradients and weight gradients."""
 
+ALIGNED = 8
+"""Widths that are a multiple of this many 16-bit elements keep tensor cores fed (16 bytes, cuBLAS guide). [-]"""
+
 FLASH_BACKWARD = 2.5
 """Matmuls of a fused attention backward relative to forward: five against two (Dao et al., arXiv:2205.14135)."""
 
@@ -155,6 +158,7 @@ def _collective(
     wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, steps: Numeric | None = None
 ) -> Numeric:
     local, nodes = _group(ranks, stride, device)
+    steps = np.asarray(ranks) - 1.0 if steps is None else steps
     time = collectives.collective_time(
         wire_bytes=wire,
         local=local,
@@ -194,12 +198,28 @@ def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Const
 
 
 def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]"""
-    ep, tp = np.maximum(layout.ep, 1), np.asarray(layout.tp, dtype=float)
-    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.num_experts_per_tok * shape.hidden_size / tp
-    wire = 2.0 * collectives.gather_bytes(nbytes=nbytes, ranks=ep)
-    steps = 2.0 * np.log2(np.maximum(ep, 2.0))
-    return _collective(wire, ep, expert_tp(layout), device, c, steps) * (1.0 - np.asarray(c.ep_overlap))
+    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]
+
+    Every copy of a token crosses the link. A token that several experts of another domain need crosses the network once
+    and is copied there, as in DeepEP and HybridEP: with k experts drawn from m domains it visits
+    ``(m - 1) (1 - (1 - 1/m)^k)`` others. Optimistic for a plain all-to-all between domains, which sends every copy.
+    """
+    ep, tp = np.maximum(np.asarray(layout.ep, dtype=float), 1.0), np.asarray(layout.tp, dtype=float)
+    chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
+    _, domains = _group(ep, expert_tp(layout), device)
+    both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
+    time = collectives.all_to_all_time(
+        link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
+        network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
+        nodes=domains,
+        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
+        latency_s=np.where(domains > 1, c.network_latency_s, c.link_latency_s)
+        * 2.0
+        * np.log2(np.maximum(ep, 2.0)),
+        network_slowdown=c.network_slowdown,
+    )
+    return np.where(ep > 1, time, 0.0) * (1.0 - np.asarray(c.ep_overlap))
 
 
 def _exposed(communication: Numeric, cover: Numeric) -> Numeric:
@@ -232,21 +252,23 @@ def layer_time(
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
     elem = elementwise_time(shape, layout, device, c, sparse=sparse)
     full = (np.asarray(layout.recompute) == 2).astype(float)
-    core = (np.asarray(layout.recompute) == 1) & (np.asarray(layout.flash_attention) == 0)
+    selective = np.asarray(layout.recompute) == 1
+    core = selective & (np.asarray(layout.flash_attention) == 0)
+    half = selective * np.asarray(c.selective_share)
     moving, waiting = tensor_parallel_time(shape, layout, device, c)
     times = 4.0 + 2.0 * full
     context = context_parallel_time(shape, layout, device, c)
     expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     context_cover = att_fwd
-    tiles = fwd * (1.0 + full) + bwd
+    tiles = fwd * (1.0 + full + half) + bwd
+    hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
     return {
         "tiles": tiles,
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
-        "memory": elem * (1.0 + full + BACKWARD_PASSES),
+        "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "tensor_parallel": _exposed(moving * times, tiles * np.asarray(c.tp_overlap))
-        + _beside(waiting * times, tiles * (1.0 - np.asarray(c.tp_overlap))),
+        "tensor_parallel": moving * times - hidden + _beside(waiting * times, tiles - hidden),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
@@ -258,15 +280,18 @@ LEVELS = ("tiles", "attention", "memory", "tensor_parallel", "context_parallel",
 
 
 def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Time of the logits and the loss on one micro-batch, forward and backward. [s]"""
+    """Time of the logits and the loss on one micro-batch, forward and backward. [s]
+
+    A vocabulary that is no multiple of `ALIGNED`, such as GPT-2's 50,257, starves the tensor cores; tensor parallelism
+    pads it to divide it.
+    """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = _matmul_s(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
+    ragged = (np.asarray(shape.vocab_size) % ALIGNED != 0) & (tp < 2)
+    slower = np.where(ragged, 1.0 / np.asarray(c.unaligned_rate), 1.0)
     moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
-    return (
-        fwd
-        + dgrad
-        + wgrad * (1.0 - np.asarray(layout.frozen))
-        + moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    return (fwd + dgrad + wgrad * (1.0 - np.asarray(layout.frozen))) * slower + moved / (
+        np.asarray(device.memory_bandwidth) * c.hbm_efficiency
     )
 
 
@@ -350,11 +375,12 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     Notes
     -----
     A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
-    block the host, it launches nothing while they run. Stages follow the pipeline schedule.
+    block the host, it launches nothing while they run. Stages follow the pipeline schedule; the layers' levels are those
+    of the fullest stage.
     Gradient traffic hides behind a share of the last backward pass, ZeRO-3 gathers behind the pass they feed.
     """
     c = constants
-    layers = np.asarray(shape.num_hidden_layers, dtype=float) / layout.pp
+    layers, last_layers = pipeline.stage_layers(num_hidden_layers=shape.num_hidden_layers, pp=layout.pp)
     parts = layer_time(shape, layout, device, c, sparse=False)
     if np.any(np.asarray(shape.num_experts) > 0):
         sparse = layer_time(shape, layout, device, c, sparse=True)
@@ -370,22 +396,23 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
     send = send_time(shape, layout, device, c)
     middle = stage + gather + send
+    last = (stage + gather) * last_layers / layers + send
     logits = head_time(shape, layout, device, c)
     m = np.asarray(layout.num_microbatches, dtype=float)
     total = pipeline.pipeline_time(
         middle_s=middle,
-        last_s=middle + logits,
+        last_s=last + logits,
         pp=layout.pp,
         num_microbatches=m,
         vp=layout.vp,
         serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
     )
-    on_last = m * logits
+    beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer
     step = {k: v * m for k, v in levels.items()}
     step["host"] = host * m
-    step["logits"] = on_last
+    step["logits"] = m * beyond
     step["pipeline_send"] = send * m
-    step["pipeline_bubble"] = total - m * (middle + logits)
+    step["pipeline_bubble"] = total - m * (middle + beyond)
     exposed = _exposed(data_parallel_time(shape, layout, device, c), stage * np.asarray(c.dp_overlap))
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)

@@ -119,6 +119,67 @@ def collective_time(
     return latency + np.maximum(inside, across)
 
 
+def domains_visited(*, domains: Numeric, choices: Numeric) -> Numeric:
+    r"""Return how many other domains a token visits whose experts are drawn evenly over all domains. [-]
+
+    .. math:: (m - 1)\left(1 - (1 - 1/m)^k\right)
+
+    Examples
+    --------
+    Eight experts out of four nodes need 2.7 of the three other nodes.
+
+    >>> print(round(domains_visited(domains=4, choices=8), 2))
+    2.7
+    """
+    domains = np.asarray(domains, dtype=float)
+    return (domains - 1.0) * (1.0 - (1.0 - 1.0 / domains) ** np.asarray(choices))
+
+
+def all_to_all_time(
+    *,
+    link_bytes: Numeric,
+    network_bytes: Numeric,
+    nodes: Numeric,
+    link_bandwidth: Numeric,
+    network_bandwidth: Numeric,
+    latency_s: Numeric,
+    network_slowdown: Numeric = 0.0,
+) -> Numeric:
+    r"""Time of an all-to-all in which each rank sends its own bytes over its own port.
+
+    Unlike a ring, which crosses between two domains once per port, every rank sends to every other domain, so the
+    network carries all of `network_bytes`.
+
+    Parameters
+    ----------
+    link_bytes, network_bytes : numeric
+        Bytes that one rank sends over the link and over the network. [B]
+    nodes : numeric
+        Domains that take part. [-]
+    link_bandwidth, network_bandwidth : numeric
+        Achieved rates per rank and direction. [B/s]
+    latency_s : numeric
+        Start-up time of the exchange. [s]
+    network_slowdown : numeric, optional
+        Relative growth of network time per doubling of domains. [-]
+
+    Returns
+    -------
+    numeric
+        ``latency + max(link_bytes / B_l, network_bytes (1 + sigma log2 m) / B_n)``. [s]
+
+    Examples
+    --------
+    >>> print(round(all_to_all_time(link_bytes=4e9, network_bytes=1e9, nodes=4, link_bandwidth=400e9,
+    ...       network_bandwidth=40e9, latency_s=1e-5) * 1e3, 2))
+    25.01
+    """
+    inside = np.asarray(link_bytes) / np.maximum(link_bandwidth, 1.0)
+    slower = 1.0 + np.asarray(network_slowdown) * np.log2(nodes)
+    across = np.asarray(network_bytes) * slower / np.maximum(network_bandwidth, 1.0)
+    return latency_s + np.maximum(inside, across)
+
+
 def send_time(*, nbytes: Numeric, bandwidth: Numeric, latency_s: Numeric) -> Numeric:
     """Time of one point-to-point message. [s]
 

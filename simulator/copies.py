@@ -18,6 +18,9 @@ TILE = (128, 256)
 SMALL_TILE = (128, 128)
 """The tile that is used where the large one would leave processors idle."""
 
+SPLITS = (2, 4)
+"""Parts into which a contraction may be split so that a wave is better filled."""
+
 
 def tile_bytes(
     *, m: Numeric, n: Numeric, k: Numeric, operand_bytes: Numeric = 2, tile: tuple[int, int] = TILE
@@ -72,6 +75,7 @@ def quantized_tile_bytes(
     operand_bytes: Numeric = 2,
     fill: Numeric = 0,
     small_tile_rate: float = 0.9,
+    splits: tuple[int, ...] = SPLITS,
 ) -> Numeric:
     r"""Operand bytes of a matmul, with tiles rounded up to whole tiles and whole waves of processors.
 
@@ -87,6 +91,8 @@ def quantized_tile_bytes(
         Contraction steps that a tile loses to filling and draining its pipeline and to writing its result. [-]
     small_tile_rate : float, optional
         Rate of the small tile relative to the large one. [-]
+    splits : tuple of int, optional
+        Parts into which the contraction may be split. [-]
 
     Returns
     -------
@@ -96,9 +102,9 @@ def quantized_tile_bytes(
     Notes
     -----
     A partly filled last wave takes as long as a full one (wave quantisation), so
-    ``waves = ceil(ceil(m / t_m) ceil(n / t_n) / SMs)`` and each wave streams ``SMs`` tiles. The better of two tile
-    sizes is taken, as a library's heuristic does. Pessimistic for kernels that split the contraction (split-K,
-    stream-K).
+    ``waves = ceil(ceil(m / t_m) ceil(n / t_n) / SMs)`` and each wave streams ``SMs`` tiles. The best of two tile sizes and
+    of whole or split contractions (`SPLITS`) is taken, as a library's heuristic does. The sums over the parts of a split
+    contraction are left out.
 
     Examples
     --------
@@ -109,18 +115,16 @@ def quantized_tile_bytes(
     1.031
     """
     m, n, sm = np.asarray(m, dtype=float), np.asarray(n, dtype=float), np.asarray(sm_count, dtype=float)
+    k, fill = np.asarray(k, dtype=float), np.asarray(fill, dtype=float)
     rows = np.ceil(m * (1.0 / TILE[0]))
-    large = np.ceil(rows * np.ceil(n * (1.0 / TILE[1])) / sm)
-    small = np.ceil(rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm) * (
-        SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
-    )
+    share = SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
+    large, small = rows * np.ceil(n * (1.0 / TILE[1])) / sm, rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm
+    best = np.minimum(np.ceil(large), np.ceil(small) * share) * (k + fill)
+    for parts in splits:
+        waves = np.minimum(np.ceil(large * parts), np.ceil(small * parts) * share)
+        best = np.minimum(best, waves * (k / parts + fill))
     area = TILE[0] * TILE[1] * (1.0 / TILE[0] + 1.0 / TILE[1])
-    return (
-        np.minimum(large, small)
-        * sm
-        * (k + np.asarray(fill))
-        * (area * np.asarray(operand_bytes, dtype=float))
-    )
+    return best * sm * (area * np.asarray(operand_bytes, dtype=float))
 
 
 def matmul_memory_bytes(

@@ -63,9 +63,13 @@ class Constants(Columns):
     """Share of a tensor-parallel collective during which the host cannot launch ahead. [-]"""
     launch_s: Numeric
     """Time the host needs to issue one kernel. [s]"""
+    unaligned_rate: Numeric = 0.6
+    """Rate of a matmul with a width that is no multiple of 16 bytes, relative to one without. [-]"""
 
     compiled_factor: Numeric = 1.0
     """Small operations left by a graph compiler, relative to eager execution. [-]"""
+    selective_share: Numeric = 0.0
+    """Share of the forward matmuls that selective recomputation repeats. [-]"""
     kernels_per_layer: Numeric = 30.0
     """Kernels of one layer's forward pass. [-]"""
     attention_factor: Numeric = 1.0

@@ -22,6 +22,26 @@ def bubble_fraction(*, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1) 
     return (np.asarray(pp) - 1.0) / (np.asarray(vp) * num_microbatches)
 
 
+def stage_layers(*, num_hidden_layers: Numeric, pp: Numeric) -> tuple[Numeric, Numeric]:
+    """Layers of the fullest stage and of the last one: a pair. [-]
+
+    Where the stages do not divide the layers, the fullest hold a layer more than the others, and the last stage, which
+    also computes the logits, is one of the others.
+
+    Examples
+    --------
+    Llama 3 405B: 126 layers on 16 stages, eight on most, seven on the last (arXiv:2407.21783, section 3.3.2).
+
+    >>> [int(n) for n in stage_layers(num_hidden_layers=126, pp=16)]
+    [8, 7]
+    >>> [int(n) for n in stage_layers(num_hidden_layers=96, pp=8)]
+    [12, 12]
+    """
+    layers, pp = np.asarray(num_hidden_layers, dtype=float), np.asarray(pp)
+    most = np.ceil(layers / pp)
+    return most, most - (most * pp > layers)
+
+
 def pipeline_time(
     *,
     middle_s: Numeric,

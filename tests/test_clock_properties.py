@@ -208,9 +208,6 @@ def test_a_better_machine_never_hurts(
     assert after <= before * (1.0 + SLACK)
 
 
-@pytest.mark.xfail(
-    reason="a domain that does not divide the group is counted as a longer ring: local ranks x domains, not ranks, take a step",
-)
 def test_a_larger_domain_that_does_not_divide_the_group_never_hurts() -> None:
     device, constants = parts_of(("h100-sxm-80gb", "bf16", "megatron"))
     layout = Layout(dp=64, seq_length=512, zero_stage=3)
@@ -246,9 +243,6 @@ def test_a_better_constant_never_hurts(
     assert times[1] <= times[0] * (1.0 + TRIFLE)
 
 
-@pytest.mark.xfail(
-    reason="what waits for tensor-parallel latency hides behind the tiles that tp_overlap leaves over, so more overlap hides less",
-)
 def test_more_tensor_parallel_overlap_never_hurts() -> None:
     device, constants = parts_of(("a10-pcie-24gb", "bf16", "megatron"))
     layout = Layout(tp=2, seq_length=512)

@@ -10,10 +10,9 @@ from simulator import collectives, copies, pipeline
 
 def wave_efficiency(m: int, n: int, sm_count: int) -> float:
     """Useful share of the waves, large tiles only."""
-    full = copies.tile_bytes(m=m, n=n, k=1024)
-    return float(
-        full / copies.quantized_tile_bytes(m=m, n=n, k=1024, sm_count=sm_count, small_tile_rate=1e-6)
-    )
+    shape = {"m": m, "n": n, "k": 1024}
+    waves = copies.quantized_tile_bytes(**shape, sm_count=sm_count, small_tile_rate=1e-6, splits=())
+    return float(copies.tile_bytes(**shape) / waves)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +31,17 @@ def test_wave_quantisation(m: int, n: int, sm_count: int, expected: float) -> No
 
 
 def test_the_small_tile_saves_a_half_empty_wave() -> None:
-    large = copies.quantized_tile_bytes(m=1024, n=2048, k=4096, sm_count=132, small_tile_rate=1e-6)
-    assert copies.quantized_tile_bytes(m=1024, n=2048, k=4096, sm_count=132) < 0.6 * large
+    shape = {"m": 1024, "n": 2048, "k": 4096, "sm_count": 132, "splits": ()}
+    large = copies.quantized_tile_bytes(**shape, small_tile_rate=1e-6)
+    assert copies.quantized_tile_bytes(**shape) < 0.6 * large
+
+
+def test_a_split_contraction_fills_the_last_wave() -> None:
+    # 128 large tiles on 108 processors take two waves, the second nearly empty; their 512 quarters take five of a quarter.
+    shape = {"m": 8192, "n": 512, "k": 16384, "sm_count": 108}
+    whole = copies.quantized_tile_bytes(**shape, splits=())
+    assert copies.quantized_tile_bytes(**shape, splits=(4,)) == pytest.approx(whole * 5 / 4 / 2, rel=0.2)
+    assert copies.quantized_tile_bytes(**shape) <= whole
 
 
 def test_tile_copies_at_the_operand_rate_are_flop_at_the_peak() -> None:

@@ -71,3 +71,24 @@ def test_the_command_lists_and_explains(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_misspelled_id_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["warnings", "old-prices"]) == 2
     assert "old-price" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "tp", "warned"), [(50257, 1, True), (50257, 2, False), (50304, 1, False)]
+)
+def test_a_vocabulary_that_starves_tensor_cores_is_told(vocab_size: int, tp: int, *, warned: bool) -> None:
+    answer = sim.run(
+        {
+            "find": "estimate",
+            "model": {
+                "num_hidden_layers": 12,
+                "hidden_size": 768,
+                "num_attention_heads": 12,
+                "vocab_size": vocab_size,
+            },
+            "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
+            "training": {"seq_length": 1024, "global_batch_size": 64, "micro_batch_size": 8, "tokens": "10B"},
+            "parallelism": {"tp": tp},
+        }
+    )
+    assert ("ragged-vocabulary" in {each["id"] for each in answer.warnings}) == warned

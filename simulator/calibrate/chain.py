@@ -74,9 +74,9 @@ def _intervals(
     tell: Callable[[str], None],
 ) -> None:
     """Cross-validate by model, stand in for unknown accelerators, and write the percentiles."""
-    models = crossval.held_out(rows, crossval.model_folds(rows), tell, start)
+    models = crossval.held_out(rows, crossval.model_folds(rows), tell, start, final.values)
     tell(f"held out by model: {summary(models, rows.measured_s)}")
-    chips = crossval.held_out(rows, crossval.accelerator_groups(rows), tell, start)
+    chips = crossval.held_out(rows, crossval.accelerator_groups(rows), tell, start, final.values)
     tell(f"held out by accelerator: {summary(chips, rows.measured_s)}")
     unknown = crossval.as_unknown(rows, final)
     tell(f"architecture unknown: {summary(unknown, rows.measured_s)}")

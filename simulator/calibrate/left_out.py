@@ -3,8 +3,8 @@
 Refitting once per source takes minutes, so the folds are written to a table that the pages read
 (``hardware_specs/intervals/left_out.csv``), one fold at a time: a run that was interrupted goes on where it stopped.
 
-A fold starts from constants that are known to be good and takes all constants of one name at a time in its finite
-differences; both change how long the optimiser takes, not the optimum that it finds (``tests/test_left_out.py``).
+A fold starts from constants that are known to be good, which changes how long the optimiser takes, not the optimum that
+it finds (``tests/test_left_out.py``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator import calibrations, clock, library
+from simulator import calibrations, library
 from simulator.calibrate import crossval, gemm
-from simulator.calibrate.fit import IDENTIFIED, NOISE, Fit, predict, row_weights
-from simulator.calibrate.priors import Key, prior_of, prior_values
-from simulator.device import Constants
+from simulator.calibrate.fit import fit, predict
+from simulator.calibrate.priors import Key
 from simulator.validate import left_out as stored
 from simulator.validate.left_out import KINDS
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
 
 FEWEST = 5
 """Sources of fewer rows are left out together, as a stricter test than one at a time. [-]"""
-
-STEP = 1e-6
-"""Step of the finite differences in the logarithm of a constant. [-]"""
 
 
 def source_groups(cases: Cases) -> np.ndarray:
@@ -65,7 +61,7 @@ def predict_fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit to the rows outside a fold and predict those inside: (places of the rows, step times [s])."""
     out = groups_of(cases, kind).astype(str) == name
-    result = refit(cases.take(~out), centre=centre, warm=warm)
+    result = fit(cases.take(~out), start=centre, warm=warm)
     return np.flatnonzero(out), predict(cases.take(out), crossval.with_generic(result.values, result))
 
 
@@ -119,132 +115,6 @@ def gemm_centre() -> dict[Key, float]:
     """Priors that measured matmuls centre, as in the shipped calibration."""
     micro = library.find("measurements", "micro")
     return {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(micro).items()}
-
-
-def refit(
-    cases: Cases,
-    *,
-    centre: dict[Key, float],
-    warm: dict[Key, float] | None = None,
-    max_evaluations: int = 40,
-) -> Fit:
-    """Fit the constants as `calibrate.fit` does: same residuals, same priors, same rule for what rows identify.
-
-    Parameters
-    ----------
-    cases : Cases
-        Measured rows.
-    centre : dict
-        Centre of the prior where it is not the shipped prior.
-    warm : dict, optional
-        Where the optimiser starts; it does not move the prior. The centre if absent.
-    max_evaluations : int, optional
-        Bound on the optimiser. [-]
-    """
-    base = {**prior_values(), **centre}
-    free = sorted({key for row in cases.keys for key in row.values()})
-    priors = [prior_of(key) for key in free]
-    spread = np.array([p.spread for p in priors])
-    bounds = np.log([p.low for p in priors]), np.log([p.high for p in priors])
-    middle = np.clip(np.log([base[key] for key in free]), bounds[0] + 1e-6, bounds[1] - 1e-6)
-    first = np.clip(
-        np.log([(warm or {}).get(key, base[key]) for key in free]), bounds[0] + 1e-6, bounds[1] - 1e-6
-    )
-    index = {key: i for i, key in enumerate(free)}
-    names = list(calibrations.keys_of("", "", "bf16"))
-    places = {n: np.array([index[row[n]] for row in cases.keys]) for n in names}
-    weight, measured = row_weights(cases), np.log(cases.measured_s)
-
-    def logs(x: np.ndarray) -> np.ndarray:
-        columns = {name: np.exp(x)[place] for name, place in places.items()}
-        columns["compiled_factor"] = np.where(cases.compiled, columns["compiled_factor"], 1.0)
-        levels = clock.memory_copies(cases.shape, cases.layout, cases.device, Constants(**columns))
-        return np.asarray(np.log(sum(levels.values())))
-
-    def residuals(x: np.ndarray) -> np.ndarray:
-        error = (logs(x) - measured) / NOISE
-        robust = np.sign(error) * np.sqrt(2.0 * (np.sqrt(1.0 + error**2) - 1.0))
-        return np.concatenate([weight * robust, (x - middle) / spread])
-
-    def jacobian(x: np.ndarray) -> np.ndarray:
-        return grouped_jacobian(residuals, x, list(places.values()), spread)
-
-    everything = np.ones(len(free), dtype=bool)
-    x, posterior = _solve(residuals, jacobian, first, bounds, spread, everything, max_evaluations)
-    identified = posterior < IDENTIFIED * spread
-    x, _ = _solve(
-        residuals, jacobian, np.where(identified, x, middle), bounds, spread, identified, max_evaluations
-    )
-    values = {**base, **{key: float(np.exp(x[i])) for i, key in enumerate(free) if identified[i]}}
-    known = {key: bool(identified[i]) for i, key in enumerate(free)}
-    return Fit(values=values, spread={}, rows={}, groups={}, identified=known)
-
-
-def grouped_jacobian(
-    residuals: Callable[[np.ndarray], np.ndarray],
-    x: np.ndarray,
-    places: list[np.ndarray],
-    spread: np.ndarray,
-) -> np.ndarray:
-    """Jacobian of row residuals and priors by finite differences that move many constants at once.
-
-    Parameters
-    ----------
-    residuals : callable
-        Rows first, then one residual ``(x - centre) / spread`` per constant.
-    x : array
-        Logarithms of the constants.
-    places : list of array
-        For each constant of the clock, the place in `x` that every row takes it from. A row takes each constant of the
-        clock from one place, so the places of one array never share a row and can be moved together.
-    spread : array
-        Widths of the priors.
-
-    Returns
-    -------
-    array
-        Rows and priors by constants. With 28 constants of the clock in 21 sets, some 30 evaluations instead of 185.
-    """
-    start = residuals(x)
-    rows = len(places[0])
-    found = np.zeros((len(start), len(x)))
-    found[rows:] = np.diag(1.0 / spread)
-    for place in places:
-        moved = x.copy()
-        moved[np.unique(place)] += STEP
-        difference = (residuals(moved)[:rows] - start[:rows]) / STEP
-        found[np.arange(rows), place] += difference
-    return found
-
-
-def _solve(
-    residuals: Callable[[np.ndarray], np.ndarray],
-    jacobian: Callable[[np.ndarray], np.ndarray],
-    start: np.ndarray,
-    bounds: tuple[np.ndarray, np.ndarray],
-    scale: np.ndarray,
-    free: np.ndarray,
-    max_evaluations: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares over the free constants, the others held: solution, and posterior spread of the free ones."""
-    from scipy.optimize import least_squares
-
-    def whole(part: np.ndarray) -> np.ndarray:
-        x = start.copy()
-        x[free] = part
-        return x
-
-    found = least_squares(
-        lambda part: residuals(whole(part)),
-        start[free],
-        jac=lambda part: jacobian(whole(part))[:, free],
-        bounds=(bounds[0][free], bounds[1][free]),
-        max_nfev=max_evaluations,
-        x_scale=scale[free],
-    )
-    x, posterior = whole(found.x), scale.copy()
-    posterior[free] = np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
-    return x, posterior
 
 
 def write(path: Path, cases: Cases, *, tell: Callable[[str], None] = lambda text: None) -> None:

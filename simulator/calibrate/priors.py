@@ -35,6 +35,13 @@ PRIORS: dict[str, Prior] = {
     "tile_fill": Prior(
         200.0, 0.4, 10.0, 1000.0, "measured matmuls on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
     ),
+    "unaligned_rate": Prior(
+        0.45,
+        0.5,
+        0.05,
+        1.0,
+        "padding GPT-2's vocabulary to 50,304 gained about a quarter (github:karpathy/nanoGPT)",
+    ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
     "link_efficiency": Prior(0.75, 0.15, 0.2, 1.0, _NCCL),
@@ -48,6 +55,7 @@ PRIORS: dict[str, Prior] = {
     "attention_factor": Prior(
         1.0, 0.25, 0.4, 2.0, "1 is FlashAttention-2; cuDNN and FlashAttention-3 are faster"
     ),
+    "selective_share": Prior(1e-3, 0.01, 1e-4, 1.0, "none: only the attention core (arXiv:2205.05198)"),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
     "softmax_passes": Prior(
@@ -84,6 +92,13 @@ OVERRIDES: dict[Key, Prior] = {
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
     ("llm-foundry", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"
+    ),
+    ("fsdp", "selective_share"): Prior(
+        0.5,
+        0.01,
+        1e-4,
+        1.0,
+        "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)",
     ),
     ("fsdp", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision by default"

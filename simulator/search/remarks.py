@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator import goodput, money, scaling, transformer
+from simulator.clock import ALIGNED
 from simulator.errors import SimulatorError
 from simulator.growth import KAPPA
 from simulator.schema import Scenario
@@ -26,6 +27,9 @@ EXCLUDED = (
 )
 """What no answer contains."""
 
+PADDED = 128
+"""Multiple to which Megatron-LM pads a vocabulary by default. [-]"""
+
 FADING_EPOCHS = 4.0
 """Repetitions from which on data are worth clearly less than fresh ones (Muennighoff et al., arXiv:2305.16264). [-]"""
 
@@ -39,6 +43,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     )
     notes.excluded.extend(EXCLUDED)
     _annotate_goodput(question, notes, best)
+    _annotate_vocabulary(notes, best)
     if question.inference_tokens:
         use = float(money.request_utilisation())
         notes.assumptions.append(
@@ -51,6 +56,17 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     else:
         notes.warn(
             "no-tokens", "neither tokens nor a limit is given, so time to train, cost and loss are unknown"
+        )
+
+
+def _annotate_vocabulary(notes: Notes, best: Plan) -> None:
+    """Say what a vocabulary costs whose rows tensor cores cannot load whole."""
+    size = int(best.shape.vocab_size)
+    if size % ALIGNED and int(best.layout.tp) < 2:
+        better = PADDED * -(-size // PADDED)
+        notes.warn(
+            "ragged-vocabulary",
+            f"a vocabulary of {size:,} is no multiple of {ALIGNED}; padded to {better:,} the output matmul runs up to twice as fast",
         )
 
 
