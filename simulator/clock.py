@@ -208,15 +208,14 @@ def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
     chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
     _, domains = _group(ep, expert_tp(layout), device)
     both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
+    alpha = np.where(domains > 1, c.network_latency_s, c.link_latency_s)
     time = collectives.all_to_all_time(
         link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
         network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
         nodes=domains,
         link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
-        latency_s=np.where(domains > 1, c.network_latency_s, c.link_latency_s)
-        * 2.0
-        * np.log2(np.maximum(ep, 2.0)),
+        latency_s=alpha * (2.0 * np.log2(np.maximum(ep, 2.0))),
         network_slowdown=c.network_slowdown,
     )
     return np.where(ep > 1, time, 0.0) * (1.0 - np.asarray(c.ep_overlap))
