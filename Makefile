@@ -22,7 +22,7 @@ help:
 	@echo "make test       lint, types, import contract, tests, doctests, wheel"
 	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
 	@echo "make heavy      install the heavy parts (torch, transformers, chromium)"
-	@echo "make bench      speed"
+	@echo "make bench      speed, and its ratios against the committed ones"
 	@echo "make docs       the pages of docs/ as HTML, in docs/_build/html"
 	@echo "make lint       ruff, mypy, import contract"
 	@echo "make fuzz       10,000 mutated YAML files (EXAMPLES=n for another number)"
@@ -76,7 +76,7 @@ fuzz: $(DEV_READY)
 	TRAINSIM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz_yaml.py
 
 bench: $(DEV_READY)
-	$(BIN)/pytest benchmarks --benchmark-only
+	$(BIN)/pytest benchmarks --benchmark-columns=min,median,rounds
 
 # About half an hour: the fit, its cross-validation for the intervals, and every row by constants that never saw it.
 calibrations: $(RUN_READY)

@@ -5,48 +5,17 @@ Run with ``make bench``. ``plans_per_s`` counts every plan of the lattice, refus
 
 from __future__ import annotations
 
-import numpy as np
+import sys
+from pathlib import Path
+
 import pytest
 
 import simulator as sim
-from simulator import calibrations, clocks
-from simulator.schema import load_accelerator
 from simulator.search import evaluate, lattice, shapes
-from simulator.search.evaluate import Counts, Setting
-from simulator.search.lattice import Pins
+from simulator.search.evaluate import Counts
 
-TEN_DAYS = {
-    "find": "architecture",
-    "budget": {"time": "10 days", "cost": "$60k"},
-    "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64, "price": "$2.99/GPU-h"},
-    "training": {"seq_length": 4096, "unique_tokens": "400B"},
-}
-MODEL = {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32, "intermediate_size": 11008}
-
-
-def h100(clock="memory_copies"):
-    accelerator = load_accelerator("h100-sxm-80gb")
-    constants, _ = calibrations.constants_of(accelerator)
-    return Setting(calibrations.device_of(accelerator), constants, clocks.CLOCKS[clock])
-
-
-def axes_of(shape, n_gpus=64, batches=(256.0, 512.0, 1024.0, 2048.0)):
-    return lattice.layout_axes(
-        n_gpus=n_gpus, link_domain=8, shape=shape, seq_length=4096, batches=list(batches), pins=Pins()
-    )
-
-
-def dense_shapes(number):
-    whole = shapes.candidates()
-    keep = np.flatnonzero(
-        (whole.hidden_size >= 2048) & (whole.hidden_size <= 6144) & (whole.num_hidden_layers % 8 == 0)
-    )
-    return lattice.take(whole, keep[:number])
-
-
-def expert_shapes(number):
-    dense = dense_shapes(number)
-    return dense.with_(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=dense.intermediate_size)
+sys.path.insert(0, str(Path(__file__).parent))
+from ratios import ESTIMATE, GROWTH, TEN_DAYS, axes_of, dense_shapes, expert_shapes, h100
 
 
 @pytest.mark.parametrize("kind", ["dense", "experts"])
@@ -63,7 +32,7 @@ def test_plans_through_clock_and_memory(benchmark, kind):
     benchmark.extra_info["plans"] = counts[-1].considered
     benchmark.extra_info["plans_per_s"] = round(counts[-1].considered / seconds)
     benchmark.extra_info["feasible_per_s"] = round(counts[-1].feasible / seconds)
-    assert counts[-1].considered / seconds > 100_000
+    assert counts[-1].considered / seconds > {"dense": 1_000_000, "experts": 300_000}[kind]
 
 
 def test_bound(benchmark):
@@ -76,9 +45,9 @@ def test_bound(benchmark):
 @pytest.mark.parametrize(
     ("name", "asked"),
     [
-        ("estimate", {"model": MODEL, "hardware": TEN_DAYS["hardware"], "training": {"tokens": "1T"}}),
+        ("estimate", ESTIMATE),
         ("architecture", TEN_DAYS),
-        ("growth", {**TEN_DAYS, "find": "growth", "growth": {"max_stages": 2}}),
+        ("growth", GROWTH),
     ],
 )
 def test_question(benchmark, name, asked):

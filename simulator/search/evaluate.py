@@ -124,31 +124,34 @@ def chunk(shape: Shape, axes: Axes, setting: Setting, counts: Counts) -> Array:
             left = now
     if not left:
         return np.full(size, np.inf)
+    some, part, inside = _alive(shape, axes, runs)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        fits = fitting(shape, layout, axes, setting)
-        runs &= fits
-        now = int(np.count_nonzero(runs))
-        counts.add("memory", left - now)
-        if not now:
-            return np.full(size, np.inf)
-    return timed(shape, axes, setting, runs)
+        runs[inside] &= fitting(some, part.layout(), part, setting, runs[inside])
+    now = int(np.count_nonzero(runs))
+    counts.add("memory", left - now)
+    return timed(shape, axes, setting, runs) if now else np.full(size, np.inf)
+
+
+def _alive(shape: Shape, axes: Axes, runs: Any) -> tuple[Shape, Axes, Any]:
+    """The part of a chunk without shapes, kernels and spreads of which nothing runs, and where it lies in the whole."""
+    seen = runs.any(axis=3)
+    live = [np.flatnonzero(seen.any(axis=axes_left)) for axes_left in ((1, 2), (0, 2), (0, 1))]
+    some = shape if len(live[0]) == runs.shape[0] else lattice.take(shape, live[0])
+    return some, axes.take(live[1], live[2]), np.ix_(*live, np.arange(runs.shape[3]))
 
 
 def timed(shape: Shape, axes: Axes, setting: Setting, runs: Any) -> Array:
     """Step time of the plans that run; rows of an axis on which nothing runs are not evaluated. [s]"""
     out = np.full(runs.shape, np.inf)
-    kernels = np.flatnonzero(runs.any(axis=(0, 2, 3)))
-    spreads = np.flatnonzero(runs.any(axis=(0, 1, 3)))
-    part = axes.take(kernels, spreads)
+    some, part, inside = _alive(shape, axes, runs)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        seconds = setting.step_time(shape, part.layout())
-    inside = np.ix_(np.arange(runs.shape[0]), kernels, spreads, np.arange(runs.shape[3]))
+        seconds = setting.step_time(some, part.layout())
     out[inside] = np.where(runs[inside], seconds, np.inf)
     return out
 
 
-def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting) -> Any:
-    """Whether plans fit in memory.
+def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting, asked: Any = True) -> Any:
+    """Whether plans fit in memory; it may say no where it is not asked.
 
     What a stage keeps grows with the number of micro-batches only until the pipeline is full. With several batches
     there are at least as many micro-batches as stages, so that two evaluations (just full, and the most that
@@ -158,10 +161,16 @@ def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting) -> Any:
     if axes.batches == 1 or axes.pins.schedule == SCHEDULES["gpipe"]:
         return setting.memory(shape, layout)["total"] <= capacity
     full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
-    if np.all(layout.vp == 1):
+    short = ~full & (layout.num_microbatches < 2.0 * layout.pp) & (layout.vp > 1) & asked
+    if not np.any(short):
         return full
-    just = setting.memory(shape, layout.with_(num_microbatches=layout.pp * 1.0))["total"] <= capacity
-    return np.where(layout.num_microbatches >= 2.0 * layout.pp, full, just)
+    short = np.broadcast_to(short, (lattice.count(shape), axes.kernels, axes.spreads, axes.batches))
+    some, part, inside = _alive(shape, axes, short)
+    few = part.layout()
+    just = setting.memory(some, few.with_(num_microbatches=few.pp * 1.0))["total"] <= capacity
+    fits = np.array(np.broadcast_to(full, short.shape))
+    fits[inside] |= short[inside] & just
+    return fits
 
 
 @dataclass(frozen=True)
@@ -203,12 +212,13 @@ def fastest(shape: Shape, axes: Axes, setting: Setting, counts: Counts, rows: in
     best = np.full((number, axes.batches), np.inf)
     kernel = np.zeros((number, axes.batches), dtype=np.intp)
     spread = np.zeros((number, axes.batches), dtype=np.intp)
+    order = _order(shape, number)
     step_k = max(1, min(axes.kernels, rows // max(1, axes.spreads * axes.batches)))
     step_s = max(1, rows // (step_k * axes.spreads * axes.batches))
     for start_k in range(0, axes.kernels, step_k):
         part = axes.take(slice(start_k, start_k + step_k))
         for start_s in range(0, number, step_s):
-            rows_s = slice(start_s, min(start_s + step_s, number))
+            rows_s = order[start_s : start_s + step_s]
             some = lattice.shapes_on_axis(lattice.take(shape, rows_s))
             times = chunk(some, part, setting, counts)
             flat = times.reshape(times.shape[0], -1, axes.batches)
@@ -219,6 +229,13 @@ def fastest(shape: Shape, axes: Axes, setting: Setting, counts: Counts, rows: in
             kernel[rows_s] = np.where(better, start_k + where // axes.spreads, kernel[rows_s])
             spread[rows_s] = np.where(better, where % axes.spreads, spread[rows_s])
     return Fastest(best, kernel, spread)
+
+
+def _order(shape: Shape, number: int) -> NDArray[np.intp]:
+    """Shapes of one depth and number of heads side by side: pipelines and splits that none of a chunk allows drop out."""
+    heads = np.broadcast_to(shape.num_attention_heads, (number,))
+    depth = np.broadcast_to(shape.num_hidden_layers, (number,))
+    return np.lexsort((heads, depth))
 
 
 def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> Array:
