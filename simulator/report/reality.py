@@ -54,10 +54,8 @@ WHY = """\
 - Pythia: its configurations ask GPT-NeoX to synchronise after every layer and to gather split activations; neither is modelled.
 - Llama 3 8B and 70B: the stated hours come to 154 and 273 TFLOP/s per accelerator at 15T tokens (6 N D), against 400 that the
   paper prints for 405B. The cards do not say why.
-- Llama 3.1 405B: 126 layers are not a multiple of 16 stages. Its authors interleave; a layout that deals layers unevenly can be
-  timed but not interleaved here, so that the bubble of 16 micro-batches on 16 stages stays whole.
 - DeepSeek-V3: its all-to-all traffic hides behind computation in both directions and reaches at most four nodes; the clock's
-  constants come from stacks that expose it. The planner recomputes everything to fit, DeepSeek only norms and up-projections.
+  constants come from stacks that expose it.
 - OLMo 7B and MPT-30B are absent: energy is published for the first, days for no single stage of the second.
 
 """

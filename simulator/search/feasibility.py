@@ -47,8 +47,10 @@ def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Ma
     yield "heads", ~(heads & divides(tp, shape.intermediate_size))
     stages = layout.pp * layout.vp
     whole = divides(stages, shape.num_hidden_layers)
-    if pins.pp is not None and pins.vp is None:
-        whole = whole | ((layout.vp == 1) & (stages <= np.asarray(shape.num_hidden_layers)))
+    if pins.pp is not None:
+        # The fullest stage decides: Llama 3's 126 layers on 16 stages are 8 on most and 7 on the first and the last.
+        depth = np.asarray(shape.num_hidden_layers)
+        whole = whole | (divides(layout.vp, np.ceil(depth / layout.pp)) & (layout.pp <= depth))
     yield "layers", ~whole
     m = layout.num_microbatches
     batch = (m >= 1) & (np.floor(m) == m)

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from simulator import clocks
 from simulator.layout import n_gpus
-from simulator.search import choice, evaluate, lattice, planner, shapes
+from simulator.schema import Model
+from simulator.search import choice, evaluate, feasibility, lattice, planner, shapes
 from simulator.search.evaluate import Counts
 from simulator.search.lattice import Pins
 from simulator.search.question import Learning, Limits, Question
 from simulator.search.table import scalar_shape
+from simulator.transformer import Shape
 
 
 def small_axes(n=8, seq_length=2048, pins=None, batches=(16.0, 64.0), **how):
@@ -177,3 +179,24 @@ def test_memory_of_a_full_pipeline_stands_for_all_batches(setting):
         enough = np.broadcast_to((layout.num_microbatches >= layout.pp)[..., 0], one.shape)
         both = several[..., g][:, kernels]
         assert np.array_equal(np.isfinite(both)[enough], np.isfinite(one)[enough])
+
+
+def test_a_pinned_pipeline_deals_layers_unevenly_and_interleaves_what_the_fullest_stage_holds():
+    """Llama 3: 126 layers on 16 stages, eight on most, in chunks of one layer (arXiv:2407.21783, section 3.3.2)."""
+    shape = Shape(
+        **Model(
+            num_hidden_layers=126, hidden_size=1024, num_attention_heads=8, intermediate_size=4096
+        ).sizes()
+    )
+
+    def refused(**pins):
+        axes = lattice.layout_axes(
+            n_gpus=16, link_domain=8, shape=shape, seq_length=1024, batches=[64.0], pins=Pins(**pins)
+        )
+        masks = dict(feasibility.refusals(shape, axes.layout(), axes))
+        return bool(np.all(masks["layers"]))
+
+    assert not refused(pp=16, vp=8)
+    assert refused(pp=16, vp=3)
+    assert refused(vp=8)
+    assert not refused(pp=16)
