@@ -189,7 +189,7 @@ def test_spans_of_time_read_back(low: float, ratio: float) -> None:
     unit = ends[-1].split()[-1]
     first = ends[0] if " " in ends[0] else f"{ends[0]} {unit}"
     back = [
-        parse_quantity(part.replace(",", "").replace("1 day", "1.0 day"), "second")
+        parse_quantity(re.sub(r"^1 day$", "1.0 days", part.replace(",", "")), "second")
         for part in (first, ends[-1])
     ]
     assert math.isclose(back[0], low, rel_tol=0.06)
