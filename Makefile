@@ -11,6 +11,9 @@ RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 HEAVY := torch==2.13.0 transformers==4.57.1
 HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_measure_torch.py tests/test_report_browser.py tests/test_serve_browser.py
+# Refits of the clock, and searches beside loops over single plans.
+SLOW_TESTS := tests/test_left_out.py tests/search/test_objectives.py
+PARALLEL := --numprocesses auto --dist loadfile
 
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
@@ -51,7 +54,10 @@ lint: $(DEV_READY)
 	$(BIN)/lint-imports
 
 check: $(DEV_READY)
-	$(BIN)/pytest --benchmark-disable $(HEAVY_TESTS:%=--ignore=%)
+	$(BIN)/pytest --benchmark-disable $(PARALLEL) $(patsubst %,--ignore=%,$(HEAVY_TESTS) $(SLOW_TESTS))
+
+slow: $(DEV_READY)
+	$(BIN)/pytest --benchmark-disable $(PARALLEL) $(SLOW_TESTS)
 
 wheel-test: $(DEV_READY)
 	$(BIN)/python tests/check_wheel.py
@@ -68,7 +74,7 @@ heavy: $(DEV_READY)
 
 # What takes minutes, or needs such parts. Sweeps are killed at twenty moments in place of five.
 test-full: export TRAINSIM_SWEEP_KILLS ?= 20
-test-full: test fuzz
+test-full: test slow fuzz
 	$(BIN)/python tests/heavy_parts.py
 
 EXAMPLES ?= 10000
