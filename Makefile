@@ -11,8 +11,9 @@ RUN_READY := $(VENV)/.ready-run
 DEV_READY := $(VENV)/.ready-dev
 HEAVY := torch==2.13.0 transformers==4.57.1
 HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_measure_torch.py tests/test_report_browser.py tests/test_serve_browser.py
-# Refits of the clock, and searches beside loops over single plans.
-SLOW_TESTS := tests/test_left_out.py tests/search/test_objectives.py
+# What takes a good part of a minute: refits, brute force, processes that are killed, every example of the pages.
+SLOW_TESTS := tests/test_left_out.py tests/search/test_objectives.py tests/test_sweep.py tests/test_docs_examples.py tests/test_gallery.py \
+  tests/scaling/test_fitting.py tests/test_serve.py tests/test_slices.py tests/test_sensitivity.py tests/test_effects.py
 PARALLEL := --numprocesses auto --dist loadfile
 
 export OMP_NUM_THREADS ?= 1
