@@ -13,7 +13,8 @@ HEAVY := torch==2.13.0 transformers==4.57.1
 HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transformers.py tests/test_grow_transformers.py tests/test_measure_torch.py tests/test_report_browser.py tests/test_serve_browser.py
 # What takes a good part of a minute: refits, brute force, processes that are killed, every example of the pages.
 SLOW_TESTS := tests/test_left_out.py tests/search/test_objectives.py tests/test_sweep.py tests/test_docs_examples.py tests/test_gallery.py \
-  tests/scaling/test_fitting.py tests/test_serve.py tests/test_slices.py tests/test_sensitivity.py tests/test_effects.py
+  tests/scaling/test_fitting.py tests/test_serve.py tests/test_slices.py tests/test_sensitivity.py tests/test_effects.py tests/test_curves.py \
+  tests/test_accuracy_baseline.py
 PARALLEL := --numprocesses auto --dist loadfile
 
 export OMP_NUM_THREADS ?= 1
@@ -23,8 +24,8 @@ export PYTHONUTF8 := 1
 
 help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"
-	@echo "make test       lint, types, import contract, tests, doctests, wheel"
-	@echo "make test-full  make test, then the checks that take minutes or need heavy parts"
+	@echo "make test       lint, types, import contract, tests, doctests"
+	@echo "make test-full  make test, the wheel, and the checks that take minutes or need heavy parts"
 	@echo "make heavy      install the heavy parts (torch, transformers, chromium)"
 	@echo "make bench      speed, and its ratios against the committed ones"
 	@echo "make docs       the pages of docs/ as HTML, in docs/_build/html"
@@ -63,7 +64,7 @@ slow: $(DEV_READY)
 wheel-test: $(DEV_READY)
 	$(BIN)/python tests/check_wheel.py
 
-test: lint wheel-test check
+test: lint check
 
 # Parts that a laptop need not have: torch's CPU build and transformers, to count parameters independently; a browser,
 # to open the report page.
@@ -75,7 +76,7 @@ heavy: $(DEV_READY)
 
 # What takes minutes, or needs such parts. Sweeps are killed at twenty moments in place of five.
 test-full: export TRAINSIM_SWEEP_KILLS ?= 20
-test-full: test slow fuzz
+test-full: test wheel-test slow fuzz
 	$(BIN)/python tests/heavy_parts.py
 
 EXAMPLES ?= 10000
