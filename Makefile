@@ -20,7 +20,7 @@ PARALLEL := --numprocesses auto --dist loadfile
 export OMP_NUM_THREADS ?= 1
 export PYTHONUTF8 := 1
 
-.PHONY: help calibrations docs run test test-full heavy lint check bench fuzz schemas wheel-test clean
+.PHONY: help calibrations docs run test test-full slow heavy lint check bench fuzz schemas wheel-test clean
 
 help:
 	@echo "make run        install and answer scenarios/quickstart.yaml"

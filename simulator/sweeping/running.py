@@ -188,12 +188,25 @@ def _text(value: Any) -> str:
 
 
 def pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that end when this one does, however it ends."""
+    """Processes that end when this one does, however it ends.
+
+    They are born deaf to Ctrl-C, which this process answers for all: one that is interrupted while it imports would print
+    a traceback.
+    """
     import multiprocessing
 
-    return ProcessPoolExecutor(
+    executor = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent
     )
+    if threading.current_thread() is not threading.main_thread():
+        return executor
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for _ in range(workers):
+            executor.submit(int)  # a process is started for each task that finds none idle
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    return executor
 
 
 def _end_with_parent() -> None:
