@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +131,7 @@ def _header(file: BinaryIO, total: int) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def _whole(values: object) -> bool:
+def _whole(values: object) -> TypeGuard[list[int]]:
     return isinstance(values, list) and all(
         isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**63 for v in values
     )
@@ -145,15 +145,15 @@ def _entry(name: str, value: object, path: Path, start: int) -> Entry:
         raise ValueError(f"tensor {name[:80]!r}: unknown dtype {str(dtype)[:40]!r}")
     if not _whole(shape):
         raise ValueError(f"tensor {name[:80]!r}: shape is not a list of whole numbers")
-    if not (_whole(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):  # type: ignore[arg-type,index]
+    if not (_whole(offsets) and len(offsets) == 2 and offsets[0] <= offsets[1]):
         raise ValueError(f"tensor {name[:80]!r}: data_offsets are not two rising whole numbers")
-    begin, end = offsets  # type: ignore[misc]
-    needed = math.prod(shape) * np.dtype(STORAGE[dtype]).itemsize  # type: ignore[arg-type]
+    begin, end = offsets
+    needed = math.prod(shape) * np.dtype(STORAGE[dtype]).itemsize
     if end - begin != needed:
         raise ValueError(
             f"tensor {name[:80]!r}: {end - begin:,} bytes at its offsets, its shape needs {needed:,}"
         )
-    return Entry(name, dtype, tuple(shape), path, start + begin, needed)  # type: ignore[arg-type]
+    return Entry(name, dtype, tuple(shape), path, start + begin, needed)
 
 
 def _no_holes(entries: Iterable[Entry], start: int, total: int) -> None:
