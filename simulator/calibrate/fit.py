@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator import calibrations, clock
-from simulator.calibrate.priors import Key, prior_of, prior_values
+from simulator.calibrate.belief import Belief, belief_of, has_mean
+from simulator.calibrate.priors import Key, prior_values
 from simulator.device import Constants
 from simulator.layout import n_gpus
 from simulator.validate import cases as tables
@@ -87,13 +88,9 @@ def fit(
     Fit
     """
     base = {**prior_values(), **(start or {})}
-    free = sorted({key for row in cases.keys for key in row.values()})
-    priors = [prior_of(key) for key in free]
-    spread = np.array([p.spread for p in priors])
-    centre = np.log([base[key] for key in free])
-    low, high = np.log([p.low for p in priors]), np.log([p.high for p in priors])
-    centre = np.clip(centre, low + 1e-6, high - 1e-6)
-    index = {key: i for i, key in enumerate(free)}
+    keys = tuple(sorted({key for row in cases.keys for key in row.values()}))
+    belief = belief_of(keys, base, frozenset(start or {}))
+    index = {key: i for i, key in enumerate(keys)}
     places = {
         n: np.array([index[row[n]] for row in cases.keys]) for n in calibrations.keys_of("", "", "bf16")
     }
@@ -107,13 +104,11 @@ def fit(
         error = (np.log(sum(levels.values())) - measured) / NOISE
         return np.asarray(weight * np.sign(error) * np.sqrt(2.0 * (np.sqrt(1.0 + error**2) - 1.0)))
 
-    problem = _Problem(errors, list(places.values()), centre, spread, (low, high))
-    everything = np.ones(len(free), dtype=bool)
-    first = np.log([(warm or {}).get(key, base[key]) for key in free])
-    x, posterior = problem.solve(np.clip(first, low + 1e-6, high - 1e-6), everything, max_evaluations)
-    identified = posterior < IDENTIFIED * spread
-    x, _ = problem.solve(np.where(identified, x, centre), identified, max_evaluations)
-    values = {**base, **{key: float(np.exp(x[i])) for i, key in enumerate(free) if identified[i]}}
+    first = belief.centre.copy()
+    first[: len(keys)] = np.log([(warm or {}).get(key, base[key]) for key in keys])
+    x, posterior = _solve(errors, list(places.values()), belief, first, max_evaluations)
+    values = {**_unseen(base, start or {}, belief.means(x)), **dict(zip(keys, np.exp(x).tolist()))}
+    identified = posterior < IDENTIFIED * belief.spread
     names = [{key for key, _ in row.values()} for row in cases.keys]
     sets = {name for each in names for name in each}
     rows = {name: sum(name in each for each in names) for name in sets}
@@ -123,16 +118,19 @@ def fit(
     }
     return Fit(
         values=values,
-        spread={key: float(min(posterior[i], spread[i])) for i, key in enumerate(free)},
+        spread={key: float(min(posterior[i], belief.spread[i])) for i, key in enumerate(keys)},
         rows=rows,
         groups=groups,
-        identified={key: bool(identified[i]) for i, key in enumerate(free)},
+        identified={key: bool(identified[i]) for i, key in enumerate(keys)},
     )
 
 
 IDENTIFIED = 0.9
 """Posterior over prior spread above which a constant keeps its prior. [-]"""
 
+
+TOLERANCE = 1e-4
+"""Relative change of cost and constants at which the optimiser stops; a constant moves by less than its spread. [-]"""
 
 STEP = 1e-6
 """Step of the finite differences, in the logarithm of a constant. [-]"""
@@ -167,46 +165,35 @@ def grouped_jacobian(
     return found
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """Least squares over row errors and priors."""
+def _solve(
+    errors: Callable[[np.ndarray], np.ndarray],
+    places: list[np.ndarray],
+    belief: Belief,
+    start: np.ndarray,
+    max_evaluations: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares over row errors and prior: the unknowns, and their posterior spread."""
+    from scipy.optimize import least_squares
 
-    errors: Callable[[np.ndarray], np.ndarray]
-    places: list[np.ndarray]
-    centre: np.ndarray
-    spread: np.ndarray
-    bounds: tuple[np.ndarray, np.ndarray]
+    found = least_squares(
+        lambda x: np.concatenate([errors(x), belief.residuals(x)]),
+        belief.inside(start),
+        jac=lambda x: np.vstack([grouped_jacobian(errors, x, places), belief.slopes]),
+        bounds=(belief.low, belief.high),
+        max_nfev=max_evaluations,
+        x_scale=belief.spread,
+        ftol=TOLERANCE,
+        xtol=TOLERANCE,
+    )
+    return found.x, np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
 
-    def solve(
-        self, start: np.ndarray, free: np.ndarray, max_evaluations: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Solve for the free constants, the others held: solution, and posterior spread of the free ones."""
-        from scipy.optimize import least_squares
 
-        def whole(part: np.ndarray) -> np.ndarray:
-            x = start.copy()
-            x[free] = part
-            return x
-
-        def residuals(part: np.ndarray) -> np.ndarray:
-            x = whole(part)
-            return np.concatenate([self.errors(x), (x - self.centre) / self.spread])
-
-        def jacobian(part: np.ndarray) -> np.ndarray:
-            rows = grouped_jacobian(self.errors, whole(part), self.places)
-            return np.vstack([rows, np.diag(1.0 / self.spread)])[:, free]
-
-        found = least_squares(
-            residuals,
-            start[free],
-            jac=jacobian,
-            bounds=(self.bounds[0][free], self.bounds[1][free]),
-            max_nfev=max_evaluations,
-            x_scale=self.spread[free],
-        )
-        posterior = self.spread.copy()
-        posterior[free] = np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
-        return whole(found.x), posterior
+def _unseen(base: dict[Key, float], start: dict[Key, float], means: dict[str, float]) -> dict[Key, float]:
+    """Constants that no row uses: a measured or shipped centre, a prior of their own, or the mean of the sets that rows use."""
+    return {
+        key: means[key[1]] if key not in start and has_mean(key) and key[1] in means else value
+        for key, value in base.items()
+    }
 
 
 def predict(cases: Cases, values: dict[Key, float]) -> np.ndarray:
