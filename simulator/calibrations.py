@@ -153,6 +153,7 @@ SOFTWARE_CONSTANTS = (
     "compiled_factor",
     "selective_share",
     "moe_kernel_factor",
+    "collective_kernels",
     "elementwise_factor",
     "softmax_passes",
     "tp_overlap",

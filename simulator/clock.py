@@ -155,10 +155,16 @@ def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Nu
 
 
 def _collective(
-    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, steps: Numeric | None = None
+    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, rings: Numeric = 1.0
 ) -> Numeric:
+    """Time of a collective that goes `rings` times around its group. [s]
+
+    Across domains a ring takes a step less than its ranks; inside one the switch answers as a tree does, in a start-up
+    and the logarithm of the ranks, as measured collectives do.
+    """
     local, nodes = _group(ranks, stride, device)
-    steps = np.asarray(ranks) - 1.0 if steps is None else steps
+    ranks = np.asarray(ranks, dtype=float)
+    steps = ranks - 1.0
     time = collectives.collective_time(
         wire_bytes=wire,
         local=local,
@@ -168,9 +174,9 @@ def _collective(
         link_latency_s=c.link_latency_s,
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,
-        steps=steps,
+        steps=steps * rings,
     )
-    return np.where(np.asarray(ranks) > 1, time, 0.0)
+    return np.where(ranks > 1, time, 0.0)
 
 
 def tensor_parallel_time(
@@ -183,11 +189,12 @@ def tensor_parallel_time(
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
-    ranks = np.asarray(layout.tp, dtype=float)
-    tree = np.minimum(ranks, 2.0 * np.log2(np.maximum(ranks, 2.0)))
-    steps = 2.0 * np.where(np.asarray(layout.sequence_parallel) > 0, ranks, tree)
+    ranks = np.maximum(np.asarray(layout.tp, dtype=float), 2.0)
+    _, nodes = _group(layout.tp, 1, device)
+    whole = np.minimum(2.0, 2.0 * np.log2(ranks) / (ranks - 1.0))
+    rings = np.where(np.asarray(layout.sequence_parallel) > 0, 2.0, whole)
     moving = _collective(wire, layout.tp, 1, device, c, 0.0)
-    return moving, _collective(wire, layout.tp, 1, device, c, steps) - moving
+    return moving, _collective(wire, layout.tp, 1, device, c, rings) - moving
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -259,6 +266,8 @@ def layer_time(
     context = context_parallel_time(shape, layout, device, c)
     expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
+    issued = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
+    kernels = kernels + issued * c.collective_kernels
     context_cover = att_fwd
     tiles = fwd * (1.0 + full + half) + bwd
     hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
@@ -319,9 +328,9 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
     per_parameter = np.where(
         zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes)
     )
-    steps = 2.0 * np.asarray(c.gradient_buckets) * (ranks - 1.0)
+    rings = 2.0 * np.asarray(c.gradient_buckets)
     wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
-    time = _collective(wire, ranks, stride, device, c, steps)
+    time = _collective(wire, ranks, stride, device, c, rings)
     if np.any(np.asarray(shape.num_experts) > 0):
         copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
         wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)

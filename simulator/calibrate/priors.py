@@ -44,8 +44,8 @@ PRIORS: dict[str, Prior] = {
     ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
-    "link_efficiency": Prior(0.75, 0.15, 0.2, 1.0, _NCCL),
-    "link_latency_s": Prior(6e-6, 0.7, 5e-7, 1e-3, _NCCL),
+    "link_efficiency": Prior(0.60, 0.1, 0.2, 1.0, _NCCL),
+    "link_latency_s": Prior(4e-6, 0.5, 5e-7, 1e-3, _NCCL),
     "network_efficiency": Prior(0.75, 0.2, 0.1, 1.0, _NCCL),
     "network_latency_s": Prior(3e-5, 0.7, 1e-6, 5e-3, _NCCL),
     "network_slowdown": Prior(0.1, 0.7, 0.005, 1.0, _OWN),
@@ -57,6 +57,7 @@ PRIORS: dict[str, Prior] = {
     ),
     "selective_share": Prior(1e-3, 0.01, 1e-4, 1.0, "none: only the attention core (arXiv:2205.05198)"),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
+    "collective_kernels": Prior(5.0, 0.7, 0.1, 100.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
     "softmax_passes": Prior(
         6.0, 0.3, 1.0, 20.0, "scores out; mask, softmax, dropout in and out; probabilities in"
