@@ -160,6 +160,7 @@ SOFTWARE_CONSTANTS = (
     "dp_overlap",
     "gather_overlap",
     "ep_overlap",
+    "send_overlap",
     "send_latency_s",
     "gradient_buckets",
     "gradient_bytes",

@@ -402,11 +402,12 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     stage = busy + host
     cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
-    send = send_time(shape, layout, device, c)
+    m = np.asarray(layout.num_microbatches, dtype=float)
+    interleaved = np.asarray(layout.vp) > 1
+    send = _exposed(send_time(shape, layout, device, c), stage * np.where(interleaved, c.send_overlap, 0.0))
     middle = stage + gather + send
     last = (stage + gather) * last_layers / layers + send
     logits = head_time(shape, layout, device, c)
-    m = np.asarray(layout.num_microbatches, dtype=float)
     total = pipeline.pipeline_time(
         middle_s=middle,
         last_s=last + logits,
@@ -421,7 +422,8 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     step["logits"] = m * beyond
     step["pipeline_send"] = send * m
     step["pipeline_bubble"] = total - m * (middle + beyond)
-    exposed = _exposed(data_parallel_time(shape, layout, device, c), stage * np.asarray(c.dp_overlap))
+    window = stage * np.where(interleaved, np.maximum(np.minimum(m, layout.pp) * (1.0 - 1.0 / layout.vp), 1.0), 1.0)
+    exposed = _exposed(data_parallel_time(shape, layout, device, c), window * np.asarray(c.dp_overlap))
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)
     step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m

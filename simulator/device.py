@@ -90,6 +90,8 @@ class Constants(Columns):
     """Share of a pass behind which ZeRO-3 gathers may hide. [-]"""
     ep_overlap: Numeric = 0.0
     """Share of expert all-to-all hidden. [-]"""
+    send_overlap: Numeric = 0.0
+    """Share of a stage behind which an interleaved pipeline hides what it sends. [-]"""
     send_latency_s: Numeric = 1e-4
     """Start-up time of handing a micro-batch to the next stage. [s]"""
     gradient_buckets: Numeric = 1.0

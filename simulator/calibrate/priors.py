@@ -66,6 +66,7 @@ PRIORS: dict[str, Prior] = {
     "dp_overlap": Prior(0.5, 0.6, 0.001, 1.0, _OWN),
     "gather_overlap": Prior(0.8, 0.3, 0.01, 1.0, "FSDP prefetches the next layer (arXiv:2304.11277)"),
     "ep_overlap": Prior(0.1, 0.8, 0.001, 0.95, _OWN),
+    "send_overlap": Prior(0.05, 1.0, 0.0005, 1.0, _OWN),
     "send_latency_s": Prior(1e-4, 1.0, 1e-6, 2.0, _OWN),
     "gradient_buckets": Prior(3.0, 0.8, 1.0, 200.0, _OWN),
     "gradient_bytes": Prior(4.0, 0.01, 2.0, 4.0, "fp32 gradient reduction, the frameworks' default"),

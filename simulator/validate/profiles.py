@@ -15,6 +15,8 @@ class Profile:
     sequence_parallel: int = 1
     zero_stage: int = 1
     recompute: str = "none"
+    whole_share: bool = False
+    """Whether a device takes its whole share of the batch at once where nothing is stated."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -22,8 +24,8 @@ PROFILES: dict[str, Profile] = {
     "nanotron": Profile("nanotron", zero_stage=0),
     "llm-foundry": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
     "composer": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
-    "torchtitan": Profile("fsdp", zero_stage=3),
-    "fsdp": Profile("fsdp", zero_stage=3),
+    "torchtitan": Profile("fsdp", zero_stage=3, whole_share=True),
+    "fsdp": Profile("fsdp", zero_stage=3, whole_share=True),
     "languini": Profile("pytorch", flash_attention=0, zero_stage=0, sequence_parallel=0),
     "torchao": Profile("pytorch", zero_stage=0, sequence_parallel=0),
     "llm.c": Profile("pytorch", zero_stage=1, sequence_parallel=0),
@@ -36,9 +38,9 @@ PROFILES: dict[str, Profile] = {
     "megatron-lm 0.": Profile("megatron"),
     "nemo": Profile("megatron"),
     "megatron-lm": Profile("megatron", flash_attention=0, sequence_parallel=0, zero_stage=0),
-    "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0),
-    "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0),
-    "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0),
+    "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
+    "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
+    "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
     "colossalai": Profile("deepspeed", zero_stage=3, sequence_parallel=0),
 }
 """First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations."""

@@ -176,7 +176,8 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device)
     if batch < dp:  # fewer sequences than replicas: the sequences themselves are split
         cp, dp = cp * dp / batch, batch
     local = max(batch / dp, 1e-9)
-    micro = min(number(row["micro_batch"], usual_micro_batch(row, profile, local)), local)
+    usual = usual_micro_batch(row, profile, shape, device, (tp, pp, cp, dp, local))
+    micro = min(number(row["micro_batch"], usual), local)
     return Layout(
         tp=tp,
         pp=pp,
@@ -229,27 +230,50 @@ def usual_interleaving(profile: Profile, shape: Shape, pp: float, num_microbatch
     return max(float(np.floor(np.asarray(shape.num_hidden_layers) / pp / CHUNK_LAYERS)), 1.0)
 
 
-SMALL_MODEL = 2e9
-"""Parameters below which a replica is usually given its whole share of the batch at once. [-]"""
+KEPT_BYTES = 34.0
+"""Bytes of activations per token, layer and unit of width that a run without recomputation keeps (Korthikanti et al.,
+arXiv:2205.05198, equation 1 without attention's scores). [B]"""
+
+FILLED = 0.8
+"""Share of the memory that a run without a pipeline fills. [-]"""
 
 
-def usual_micro_batch(row: dict[str, Any], profile: Profile, local: float) -> float:
+def usual_micro_batch(
+    row: dict[str, Any], profile: Profile, shape: Shape, device: Device, layout: tuple[float, ...]
+) -> float:
     """Sequences per forward pass of a row that does not state them.
 
-    Its own accumulation steps if those are stated; the whole share of the batch under FSDP and for small models; else
-    one sequence, as in large tensor- and pipeline-parallel runs.
+    Its own accumulation steps if those are stated; the whole share of the batch under the stacks whose recipes do so;
+    one sequence in a pipeline, whose bubble grows with the micro-batch; else the largest power of two that fits in the
+    memory.
+
+    `layout` is ``tp pp cp dp local``, local the sequences of one replica.
     """
+    tp, pp, cp, dp, local = layout
     if not empty(row["grad_accum"]):
         return local / max(number(row["grad_accum"], 1), 1.0)
-    small = not empty(row["params_B"]) and number(row["params_B"], 0) * 1e9 < SMALL_MODEL
-    return local if profile.zero_stage >= 3 or small else 1.0
+    if profile.whole_share:
+        return local
+    if pp > 1:
+        return 1.0
+    zero, ranks = number(row["zero_stage"], profile.zero_stage), dp * cp
+    kept, shared = (2.0, 0.0) if _lora(row) else (6.0, 12.0)
+    states = kept / (ranks if zero >= 3 else 1.0) + shared / (ranks if zero >= 1 else 1.0)
+    room = FILLED * float(device.memory_capacity) - states * float(transformer.parameters(shape)) / tp
+    width = 2.0 if recompute_of(row, profile) == "full" else KEPT_BYTES
+    tokens = number(row["seq_len"], 2048) / cp / tp
+    one = tokens * (
+        width * float(shape.num_hidden_layers) * float(shape.hidden_size) + 6.0 * float(shape.vocab_size)
+    )
+    return float(2.0 ** np.floor(np.log2(max(room / one, 1.0))))
 
 
 def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:
     """Tensor- and pipeline-parallel degrees of a row that states none: the smallest that hold the states.
 
     Weights and gradients (6 B per parameter; 2 B if frozen) are split by both degrees, optimizer states (12 B) also
-    over data parallelism; six tenths of the memory are left to them. FSDP stacks use neither.
+    over data parallelism; six tenths of the memory are left to them. FSDP stacks use neither. Where a row says that it
+    did not split sequences and has fewer of them than accelerators, the rest is tensor and pipeline parallelism.
     """
     if not (empty(row["tp"]) and empty(row["pp"])) or profile.zero_stage >= 3:
         return 1.0, 1.0
@@ -257,6 +281,8 @@ def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: D
     kept, shared = (2.0, 0.0) if _lora(row) else (6.0, 12.0)
     room = 0.6 * float(device.memory_capacity) - shared * total / gpus
     split = 2.0 ** np.ceil(np.log2(max(kept * total / max(room, 1.0), 1.0)))
+    if not empty(row["cp"]):  # replicas that have no sequence of their own work on those of others
+        split = max(split, gpus / (number(row["cp"], 1) * number(row["global_batch_seqs"], 1)))
     split = min(split, 2.0 ** np.floor(np.log2(max(gpus, 1.0))))
     tp = min(split, 8.0, float(device.link_domain))
     return tp, max(split / tp, 1.0)
