@@ -126,6 +126,7 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fabric": ("fabric", ("fabric",)),
     "fabric-degraded": ("fabric", ("fabric-degraded",)),
     "megatron": ("software", ("megatron",)),
+    "megatron-2021": ("software", ("megatron-2021",)),
     "deepspeed": ("software", ("deepspeed",)),
     "nanotron": ("software", ("nanotron",)),
     "nanotron-early": ("software", ("nanotron-early",)),

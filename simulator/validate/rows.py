@@ -225,7 +225,7 @@ def usual_interleaving(profile: Profile, shape: Shape, pp: float, num_microbatch
     A Megatron run with fewer than two micro-batches per stage is taken as interleaved, two layers at a time: otherwise
     it would idle for more than a third of the time. Others are taken as they stand.
     """
-    if profile.software != "megatron" or pp <= 1:
+    if not profile.software.startswith("megatron") or pp <= 1:
         return 1.0
     return max(float(np.floor(np.asarray(shape.num_hidden_layers) / pp / CHUNK_LAYERS)), 1.0)
 
