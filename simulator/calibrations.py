@@ -153,6 +153,7 @@ SOFTWARE_CONSTANTS = (
     "compiled_factor",
     "selective_share",
     "moe_kernel_factor",
+    "grouped_rate",
     "collective_kernels",
     "elementwise_factor",
     "softmax_passes",

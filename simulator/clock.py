@@ -73,7 +73,8 @@ def matmul_time(
         rows = m * shape.num_experts_per_tok * ep / np.maximum(shape.num_experts, 1) * etp / tp
         f, local = np.asarray(shape.moe_intermediate_size) / etp, np.asarray(shape.num_experts) / ep
         triples += [_matmul_s(rows, up * f, h, device, c), _matmul_s(rows, h, f, device, c)]
-        scale += [local, local]
+        grouped = local / np.asarray(c.grouped_rate)
+        scale += [grouped, grouped]
         shared = np.asarray(shape.shared_expert_intermediate_size) / tp
         on = shared > 0
         triples += [

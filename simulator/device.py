@@ -76,6 +76,8 @@ class Constants(Columns):
     """Rate of the software's fused attention kernel relative to the accelerator's usual one. [-]"""
     moe_kernel_factor: Numeric = 3.0
     """Kernels of a mixture-of-experts layer relative to a dense one: routing, permutation, exchange. [-]"""
+    grouped_rate: Numeric = 1.0
+    """Rate of the matmuls of a group of experts relative to one matmul of their sizes. [-]"""
     collective_kernels: Numeric = 5.0
     """Kernels in whose time the host issues one tensor-parallel collective. [-]"""
     elementwise_factor: Numeric = 1.0

@@ -57,6 +57,7 @@ PRIORS: dict[str, Prior] = {
     ),
     "selective_share": Prior(1e-3, 0.01, 1e-4, 1.0, "none: only the attention core (arXiv:2205.05198)"),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
+    "grouped_rate": Prior(0.8, 0.3, 0.1, 1.0, _OWN),
     "collective_kernels": Prior(5.0, 0.7, 0.1, 100.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
     "softmax_passes": Prior(
