@@ -160,6 +160,7 @@ SOFTWARE_CONSTANTS = (
     "tp_overlap",
     "dp_overlap",
     "gather_overlap",
+    "stolen_share",
     "ep_overlap",
     "send_overlap",
     "send_latency_s",

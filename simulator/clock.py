@@ -277,7 +277,7 @@ def layer_time(
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "tensor_parallel": moving * times - hidden + _beside(waiting * times, tiles - hidden),
+        "tensor_parallel": moving * times - hidden * (1.0 - c.stolen_share) + _beside(waiting * times, tiles - hidden),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
@@ -403,6 +403,7 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     stage = busy + host
     cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
+    gather = gather + c.stolen_share * (gather_fwd + gather_bwd - gather)
     m = np.asarray(layout.num_microbatches, dtype=float)
     interleaved = np.asarray(layout.vp) > 1
     send = _exposed(send_time(shape, layout, device, c), stage * np.where(interleaved, c.send_overlap, 0.0))
@@ -424,7 +425,9 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     step["pipeline_send"] = send * m
     step["pipeline_bubble"] = total - m * (middle + beyond)
     window = stage * np.where(interleaved, np.maximum(np.minimum(m, layout.pp) * (1.0 - 1.0 / layout.vp), 1.0), 1.0)
-    exposed = _exposed(data_parallel_time(shape, layout, device, c), window * np.asarray(c.dp_overlap))
+    traffic = data_parallel_time(shape, layout, device, c)
+    exposed = _exposed(traffic, window * np.asarray(c.dp_overlap))
+    exposed = exposed + c.stolen_share * (traffic - exposed)
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)
     step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m

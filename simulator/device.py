@@ -90,6 +90,8 @@ class Constants(Columns):
     """Share of one micro-batch behind which gradient and parameter traffic may hide. [-]"""
     gather_overlap: Numeric = 0.0
     """Share of a pass behind which ZeRO-3 gathers may hide. [-]"""
+    stolen_share: Numeric = 0.0
+    """Share of the time of hidden traffic that its kernels take from those that hide it. [-]"""
     ep_overlap: Numeric = 0.0
     """Share of expert all-to-all hidden. [-]"""
     send_overlap: Numeric = 0.0

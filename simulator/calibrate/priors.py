@@ -66,6 +66,9 @@ PRIORS: dict[str, Prior] = {
     "tp_overlap": Prior(0.1, 0.8, 0.001, 1.0, _OWN),
     "dp_overlap": Prior(0.5, 0.6, 0.001, 1.0, _OWN),
     "gather_overlap": Prior(0.8, 0.3, 0.01, 1.0, "FSDP prefetches the next layer (arXiv:2304.11277)"),
+    "stolen_share": Prior(
+        0.15, 0.3, 0.001, 1.0, "20 of 132 processors carry the traffic that hides in DeepSeek-V3 (arXiv:2412.19437)"
+    ),
     "ep_overlap": Prior(0.1, 0.8, 0.001, 0.95, _OWN),
     "send_overlap": Prior(0.05, 1.0, 0.0005, 1.0, _OWN),
     "send_latency_s": Prior(1e-4, 1.0, 1e-6, 2.0, _OWN),
@@ -102,9 +105,6 @@ OVERRIDES: dict[Key, Prior] = {
         1e-4,
         1.0,
         "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)",
-    ),
-    ("fsdp", "gradient_bytes"): Prior(
-        2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision by default"
     ),
 }
 """Priors of single sets that differ from the general one."""

@@ -29,6 +29,7 @@ PROFILES: dict[str, Profile] = {
     "languini": Profile("pytorch", flash_attention=0, zero_stage=0, sequence_parallel=0),
     "torchao": Profile("pytorch", zero_stage=0, sequence_parallel=0),
     "llm.c": Profile("pytorch", zero_stage=1, sequence_parallel=0),
+    "thunder": Profile("pytorch", zero_stage=0, sequence_parallel=0),
     "lightning": Profile("fsdp", zero_stage=3, sequence_parallel=0),
     "hf trainer": Profile("deepspeed", zero_stage=3, sequence_parallel=0, flash_attention=0),
     "megatron-deepspeed": Profile("deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=0),
