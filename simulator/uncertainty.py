@@ -2,13 +2,14 @@
 
 The residuals of measured rows that the constants were *not* fitted to (split conformal prediction) give the 10th and 90th
 percentile of measured over predicted. They are kept by regime; a plan takes the most specific regime that holds enough
-rows, so an extrapolation says so by its width.
+rows, so an extrapolation says so by its width. A plan is the run of somebody whose runs nobody has fitted: its regime is
+made of whole organisations left out (``seen=false``).
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from simulator import library, yamlio
@@ -16,13 +17,17 @@ from simulator import library, yamlio
 ENOUGH = 25
 """Rows that a regime must hold to be used. [-]"""
 
+ENOUGH_SOURCES = 3
+"""Organisations that a regime must hold to say how far the next one may be. [-]"""
+
 LEVELS = (
-    ("grade", "kind", "scale", "complete", "software"),
-    ("grade", "kind", "complete", "software"),
-    ("grade", "kind", "scale", "complete"),
-    ("grade", "kind", "complete"),
-    ("grade", "kind"),
-    ("grade",),
+    ("grade", "seen", "kind", "scale", "complete", "software"),
+    ("grade", "seen", "kind", "complete", "software"),
+    ("grade", "seen", "kind", "scale", "complete"),
+    ("grade", "seen", "kind", "complete"),
+    ("grade", "seen", "kind"),
+    ("grade", "seen"),
+    ("seen",),
     (),
 )
 """Descriptions of a regime, most specific first."""
@@ -34,6 +39,8 @@ class Regime:
 
     grade: str = "measured"
     """``measured``, ``transferred`` or ``datasheet``."""
+    seen: bool = False
+    """Whether the constants were fitted to other runs of the same organisation."""
     kind: str = "dense"
     """``dense``, ``moe`` or ``lora``."""
     scale: str = "cluster"
@@ -80,7 +87,7 @@ def regime_of(
     n_gpus, link_domain : float, optional
         Accelerators, and accelerators per scale-up domain. [-]
     **more
-        ``complete`` and ``software`` of `Regime`.
+        ``seen``, ``complete`` and ``software`` of `Regime`.
     """
     kind = "lora" if frozen else "moe" if num_experts > 0 else "dense"
     return Regime(
@@ -93,8 +100,8 @@ def name_of(regime: Regime, level: tuple[str, ...]) -> str:
 
     Examples
     --------
-    >>> name_of(Regime(), ("grade", "kind"))
-    'grade=measured kind=dense'
+    >>> name_of(Regime(), ("grade", "seen", "kind"))
+    'grade=measured seen=false kind=dense'
     """
     return " ".join(f"{each}={str(getattr(regime, each)).lower()}" for each in level) or "all"
 
@@ -117,10 +124,22 @@ def step_time_factors(regime: Regime, known: dict[str, dict[str, float]] | None 
     True
     """
     known = table() if known is None else known
+    found = _most_specific(regime, known)
+    if regime.seen:
+        return found
+    # An organisation nobody has seen is never known better than one that was.
+    own = _most_specific(replace(regime, seen=True), known)
+    return replace(found, low=min(found.low, own.low), high=max(found.high, own.high))
+
+
+def _most_specific(regime: Regime, known: dict[str, dict[str, float]]) -> Factors:
+    """Percentiles of the most specific regime that holds enough rows, and enough organisations where those are in doubt."""
     for level in LEVELS:
         name = name_of(regime, level)
         row = known.get(name)
-        if row is not None and row["rows"] >= ENOUGH:
+        if row is None or row["rows"] < ENOUGH:
+            continue
+        if regime.seen or row["sources"] >= ENOUGH_SOURCES:
             return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), name)
     row = known["all"]
     return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), "all")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simulator import calibrations
-from simulator.calibrate import crossval, gemm, simple, write
+from simulator.calibrate import gemm, left_out, simple, write
 from simulator.calibrate.fit import Fit, fit, predict
-from simulator.calibrate.priors import Key
 from simulator.validate import cases as tables
+from simulator.validate import conformal
+from simulator.validate import left_out as stored
 from simulator.validate.metrics import summary
-from simulator.validate.regimes import regimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ def run(
     tell : callable
         Receives progress.
     intervals : Path, optional
-        File for the percentiles of the cross-validated error.
+        File for the percentiles of the errors on rows left out of the fit; the predictions go into a table beside it.
     micro : Path, optional
         Table of measured matmuls, which centre the fill of the tiles.
     """
@@ -50,43 +51,26 @@ def run(
     if micro is not None:
         start |= {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(micro).items()}
     result = fit(rows, start=start)
-    values = crossval.with_generic(result.values, result)
+    values, identified = dict(result.values), dict(result.identified)
     if not shipped:
         found = simple.fit_simple(rows, tables.constants(rows, values))
         values |= {(calibrations.SIMPLE_CLOCKS, name): value for name, value in found.items()}
-        result.identified.update({(calibrations.SIMPLE_CLOCKS, name): True for name in found})
-    final = Fit(values, result.spread, result.rows, result.groups, result.identified)
+        identified |= {(calibrations.SIMPLE_CLOCKS, name): True for name in found}
+    final = replace(result, values=values, identified=identified)
     command = f"trainsim calibrate --cases {cases} --out {out}" + (" --start shipped" if shipped else "")
     command += f" --micro {micro}" if micro else ""
     write.write_sets(final, out, command=command, data=str(cases))
     tell(f"in sample: {summary(predict(rows, values), rows.measured_s)}")
     if intervals is not None:
-        _intervals(rows, final, start, intervals, command, tell)
+        table = intervals.with_name(stored.shipped_path().name)
+        predicted = left_out.write(table, rows, centre=start, values=values, tell=tell)
+        parts = [conformal.part(rows, kind, column) for kind, column in predicted.items()]
+        for each in parts:
+            tell(f"left out, {len(each.cases)} rows: {summary(each.predicted, rows.measured_s)}")
+        document = conformal.document(
+            conformal.percentiles(parts),
+            command=f"{command} --intervals {intervals}",
+            data=f"{table.name}: {len(rows)} rows",
+        )
+        write.write_yaml(intervals, document)
     return final
-
-
-def _intervals(
-    rows: tables.Cases,
-    final: Fit,
-    start: dict[Key, float],
-    path: Path,
-    command: str,
-    tell: Callable[[str], None],
-) -> None:
-    """Cross-validate by model, stand in for unknown accelerators, and write the percentiles."""
-    models = crossval.held_out(rows, crossval.model_folds(rows), tell, start, final.values)
-    tell(f"held out by model: {summary(models, rows.measured_s)}")
-    chips = crossval.held_out(rows, crossval.accelerator_groups(rows), tell, start, final.values)
-    tell(f"held out by accelerator: {summary(chips, rows.measured_s)}")
-    unknown = crossval.as_unknown(rows, final)
-    tell(f"architecture unknown: {summary(unknown, rows.measured_s)}")
-    table = crossval.percentiles(
-        [
-            (rows, regimes(rows, "measured"), models),
-            (rows, regimes(rows, "transferred"), chips),
-            (rows, regimes(rows, "datasheet"), unknown),
-        ]
-    )
-    write.write_yaml(
-        path, crossval.document(table, command=f"{command} --intervals {path}", data=f"{len(rows)} rows")
-    )

@@ -16,8 +16,8 @@ from simulator import calibrations, clock
 from simulator.calibrate.belief import Belief, belief_of, has_mean
 from simulator.calibrate.priors import Key, prior_values
 from simulator.device import Constants
-from simulator.layout import n_gpus
 from simulator.validate import cases as tables
+from simulator.validate.folds import row_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 
 NOISE = 0.1
 """Scatter of repeated measurements of one configuration: NVIDIA's releases differ by up to 0.16. [-]"""
-
-GROUP_WEIGHT = 100.0
-"""Rows that a group of measurements may count as, at most. A group: one organisation, on one scale-up domain or on
-several, which test different constants."""
-
-
-ONE_NODE = 8
-"""Accelerators of the usual node. [-]"""
-
 
 @dataclass(frozen=True)
 class Fit:
@@ -46,21 +37,6 @@ class Fit:
     rows: dict[str, int]
     groups: dict[str, tuple[str, ...]]
     identified: dict[Key, bool] = field(default_factory=dict)
-
-
-def row_weights(cases: Cases) -> np.ndarray:
-    """Weight of each row: configurations count once, groups at most `GROUP_WEIGHT` rows, doubtful rows less."""
-    weight = np.where(cases.quality == "C", 0.3, 1.0)
-    named = cases.config_group != ""
-    _, inverse, counts = np.unique(cases.config_group.astype(str), return_inverse=True, return_counts=True)
-    weight = weight / np.where(named, counts[inverse], 1)
-    weight = weight * np.where(cases.complete, 1.0, 0.3)
-    several = n_gpus(cases.layout) > np.maximum(cases.device.link_domain, ONE_NODE)
-    groups = np.char.add(cases.source.astype(str), np.where(several, "/several", "/one"))
-    for group in np.unique(groups):
-        own = groups == group
-        weight[own] *= min(1.0, GROUP_WEIGHT / weight[own].sum())
-    return np.asarray(np.sqrt(weight))
 
 
 def fit(
@@ -129,7 +105,7 @@ IDENTIFIED = 0.9
 """Posterior over prior spread above which a constant keeps its prior. [-]"""
 
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-6
 """Relative change of cost and constants at which the optimiser stops; a constant moves by less than its spread. [-]"""
 
 STEP = 1e-6

@@ -1,7 +1,8 @@
-"""Step times of every row predicted by constants that never saw it: whole sources, models or accelerators left out.
+"""Step times of every row predicted by constants that never saw it: whole sources, models, accelerators, architectures out.
 
-Refitting once per source takes minutes, so the folds are written to a table that the pages read
-(``hardware_specs/intervals/left_out.csv``), one fold at a time: a run that was interrupted goes on where it stopped.
+Refitting once per fold takes minutes, so the predictions are written to a table that the pages read
+(``hardware_specs/intervals/left_out.csv``), one fold at a time: a run that was interrupted goes on where it stopped. The
+intervals (``step_time.yaml`` beside it) are the percentiles of the same predictions.
 
 A fold starts from constants that are known to be good, which changes how long the optimiser takes, not the optimum that
 it finds (``tests/test_left_out.py``).
@@ -14,41 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator import calibrations, library
-from simulator.calibrate import crossval, gemm
+from simulator.calibrate import gemm
 from simulator.calibrate.fit import fit, predict
 from simulator.calibrate.priors import Key
 from simulator.validate import left_out as stored
-from simulator.validate.left_out import KINDS
+from simulator.validate.folds import KINDS, groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from simulator.validate.cases import Cases
-
-FEWEST = 5
-"""Sources of fewer rows are left out together, as a stricter test than one at a time. [-]"""
-
-
-def source_groups(cases: Cases) -> np.ndarray:
-    """Source of each row; those with few rows are held out together."""
-    names, inverse, counts = np.unique(cases.source.astype(str), return_inverse=True, return_counts=True)
-    return np.where(counts >= FEWEST, names, "(few)")[inverse]
-
-
-def groups_of(cases: Cases, kind: str) -> np.ndarray:
-    """Fold of each row: rows of one fold are left out together.
-
-    Raises
-    ------
-    KeyError
-        If `kind` is none of `KINDS`.
-    """
-    return {
-        "source": source_groups,
-        "model": crossval.model_folds,
-        "accelerator": crossval.accelerator_groups,
-    }[kind](cases)
 
 
 def folds(cases: Cases, kind: str) -> list[str]:
@@ -59,16 +36,22 @@ def folds(cases: Cases, kind: str) -> list[str]:
 def predict_fold(
     cases: Cases, kind: str, name: str, *, centre: dict[Key, float], warm: dict[Key, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit to the rows outside a fold and predict those inside: (places of the rows, step times [s])."""
+    """Fit to the rows outside a fold and predict those inside: (places of the rows, step times [s]).
+
+    An architecture goes out with what its own matmuls say of it.
+    """
     out = groups_of(cases, kind).astype(str) == name
-    result = fit(cases.take(~out), start=centre, warm=warm)
-    return np.flatnonzero(out), predict(cases.take(out), crossval.with_generic(result.values, result))
+    known = {key: value for key, value in centre.items() if kind != "architecture" or key[0] != name}
+    result = fit(cases.take(~out), start=known, warm=warm)
+    return np.flatnonzero(out), predict(cases.take(out), result.values)
 
 
 def all_folds(
     cases: Cases,
     kinds: tuple[str, ...] = KINDS,
     *,
+    centre: dict[Key, float] | None = None,
+    warm: dict[Key, float] | None = None,
     done: dict[tuple[str, str], np.ndarray] | None = None,
     tell: Callable[[str], None] = lambda text: None,
     keep: Callable[[str, str, np.ndarray], None] = lambda kind, name, predicted: None,
@@ -81,6 +64,10 @@ def all_folds(
         All rows.
     kinds : tuple of str, optional
         Of `KINDS`.
+    centre : dict, optional
+        Centre of the prior where it was measured; from the shipped matmuls if absent.
+    warm : dict, optional
+        Where each fit starts; the shipped constants if absent.
     done : dict, optional
         Folds that an earlier run finished: by kind and name, the step times of the rows inside. [s]
     tell : callable, optional
@@ -93,8 +80,8 @@ def all_folds(
     dict
         By kind, the step time of every row. [s]
     """
-    centre = gemm_centre()
-    warm = calibrations.shipped_values()
+    centre = gemm_centre() if centre is None else centre
+    warm = calibrations.shipped_values() if warm is None else warm
     predicted = {}
     for kind in kinds:
         column = np.full(len(cases), np.nan)
@@ -117,7 +104,14 @@ def gemm_centre() -> dict[Key, float]:
     return {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(micro).items()}
 
 
-def write(path: Path, cases: Cases, *, tell: Callable[[str], None] = lambda text: None) -> None:
+def write(
+    path: Path,
+    cases: Cases,
+    *,
+    centre: dict[Key, float] | None = None,
+    values: dict[Key, float] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, np.ndarray]:
     """Write the table of all folds; an interrupted run is continued from ``FILE.part``.
 
     Parameters
@@ -126,10 +120,20 @@ def write(path: Path, cases: Cases, *, tell: Callable[[str], None] = lambda text
         Where the table goes, written whole or not at all.
     cases : Cases
         All rows.
+    centre : dict, optional
+        As in `all_folds`.
+    values : dict, optional
+        Constants of the fit to all rows, of which the table will tell whether it is still theirs; the shipped ones if absent.
     tell : callable, optional
         Receives progress.
+
+    Returns
+    -------
+    dict
+        By kind, the step time of every row. [s]
     """
-    part, key = path.with_name(path.name + ".part"), stored.key_of(cases)
+    values = calibrations.shipped_values() if values is None else values
+    part, key = path.with_name(path.name + ".part"), stored.key_of(cases, values)
     done = stored.read_partial(part.read_text(encoding="utf-8"), key) if part.is_file() else {}
     if done:
         tell(f"{len(done)} folds are done already ({part.name})")
@@ -138,8 +142,9 @@ def write(path: Path, cases: Cases, *, tell: Callable[[str], None] = lambda text
         done[kind, name] = predicted
         part.write_text(stored.partial_text(done, key), encoding="utf-8")
 
-    predicted = all_folds(cases, done=done, tell=tell, keep=keep)
+    predicted = all_folds(cases, centre=centre, warm=values, done=done, tell=tell, keep=keep)
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(stored.text_of(cases, predicted), encoding="utf-8")
+    temporary.write_text(stored.text_of(cases, predicted, values), encoding="utf-8")
     temporary.replace(path)
     part.unlink(missing_ok=True)
+    return predicted

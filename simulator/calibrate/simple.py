@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator import clocks
-from simulator.calibrate.fit import row_weights
+from simulator.validate.folds import row_weights
 from simulator.device import Constants
 
 if TYPE_CHECKING:

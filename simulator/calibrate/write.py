@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from simulator.calibrate.belief import has_mean
 from simulator.calibrate.fit import Fit
 from simulator.calibrate.priors import CONSTANTS_OF, SETS, prior_of, prior_values
 
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simulator.schema.calibration import Calibration
+
+
+SAME = 1e-3
+"""Relative difference from which on a value is no longer that of its prior. [-]"""
 
 
 def planned_sets() -> dict[str, Calibration]:
@@ -45,7 +50,8 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
             "status": "fitted" if known else "prior",
         }
         if not known:
-            entry["source"] = prior.source
+            shared = has_mean(key) and abs(value / prior.value - 1.0) > SAME
+            entry["source"] = f"mean of the sets that rows describe; {prior.source}" if shared else prior.source
         written[constant] = entry
     provenance: dict[str, Any] = {"command": command, "data": data, "rows": result.rows.get(name, 0)}
     provenance["groups"] = list(result.groups.get(name, ()))

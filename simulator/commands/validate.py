@@ -39,7 +39,7 @@ WORST = 10
 )
 @click.option(
     "--left-out",
-    type=click.Choice(["source", "model", "accelerator", "all"]),
+    type=click.Choice(["source", "model", "accelerator", "architecture", "all"]),
     help="Slices on rows that the fit did not see; minutes of refits unless the stored table is fresh. "
     "--write FILE stores the predictions of all folds, and goes on where it was interrupted.",
 )
@@ -206,7 +206,7 @@ def _slices(cases: Path | None, kind: str | None, *, as_json: bool, write: Path 
 
 
 def _kinds(kind: str) -> tuple[str, ...]:
-    from simulator.validate.left_out import KINDS
+    from simulator.validate.folds import KINDS
 
     return KINDS if kind == "all" else (kind,)
 

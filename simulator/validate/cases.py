@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from simulator.schema.calibration import Calibration
 
 
+UNNAMED = "(unnamed)"
+"""Source of a row that names none."""
+
+
 @dataclass(frozen=True)
 class Cases:
     """Rows of a throughput table as columns."""
@@ -46,6 +50,8 @@ class Cases:
     compiled: np.ndarray
     measured_s: np.ndarray
     grade: np.ndarray
+    seen: np.ndarray
+    """Whether the software's constants were fitted to other runs of the row's organisation."""
     skipped: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -143,9 +149,12 @@ def _gather(rows: list[Row], reasons: dict[str, int], known: dict[str, Calibrati
         names = [f.name for f in fields(record)]
         return record(**{n: np.array([getattr(i, n) for i in items], dtype=float) for n in names})
 
+    source = np.where(column("source_group") == "", column("source"), column("source_group"))
+    source = np.where(source == "", UNNAMED, source)
+    measured_by = [known[each["launch_s"][0]].provenance.groups for each in keys]
     return Cases(
         id=column("id"),
-        source=np.where(column("source_group") == "", column("source"), column("source_group")),
+        source=source,
         gpu=column("gpu"),
         complete=np.array([r.complete for r in rows], dtype=bool),
         quality=column("quality"),
@@ -157,6 +166,7 @@ def _gather(rows: list[Row], reasons: dict[str, int], known: dict[str, Calibrati
         compiled=np.array([r.compiled for r in rows], dtype=bool),
         measured_s=np.array([r.measured_s for r in rows], dtype=float),
         grade=np.array(grade, dtype=object),
+        seen=np.array([name in groups for name, groups in zip(source, measured_by, strict=True)], dtype=bool),
         skipped=reasons,
     )
 

@@ -14,17 +14,13 @@ import numpy as np
 from simulator import calibrations, clocks, library, uncertainty
 from simulator.errors import SpecError
 from simulator.validate import cases as tables
+from simulator.validate import conformal, folds
+from simulator.validate.folds import KINDS
 from simulator.validate.metrics import summary
 from simulator.validate.regimes import regimes
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-KINDS = ("source", "model", "accelerator")
-"""What a fold leaves out: all rows of an organisation, of a fifth of the models, of an accelerator."""
-
-GRADES = {"source": None, "model": "measured", "accelerator": "transferred"}
-"""Grade of evidence whose interval a left-out row gets; None keeps the row's own."""
 
 SAME = 0.0005
 """Difference of two accuracies from which on they are of two calibrations. [-]"""
@@ -37,9 +33,13 @@ def shipped_path() -> Path:
     return library.packaged_root() / "hardware_specs" / "intervals" / "left_out.csv"
 
 
-def in_sample(cases: tables.Cases, clock: str = "memory_copies") -> np.ndarray:
-    """Step time of every row by the shipped constants. [s]"""
-    constants = tables.constants(cases, calibrations.shipped_values())
+def in_sample(
+    cases: tables.Cases,
+    clock: str = "memory_copies",
+    values: dict[tuple[str, str], float] | None = None,
+) -> np.ndarray:
+    """Step time of every row by the shipped constants, or others. [s]"""
+    constants = tables.constants(cases, calibrations.shipped_values() if values is None else values)
     levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
     return np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
 
@@ -47,9 +47,22 @@ def in_sample(cases: tables.Cases, clock: str = "memory_copies") -> np.ndarray:
 def with_interval(
     cases: tables.Cases, predicted: np.ndarray, kind: str | None = None
 ) -> dict[str, np.ndarray]:
-    """Predicted and measured step times with their 80 % interval: ``predicted measured low high``. [s]"""
-    grade = GRADES[kind] if kind else None
-    factors = [uncertainty.step_time_factors(each) for each in regimes(cases, grade)]
+    """Predicted and measured step times with their 80 % interval: ``predicted measured low high``. [s]
+
+    A row whose fold is out gets the interval of the evidence that it has left. Where its whole source is out, so are the
+    source's residuals: the interval is made of the other organisations alone.
+    """
+    grade = folds.grades(cases, kind) if kind else None
+    wanted = regimes(cases, grade, seen=kind != "source" if kind else None)
+    shipped = uncertainty.table()
+    known = (
+        conformal.without_own_source(cases, predicted, shipped)
+        if kind == "source"
+        else [shipped] * len(wanted)
+    )
+    factors = [
+        uncertainty.step_time_factors(each, table) for each, table in zip(wanted, known, strict=True)
+    ]
     return {
         "predicted": predicted,
         "measured": cases.measured_s,
@@ -58,15 +71,21 @@ def with_interval(
     }
 
 
-def state(cases: tables.Cases) -> dict[str, float]:
-    """Accuracy of the shipped constants on the rows: what tells one calibration from the next."""
-    found = summary(in_sample(cases), cases.measured_s)
+def state(
+    cases: tables.Cases, values: dict[tuple[str, str], float] | None = None
+) -> dict[str, float]:
+    """Accuracy of the shipped constants, or others, on the rows: what tells one calibration from the next."""
+    found = summary(in_sample(cases, values=values), cases.measured_s)
     return {"rows": len(cases), **{name: found[name] for name in STATE}}
 
 
-def text_of(cases: tables.Cases, predicted: dict[str, np.ndarray]) -> str:
+def text_of(
+    cases: tables.Cases,
+    predicted: dict[str, np.ndarray],
+    values: dict[tuple[str, str], float] | None = None,
+) -> str:
     """The table as CSV, with the state of the clock in its first line."""
-    head = " ".join(f"{name}={value:g}" for name, value in state(cases).items())
+    head = " ".join(f"{name}={value:g}" for name, value in state(cases, values).items())
     lines = [f"# Written by trainsim validate --left-out; constants shipped then: {head}"]
     lines.append(",".join(("id", *(f"{kind}_s" for kind in predicted))))
     columns = list(predicted.values())
@@ -138,7 +157,7 @@ def read_partial(text: str, key: str) -> dict[tuple[str, str], np.ndarray]:
     return found
 
 
-def key_of(cases: tables.Cases) -> str:
+def key_of(cases: tables.Cases, values: dict[tuple[str, str], float] | None = None) -> str:
     """Name of what folds are computed from: rows and clock."""
-    now: dict[str, Any] = state(cases)
+    now: dict[str, Any] = state(cases, values)
     return " ".join(f"{name}={value:g}" for name, value in now.items())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from simulator import calibrations
 from simulator.uncertainty import Regime, regime_of
 
@@ -11,15 +13,30 @@ if TYPE_CHECKING:
     from simulator.validate.cases import Cases
 
 
-def regimes(cases: Cases, grade: str | None = None) -> list[Regime]:
-    """Regime of every row."""
+def regimes(
+    cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool | None = None
+) -> list[Regime]:
+    """Regime of every row.
+
+    Parameters
+    ----------
+    cases : Cases
+        The rows.
+    grade : str or array, optional
+        Grade of evidence, of all rows or of each; that of its accelerator if absent.
+    seen : bool, optional
+        Whether the constants were fitted to other runs of the same organisation; as the sets say if absent.
+    """
     gpus = cases.layout.tp * cases.layout.pp * cases.layout.dp * cases.layout.cp
+    grades = np.broadcast_to(np.asarray(cases.grade if grade is None else grade, dtype=object), len(cases))
+    known = np.broadcast_to(cases.seen if seen is None else np.asarray(seen), len(cases))
     found = []
     for i, keys in enumerate(cases.keys):
         fabric, software = keys["link_latency_s"][0], keys["launch_s"][0]
         found.append(
             regime_of(
-                grade=grade or str(cases.grade[i]),
+                grade=str(grades[i]),
+                seen=bool(known[i]),
                 num_experts=cases.shape.num_experts[i],
                 frozen=cases.layout.frozen[i],
                 n_gpus=gpus[i],
