@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator import collectives, copies, pipeline
+from simulator import copies, pipeline, traffic
 from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
-from simulator.layout import SCHEDULES, Layout, expert_tp, shard_degree
+from simulator.layout import SCHEDULES, Layout, expert_tp, shard_degree, tokens_per_microbatch
 from simulator.transformer import Shape
 
 BACKWARD_PASSES = 2.0
@@ -43,11 +43,6 @@ def _matmul_s(m: Numeric, n: Numeric, k: Numeric, device: Device, c: Constants) 
         )
 
     return tile(m, n, k), tile(m, k, n), tile(n, k, m)
-
-
-def tokens_per_microbatch(layout: Layout) -> Numeric:
-    """Tokens of one micro-batch that one device sees. [tokens]"""
-    return np.asarray(layout.micro_batch_size, dtype=float) * layout.seq_length / layout.cp
 
 
 def matmul_time(
@@ -151,84 +146,6 @@ def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants,
     )
 
 
-def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Numeric]:
-    return collectives.group_extent(ranks=ranks, stride=stride, domain=device.link_domain)
-
-
-def _collective(
-    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, rings: Numeric = 1.0
-) -> Numeric:
-    """Time of a collective that goes `rings` times around its group. [s]
-
-    Across domains a ring takes a step less than its ranks; inside one the switch answers as a tree does, in a start-up
-    and the logarithm of the ranks, as measured collectives do.
-    """
-    local, nodes = _group(ranks, stride, device)
-    ranks = np.asarray(ranks, dtype=float)
-    steps = ranks - 1.0
-    time = collectives.collective_time(
-        wire_bytes=wire,
-        local=local,
-        nodes=nodes,
-        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
-        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
-        link_latency_s=c.link_latency_s,
-        network_latency_s=c.network_latency_s,
-        network_slowdown=c.network_slowdown,
-        steps=steps * rings,
-    )
-    return np.where(ranks > 1, time, 0.0)
-
-
-def tensor_parallel_time(
-    shape: Shape, layout: Layout, device: Device, c: Constants
-) -> tuple[Numeric, Numeric]:
-    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group: (bytes, waiting). [s]
-
-    Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which
-    run as rings; a whole all-reduce may run as a tree, of twice the logarithm of the ranks.
-    """
-    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
-    wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
-    ranks = np.maximum(np.asarray(layout.tp, dtype=float), 2.0)
-    _, nodes = _group(layout.tp, 1, device)
-    whole = np.minimum(2.0, 2.0 * np.log2(ranks) / (ranks - 1.0))
-    rings = np.where(np.asarray(layout.sequence_parallel) > 0, 2.0, whole)
-    moving = _collective(wire, layout.tp, 1, device, c, 0.0)
-    return moving, _collective(wire, layout.tp, 1, device, c, rings) - moving
-
-
-def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Forward time of passing keys and values around the context-parallel group. [s]"""
-    nbytes = 2.0 * tokens_per_microbatch(layout) * tf.key_value_width(shape) / layout.tp * layout.cp
-    wire = collectives.gather_bytes(nbytes=nbytes, ranks=layout.cp)
-    return _collective(wire, layout.cp, layout.tp, device, c)
-
-
-def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]
-
-    Every copy of a token crosses the link. A token that several experts of another domain need crosses the network once
-    and is copied there, as in DeepEP and HybridEP: with k experts drawn from m domains it visits
-    ``(m - 1) (1 - (1 - 1/m)^k)`` others. Optimistic for a plain all-to-all between domains, which sends every copy.
-    """
-    ep, tp = np.maximum(np.asarray(layout.ep, dtype=float), 1.0), np.asarray(layout.tp, dtype=float)
-    chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
-    _, domains = _group(ep, expert_tp(layout), device)
-    both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
-    alpha = np.where(domains > 1, c.network_latency_s, c.link_latency_s)
-    time = collectives.all_to_all_time(
-        link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
-        network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
-        nodes=domains,
-        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
-        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
-        latency_s=alpha * (2.0 * np.log2(np.maximum(ep, 2.0))),
-        network_slowdown=c.network_slowdown,
-    )
-    return np.where(ep > 1, time, 0.0) * (1.0 - np.asarray(c.ep_overlap))
-
-
 def _exposed(communication: Numeric, cover: Numeric) -> Numeric:
     """Return the part of a communication that its cover does not hide."""
     return np.maximum(communication - cover, 0.0)
@@ -262,10 +179,10 @@ def layer_time(
     selective = np.asarray(layout.recompute) == 1
     core = selective & (np.asarray(layout.flash_attention) == 0)
     half = selective * np.asarray(c.selective_share)
-    moving, waiting = tensor_parallel_time(shape, layout, device, c)
+    moving, waiting = traffic.tensor_parallel_time(shape, layout, device, c)
     times = 4.0 + 2.0 * full
-    context = context_parallel_time(shape, layout, device, c)
-    expert = expert_parallel_time(shape, layout, device, c) if sparse else 0.0
+    context = traffic.context_parallel_time(shape, layout, device, c)
+    expert = traffic.expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     issued = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
     kernels = kernels + issued * c.collective_kernels
@@ -277,7 +194,9 @@ def layer_time(
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "tensor_parallel": moving * times - hidden * (1.0 - c.stolen_share) + _beside(waiting * times, tiles - hidden),
+        "tensor_parallel": moving * times
+        - hidden * (1.0 - c.stolen_share)
+        + _beside(waiting * times, tiles - hidden),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
@@ -304,62 +223,9 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     )
 
 
-def device_parameters(shape: Shape, layout: Layout) -> tuple[Numeric, Numeric]:
-    """Parameters that one device of the heaviest stage holds before ZeRO: (dense part, routed experts). [parameters]"""
-    layers = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
-    share = layers / shape.num_hidden_layers
-    experts = tf.moe_layers(shape) * np.asarray(shape.num_experts) * tf.expert_parameters(shape)
-    embedding = tf.embedding_parameters(shape) + tf.head_parameters(shape)
-    blocks = tf.parameters(shape) - experts - embedding
-    table = np.where(np.asarray(layout.pp) > 1, tf.embedding_parameters(shape), embedding)
-    dense = (blocks * share + table) / layout.tp
-    return dense, experts * share / (expert_tp(layout) * np.maximum(layout.ep, 1))
-
-
-def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Time of the gradient (and, with ZeRO, parameter) traffic of one step, if nothing hid it. [s]
-
-    Replicated states: an all-reduce of the gradients. ZeRO-1 and 2: a reduce-scatter of gradients and an all-gather of
-    16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`.
-    """
-    dense, experts = device_parameters(shape, layout)
-    ranks = np.asarray(layout.dp, dtype=float) * layout.cp
-    stride = np.asarray(layout.tp)
-    zero = np.asarray(layout.zero_stage)
-    per_parameter = np.where(
-        zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes)
-    )
-    rings = 2.0 * np.asarray(c.gradient_buckets)
-    wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
-    time = _collective(wire, ranks, stride, device, c, rings)
-    if np.any(np.asarray(shape.num_experts) > 0):
-        copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
-        wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
-        time = time + _collective(wire, copies_of_expert, stride * np.maximum(layout.ep, 1), device, c)
-    return np.where(zero < 3, time * (1.0 - np.asarray(layout.frozen)), 0.0)
-
-
-def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
-    """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]"""
-    dense, experts = device_parameters(shape, layout)
-    ranks = shard_degree(layout)
-    gather = _collective(
-        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks), ranks, layout.tp, device, c
-    )
-    scatter = _collective(
-        collectives.gather_bytes(nbytes=np.asarray(c.gradient_bytes) * (dense + experts), ranks=ranks),
-        ranks,
-        layout.tp,
-        device,
-        c,
-    )
-    on, learns = np.asarray(layout.zero_stage) >= 3, 1.0 - np.asarray(layout.frozen)
-    return np.where(on, gather, 0.0), np.where(on, gather + learns * scatter, 0.0)
-
-
 def optimizer_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
     """Time of the optimizer's sweep over its states. [s]"""
-    dense, experts = device_parameters(shape, layout)
+    dense, experts = traffic.device_parameters(shape, layout)
     shards = np.where(np.asarray(layout.zero_stage) >= 1, shard_degree(layout), 1.0)
     expert_shards = np.maximum(shards / np.maximum(layout.ep, 1), 1.0)
     moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes
@@ -399,14 +265,16 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     busy = sum(levels.values())
     blocked = levels["tensor_parallel"] * np.asarray(c.host_blocking)
     host = _longer(busy - blocked, parts["host"] * layers) - (busy - blocked)
-    gather_fwd, gather_bwd = gather_time(shape, layout, device, c)
+    gather_fwd, gather_bwd = traffic.gather_time(shape, layout, device, c)
     stage = busy + host
     cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
     gather = gather + c.stolen_share * (gather_fwd + gather_bwd - gather)
     m = np.asarray(layout.num_microbatches, dtype=float)
     interleaved = np.asarray(layout.vp) > 1
-    send = _exposed(send_time(shape, layout, device, c), stage * np.where(interleaved, c.send_overlap, 0.0))
+    send = _exposed(
+        traffic.send_time(shape, layout, device, c), stage * np.where(interleaved, c.send_overlap, 0.0)
+    )
     middle = stage + gather + send
     last = (stage + gather) * last_layers / layers + send
     logits = head_time(shape, layout, device, c)
@@ -424,29 +292,13 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     step["logits"] = m * beyond
     step["pipeline_send"] = send * m
     step["pipeline_bubble"] = total - m * (middle + beyond)
-    window = stage * np.where(interleaved, np.maximum(np.minimum(m, layout.pp) * (1.0 - 1.0 / layout.vp), 1.0), 1.0)
-    traffic = data_parallel_time(shape, layout, device, c)
-    exposed = _exposed(traffic, window * np.asarray(c.dp_overlap))
-    exposed = exposed + c.stolen_share * (traffic - exposed)
+    window = stage * np.where(
+        interleaved, np.maximum(np.minimum(m, layout.pp) * (1.0 - 1.0 / layout.vp), 1.0), 1.0
+    )
+    sent = traffic.data_parallel_time(shape, layout, device, c)
+    exposed = _exposed(sent, window * np.asarray(c.dp_overlap))
+    exposed = exposed + c.stolen_share * (sent - exposed)
     step["data_parallel"] = gather * m + exposed
     step["optimizer"] = optimizer_time(shape, layout, device, c)
     step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m
     return step
-
-
-def send_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Exposed time of handing one micro-batch's activations and gradients to the next stage. [s]
-
-    A stage exchanges two messages with each neighbour, activations and gradients, once per virtual stage; the message is
-    split over the tensor-parallel ranks.
-    """
-    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / np.asarray(layout.tp)
-    inside = np.asarray(layout.tp) * layout.cp * layout.dp * layout.pp <= device.link_domain
-    bandwidth = np.where(
-        inside,
-        np.asarray(device.link_bandwidth) * c.link_efficiency,
-        np.asarray(device.network_bandwidth) * c.network_efficiency,
-    )
-    one = collectives.send_time(nbytes=nbytes, bandwidth=bandwidth, latency_s=c.send_latency_s)
-    messages = 2.0 * np.minimum(np.asarray(layout.pp) - 1.0, 2.0) * layout.vp
-    return messages * one

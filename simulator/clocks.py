@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from simulator import clock, copies, pipeline
+from simulator import clock, copies, pipeline, traffic
 from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
 from simulator.flop import model_flop_per_token
-from simulator.layout import Layout, n_gpus, tokens_per_step
+from simulator.layout import Layout, n_gpus, tokens_per_microbatch, tokens_per_step
 from simulator.transformer import Shape
 
 Clock = Callable[[Shape, Layout, Device, Constants], dict[str, Numeric]]
@@ -63,14 +63,14 @@ def _copied_bytes(shape: Shape, layout: Layout) -> Numeric:
     )
     full = (np.asarray(layout.recompute) == 2).astype(float)
     layers = np.asarray(shape.num_hidden_layers, dtype=float) / layout.pp
-    tokens = clock.tokens_per_microbatch(layout)
+    tokens = tokens_per_microbatch(layout)
     scores = copies.score_bytes(
         num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=2.5
     )
     plain = np.where(np.asarray(layout.flash_attention) > 0, 0.0, scores)
     activations = tokens * layers * (2.0 * elements + plain) * (3.0 + full) / layout.tp
     logits = tokens * copies.logit_bytes(vocab_size=shape.vocab_size) / layout.tp
-    dense, experts = clock.device_parameters(shape, layout)
+    dense, experts = traffic.device_parameters(shape, layout)
     weights = 2.0 * (dense + experts) * (3.0 + full)
     return np.asarray(layout.num_microbatches) * (activations + logits + weights)
 

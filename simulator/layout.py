@@ -70,6 +70,11 @@ def tokens_per_step(layout: Layout) -> Numeric:
     return global_batch_size(layout) * layout.seq_length
 
 
+def tokens_per_microbatch(layout: Layout) -> Numeric:
+    """Tokens of one micro-batch that one device sees. [tokens]"""
+    return np.asarray(layout.micro_batch_size, dtype=float) * layout.seq_length / layout.cp
+
+
 def shard_degree(layout: Layout) -> Numeric:
     """Ranks over which ZeRO shards the states it shards. [-]"""
     return np.where(np.asarray(layout.shard_group) > 0, layout.shard_group, np.asarray(layout.dp) * layout.cp)

@@ -48,7 +48,7 @@ class Belief:
 
     def inside(self, x: np.ndarray) -> np.ndarray:
         """The unknowns, moved between their bounds."""
-        return np.clip(x, self.low + INSIDE, self.high - INSIDE)
+        return np.asarray(np.clip(x, self.low + INSIDE, self.high - INSIDE))
 
     def means(self, x: np.ndarray) -> dict[str, float]:
         """Mean of each shared constant."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NOISE = 0.1
 """Scatter of repeated measurements of one configuration: NVIDIA's releases differ by up to 0.16. [-]"""
 
+
 @dataclass(frozen=True)
 class Fit:
     """Result of a calibration."""
@@ -83,7 +84,8 @@ def fit(
     first = belief.centre.copy()
     first[: len(keys)] = np.log([(warm or {}).get(key, base[key]) for key in keys])
     x, posterior = _solve(errors, list(places.values()), belief, first, max_evaluations)
-    values = {**_unseen(base, start or {}, belief.means(x)), **dict(zip(keys, np.exp(x).tolist()))}
+    values = _unseen(base, start or {}, belief.means(x))
+    values |= dict(zip(keys, np.exp(x[: len(keys)]).tolist(), strict=True))
     identified = posterior < IDENTIFIED * belief.spread
     names = [{key for key, _ in row.values()} for row in cases.keys]
     sets = {name for each in names for name in each}

@@ -67,7 +67,11 @@ PRIORS: dict[str, Prior] = {
     "dp_overlap": Prior(0.5, 0.6, 0.001, 1.0, _OWN),
     "gather_overlap": Prior(0.8, 0.3, 0.01, 1.0, "FSDP prefetches the next layer (arXiv:2304.11277)"),
     "stolen_share": Prior(
-        0.15, 0.3, 0.001, 1.0, "20 of 132 processors carry the traffic that hides in DeepSeek-V3 (arXiv:2412.19437)"
+        0.15,
+        0.3,
+        0.001,
+        1.0,
+        "20 of 132 processors carry the traffic that hides in DeepSeek-V3 (arXiv:2412.19437)",
     ),
     "ep_overlap": Prior(0.1, 0.8, 0.001, 0.95, _OWN),
     "send_overlap": Prior(0.05, 1.0, 0.0005, 1.0, _OWN),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator import clocks
-from simulator.validate.folds import row_weights
 from simulator.device import Constants
+from simulator.validate.folds import row_weights
 
 if TYPE_CHECKING:
     from simulator.validate.cases import Cases

@@ -51,7 +51,9 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
         }
         if not known:
             shared = has_mean(key) and abs(value / prior.value - 1.0) > SAME
-            entry["source"] = f"mean of the sets that rows describe; {prior.source}" if shared else prior.source
+            entry["source"] = (
+                f"mean of the sets that rows describe; {prior.source}" if shared else prior.source
+            )
         written[constant] = entry
     provenance: dict[str, Any] = {"command": command, "data": data, "rows": result.rows.get(name, 0)}
     provenance["groups"] = list(result.groups.get(name, ()))

@@ -60,9 +60,7 @@ def with_interval(
         if kind == "source"
         else [shipped] * len(wanted)
     )
-    factors = [
-        uncertainty.step_time_factors(each, table) for each, table in zip(wanted, known, strict=True)
-    ]
+    factors = [uncertainty.step_time_factors(each, table) for each, table in zip(wanted, known, strict=True)]
     return {
         "predicted": predicted,
         "measured": cases.measured_s,
@@ -71,9 +69,7 @@ def with_interval(
     }
 
 
-def state(
-    cases: tables.Cases, values: dict[tuple[str, str], float] | None = None
-) -> dict[str, float]:
+def state(cases: tables.Cases, values: dict[tuple[str, str], float] | None = None) -> dict[str, float]:
     """Accuracy of the shipped constants, or others, on the rows: what tells one calibration from the next."""
     found = summary(in_sample(cases, values=values), cases.measured_s)
     return {"rows": len(cases), **{name: found[name] for name in STATE}}

@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from simulator.validate.cases import Cases
 
 
-def regimes(
-    cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool | None = None
-) -> list[Regime]:
+def regimes(cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool | None = None) -> list[Regime]:
     """Regime of every row.
 
     Parameters

@@ -1,0 +1,164 @@
+"""Seconds of what a training step sends: tensor, context and expert parallelism, pipelines, gradients, ZeRO.
+
+Each function gives the time of the traffic itself; `simulator.clock` decides what of it hides behind which computation.
+They take a `Shape`, a `Layout`, a `Device` and `Constants` (numbers or arrays) and return seconds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator import collectives
+from simulator import transformer as tf
+from simulator.columns import Numeric
+from simulator.device import Constants, Device
+from simulator.layout import Layout, expert_tp, shard_degree, tokens_per_microbatch
+from simulator.transformer import Shape
+
+
+def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Numeric]:
+    return collectives.group_extent(ranks=ranks, stride=stride, domain=device.link_domain)
+
+
+def _collective(
+    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, rings: Numeric = 1.0
+) -> Numeric:
+    """Time of a collective that goes `rings` times around its group. [s]
+
+    Across domains a ring takes a step less than its ranks; inside one the switch answers as a tree does, in a start-up
+    and the logarithm of the ranks, as measured collectives do.
+    """
+    local, nodes = _group(ranks, stride, device)
+    ranks = np.asarray(ranks, dtype=float)
+    steps = ranks - 1.0
+    time = collectives.collective_time(
+        wire_bytes=wire,
+        local=local,
+        nodes=nodes,
+        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
+        link_latency_s=c.link_latency_s,
+        network_latency_s=c.network_latency_s,
+        network_slowdown=c.network_slowdown,
+        steps=steps * rings,
+    )
+    return np.where(ranks > 1, time, 0.0)
+
+
+def tensor_parallel_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants
+) -> tuple[Numeric, Numeric]:
+    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group: (bytes, waiting). [s]
+
+    Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which
+    run as rings; a whole all-reduce may run as a tree, of twice the logarithm of the ranks.
+    """
+    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
+    wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
+    ranks = np.maximum(np.asarray(layout.tp, dtype=float), 2.0)
+    whole = np.minimum(2.0, 2.0 * np.log2(ranks) / (ranks - 1.0))
+    rings = np.where(np.asarray(layout.sequence_parallel) > 0, 2.0, whole)
+    moving = _collective(wire, layout.tp, 1, device, c, 0.0)
+    return moving, _collective(wire, layout.tp, 1, device, c, rings) - moving
+
+
+def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Forward time of passing keys and values around the context-parallel group. [s]"""
+    nbytes = 2.0 * tokens_per_microbatch(layout) * tf.key_value_width(shape) / layout.tp * layout.cp
+    wire = collectives.gather_bytes(nbytes=nbytes, ranks=layout.cp)
+    return _collective(wire, layout.cp, layout.tp, device, c)
+
+
+def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Forward time of one layer's dispatch and combine between expert-parallel ranks. [s]
+
+    Every copy of a token crosses the link. A token that several experts of another domain need crosses the network once
+    and is copied there, as in DeepEP and HybridEP: with k experts drawn from m domains it visits
+    ``(m - 1) (1 - (1 - 1/m)^k)`` others. Optimistic for a plain all-to-all between domains, which sends every copy.
+    """
+    ep, tp = np.maximum(np.asarray(layout.ep, dtype=float), 1.0), np.asarray(layout.tp, dtype=float)
+    chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
+    _, domains = _group(ep, expert_tp(layout), device)
+    both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
+    alpha = np.where(domains > 1, c.network_latency_s, c.link_latency_s)
+    time = collectives.all_to_all_time(
+        link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
+        network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
+        nodes=domains,
+        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
+        latency_s=alpha * (2.0 * np.log2(np.maximum(ep, 2.0))),
+        network_slowdown=c.network_slowdown,
+    )
+    return np.where(ep > 1, time, 0.0) * (1.0 - np.asarray(c.ep_overlap))
+
+
+def device_parameters(shape: Shape, layout: Layout) -> tuple[Numeric, Numeric]:
+    """Parameters that one device of the heaviest stage holds before ZeRO: (dense part, routed experts). [parameters]"""
+    layers = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
+    share = layers / shape.num_hidden_layers
+    experts = tf.moe_layers(shape) * np.asarray(shape.num_experts) * tf.expert_parameters(shape)
+    embedding = tf.embedding_parameters(shape) + tf.head_parameters(shape)
+    blocks = tf.parameters(shape) - experts - embedding
+    table = np.where(np.asarray(layout.pp) > 1, tf.embedding_parameters(shape), embedding)
+    dense = (blocks * share + table) / layout.tp
+    return dense, experts * share / (expert_tp(layout) * np.maximum(layout.ep, 1))
+
+
+def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Time of the gradient (and, with ZeRO, parameter) traffic of one step, if nothing hid it. [s]
+
+    Replicated states: an all-reduce of the gradients. ZeRO-1 and 2: a reduce-scatter of gradients and an all-gather of
+    16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`.
+    """
+    dense, experts = device_parameters(shape, layout)
+    ranks = np.asarray(layout.dp, dtype=float) * layout.cp
+    stride = np.asarray(layout.tp)
+    zero = np.asarray(layout.zero_stage)
+    per_parameter = np.where(
+        zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes)
+    )
+    rings = 2.0 * np.asarray(c.gradient_buckets)
+    wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
+    time = _collective(wire, ranks, stride, device, c, rings)
+    if np.any(np.asarray(shape.num_experts) > 0):
+        copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
+        wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
+        time = time + _collective(wire, copies_of_expert, stride * np.maximum(layout.ep, 1), device, c)
+    return np.where(zero < 3, time * (1.0 - np.asarray(layout.frozen)), 0.0)
+
+
+def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
+    """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]"""
+    dense, experts = device_parameters(shape, layout)
+    ranks = shard_degree(layout)
+    gather = _collective(
+        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks), ranks, layout.tp, device, c
+    )
+    scatter = _collective(
+        collectives.gather_bytes(nbytes=np.asarray(c.gradient_bytes) * (dense + experts), ranks=ranks),
+        ranks,
+        layout.tp,
+        device,
+        c,
+    )
+    on, learns = np.asarray(layout.zero_stage) >= 3, 1.0 - np.asarray(layout.frozen)
+    return np.where(on, gather, 0.0), np.where(on, gather + learns * scatter, 0.0)
+
+
+def send_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Exposed time of handing one micro-batch's activations and gradients to the next stage. [s]
+
+    A stage exchanges two messages with each neighbour, activations and gradients, once per virtual stage; the message is
+    split over the tensor-parallel ranks.
+    """
+    nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / np.asarray(layout.tp)
+    inside = np.asarray(layout.tp) * layout.cp * layout.dp * layout.pp <= device.link_domain
+    bandwidth = np.where(
+        inside,
+        np.asarray(device.link_bandwidth) * c.link_efficiency,
+        np.asarray(device.network_bandwidth) * c.network_efficiency,
+    )
+    one = collectives.send_time(nbytes=nbytes, bandwidth=bandwidth, latency_s=c.send_latency_s)
+    messages = 2.0 * np.minimum(np.asarray(layout.pp) - 1.0, 2.0) * layout.vp
+    return messages * one
