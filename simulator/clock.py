@@ -171,7 +171,10 @@ def _beside(waiting_s: Numeric, work_s: Numeric) -> Numeric:
 def layer_time(
     shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
 ) -> dict[str, Numeric]:
-    """Seconds of one layer on one micro-batch, forward and backward, by level. [s]"""
+    """Seconds of one layer on one micro-batch, forward and backward, by level. [s]
+
+    Beside `LEVELS`: ``host``, the time to issue it, and ``blocked``, in which collectives keep the host from issuing.
+    """
     fwd, bwd = matmul_time(shape, layout, device, c, sparse=sparse)
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
     elem = elementwise_time(shape, layout, device, c, sparse=sparse)
@@ -194,6 +197,7 @@ def layer_time(
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
+        "blocked": (moving + waiting) * times * np.asarray(c.host_blocking),
         "tensor_parallel": moving * times
         - hidden * (1.0 - c.stolen_share)
         + _beside(waiting * times, tiles - hidden),
@@ -263,7 +267,7 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         parts = {k: parts[k] * (1 - share) + sparse[k] * share for k in parts}
     levels = {k: parts[k] * layers for k in LEVELS}
     busy = sum(levels.values())
-    blocked = levels["tensor_parallel"] * np.asarray(c.host_blocking)
+    blocked = parts["blocked"] * layers
     host = _longer(busy - blocked, parts["host"] * layers) - (busy - blocked)
     gather_fwd, gather_bwd = traffic.gather_time(shape, layout, device, c)
     stage = busy + host

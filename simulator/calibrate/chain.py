@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simulator import calibrations
-from simulator.calibrate import gemm, left_out, simple, write
+from simulator.calibrate import left_out, simple, write
 from simulator.calibrate.fit import Fit, fit, predict
 from simulator.validate import cases as tables
 from simulator.validate import conformal
@@ -42,14 +42,14 @@ def run(
     intervals : Path, optional
         File for the percentiles of the errors on rows left out of the fit; the predictions go into a table beside it.
     micro : Path, optional
-        Table of measured matmuls, which centre the fill of the tiles.
+        Table of measured matmuls and collectives, which centre the fill of the tiles and the links.
     """
     known = calibrations.sets() if shipped else write.planned_sets()
     rows = tables.read(cases, known)
     tell(f"{len(rows)} rows, {sum(rows.skipped.values())} skipped")
     start = calibrations.shipped_values() if shipped else {}
     if micro is not None:
-        start |= {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(micro).items()}
+        start |= left_out.micro_centre(micro)
     result = fit(rows, start=start)
     values, identified = dict(result.values), dict(result.identified)
     if not shipped:

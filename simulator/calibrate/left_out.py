@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from simulator import calibrations, library
-from simulator.calibrate import gemm
+from simulator.calibrate import gemm, links
 from simulator.calibrate.fit import fit, predict
 from simulator.calibrate.priors import Key
 from simulator.validate import left_out as stored
@@ -65,7 +65,7 @@ def all_folds(
     kinds : tuple of str, optional
         Of `KINDS`.
     centre : dict, optional
-        Centre of the prior where it was measured; from the shipped matmuls if absent.
+        Centre of the prior where it was measured; from the shipped small measurements if absent.
     warm : dict, optional
         Where each fit starts; the shipped constants if absent.
     done : dict, optional
@@ -80,7 +80,7 @@ def all_folds(
     dict
         By kind, the step time of every row. [s]
     """
-    centre = gemm_centre() if centre is None else centre
+    centre = micro_centre() if centre is None else centre
     warm = calibrations.shipped_values() if warm is None else warm
     predicted = {}
     for kind in kinds:
@@ -98,10 +98,15 @@ def all_folds(
     return predicted
 
 
-def gemm_centre() -> dict[Key, float]:
-    """Priors that measured matmuls centre, as in the shipped calibration."""
-    micro = library.find("measurements", "micro")
-    return {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(micro).items()}
+def micro_centre(path: Path | None = None) -> dict[Key, float]:
+    """Priors that measured matmuls and collectives centre; from the table that ships if none is given."""
+    path = path or library.find("measurements", "micro")
+    found = {(name, "tile_fill"): value for name, value in gemm.fill_by_architecture(path).items()}
+    measured = links.centre(path)
+    found |= {(calibrations.FABRIC, name): value for name, value in measured.items()}
+    if "link_efficiency" in measured:
+        found["fabric-degraded", "link_efficiency"] = measured["link_efficiency"]
+    return found
 
 
 def write(

@@ -24,7 +24,8 @@ class Prior:
 
 _MATMUL = "best measured matmuls reach 0.71-0.87 of peak (github:stas00/ml-engineering@744d01e, MAMF table)"
 _FLASH = "FlashAttention-2 on A100 and H100 (arXiv:2307.08691, figures 4-7)"
-_NCCL = "NCCL all-reduce on 8 x A100 and 8 x H200 (github:stas00/ml-engineering@744d01e); github:NVIDIA/nccl tuning.cc"
+_NCCL = "NCCL collectives in a node on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
+_NETWORK = "NCCL all-reduce on 8 x A100 and 8 x H200 (github:stas00/ml-engineering@744d01e); github:NVIDIA/nccl tuning.cc"
 _OWN = "order of magnitude, wide; moved by the data"
 
 PRIORS: dict[str, Prior] = {
@@ -44,10 +45,10 @@ PRIORS: dict[str, Prior] = {
     ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
-    "link_efficiency": Prior(0.60, 0.1, 0.2, 1.0, _NCCL),
+    "link_efficiency": Prior(0.55, 0.05, 0.2, 1.0, _NCCL),
     "link_latency_s": Prior(4e-6, 0.5, 5e-7, 1e-3, _NCCL),
-    "network_efficiency": Prior(0.75, 0.2, 0.1, 1.0, _NCCL),
-    "network_latency_s": Prior(3e-5, 0.7, 1e-6, 5e-3, _NCCL),
+    "network_efficiency": Prior(0.75, 0.2, 0.1, 1.0, _NETWORK),
+    "network_latency_s": Prior(3e-5, 0.7, 1e-6, 5e-3, _NETWORK),
     "network_slowdown": Prior(0.1, 0.7, 0.005, 1.0, _OWN),
     "host_blocking": Prior(1e-3, 0.01, 1e-4, 1.0, "collectives are queued on the device"),
     "launch_s": Prior(1.5e-5, 0.8, 1e-6, 3e-4, _OWN),

@@ -32,7 +32,7 @@ import click
 @click.option(
     "--micro",
     type=click.Path(path_type=Path),
-    help="CSV of measured matmuls, which centre the fill of a tile.",
+    help="CSV of measured matmuls and collectives, which centre the fill of a tile and the links.",
 )
 def command(cases: Path, out: Path, start: str, intervals: Path | None, micro: Path | None) -> None:
     """Fit the physical constants of accelerators, fabrics and software to measured step times.

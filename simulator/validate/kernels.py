@@ -99,7 +99,7 @@ WIRE = {"allreduce": 2.0, "allgather": 1.0, "reducescatter": 1.0, "alltoall": 1.
 def collective_rows(path: str | Path) -> pd.DataFrame:
     """Measured collectives inside a node with the time that the clock predicts: ``nbytes s clock flop`` (``flop``: bytes)."""
     frame = read_frame(path, required=COLUMNS)
-    size = np.array([_size(str(text)) for text in frame.shape_or_size])
+    size = np.array([message_bytes(str(text)) for text in frame.shape_or_size])
     frame = frame.assign(nbytes=size)
     keep = frame.op.isin(list(WIRE)) & (frame.unit == "GB/s busbw") & (frame.n_gpus <= 8) & (size > 0)
     frame = frame[keep & frame.gpu.notna()].copy()
@@ -121,7 +121,8 @@ def collective_rows(path: str | Path) -> pd.DataFrame:
     return frame.dropna(subset=["clock"])
 
 
-def _size(text: str) -> float:
+def message_bytes(text: str) -> float:
+    """Bytes of a message whose size is printed as a whole number; 0 for any other text. [B]"""
     return float(text) if re.fullmatch(r"\d+", text) else 0.0
 
 
