@@ -130,7 +130,13 @@ def keys_of(
     return places
 
 
-ACCELERATOR_CONSTANTS = ("tile_fill", "unaligned_rate", "attention_efficiency", "hbm_efficiency")
+ACCELERATOR_CONSTANTS = (
+    "tile_fill",
+    "power_exponent",
+    "unaligned_rate",
+    "attention_efficiency",
+    "hbm_efficiency",
+)
 FABRIC_CONSTANTS = (
     "link_efficiency",
     "link_latency_s",

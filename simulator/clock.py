@@ -25,12 +25,20 @@ FLASH_BACKWARD = 2.5
 """Matmuls of a fused attention backward relative to forward: five against two (Dao et al., arXiv:2205.14135)."""
 
 
+def tile_share(device: Device, c: Constants) -> Numeric:
+    """Share of the peak operand rate that full waves of tiles keep up within the board's power. [-]"""
+    return np.asarray(c.tile_efficiency) * copies.power_share(
+        tdp_w=device.tdp_w,
+        peak_flops=device.peak_flops,
+        operand_bytes=device.operand_bytes,
+        exponent=c.power_exponent,
+    )
+
+
 def _matmul_s(m: Numeric, n: Numeric, k: Numeric, device: Device, c: Constants) -> Numeric:
     """Forward, input-gradient and weight-gradient time of ``[m, k] x [k, n]``: a triple (fwd, dgrad, wgrad). [s]"""
-    rate = (
-        copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=device.operand_bytes)
-        * c.tile_efficiency
-    )
+    bandwidth = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=device.operand_bytes)
+    rate = bandwidth * tile_share(device, c)
     hbm = np.asarray(device.memory_bandwidth) * c.hbm_efficiency
     sm, b = device.sm_count, device.operand_bytes
     memory = copies.matmul_memory_bytes(m=m, n=n, k=k, operand_bytes=b) / hbm
@@ -101,7 +109,7 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
         num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=c.softmax_passes
     )
     moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
-    plain = flop / (peak * c.tile_efficiency) + moved
+    plain = flop / (peak * tile_share(device, c)) + moved
     is_flash = np.asarray(layout.flash_attention) > 0
     return np.where(is_flash, flash, plain), np.where(
         is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain

@@ -66,6 +66,49 @@ def operand_bandwidth(
     return np.asarray(peak_flops) * operand_bytes * (1.0 / tile[0] + 1.0 / tile[1]) / 2.0
 
 
+AMPLE_POWER = 1e-12
+"""Energy per FLOP of the 16-bit peak from which on a board's power limit does not slow its matmuls. [J]
+
+An A100 has 1.28e-12 J (400 W, 312 TFLOP/s) and its best matmuls reach 0.87 of the peak; parts with less reach 0.5 to 0.8
+(github:stas00/ml-engineering@744d01e, MAMF table).
+"""
+
+
+def power_share(
+    *, tdp_w: Numeric, peak_flops: Numeric, operand_bytes: Numeric = 2, exponent: Numeric = 0.0
+) -> Numeric:
+    r"""Share of a matmul's rate that a board's power limit leaves. [-]
+
+    Parameters
+    ----------
+    tdp_w : numeric
+        Thermal design power; 0 where it is not known, which limits nothing. [W]
+    peak_flops : numeric
+        Dense peak of the matmul's precision. [FLOP/s]
+    operand_bytes : numeric, optional
+        Bytes per operand, which bring the peak to that of 16 bits. [B]
+    exponent : numeric, optional
+        1/3 where the voltage follows the clock (power grows with its cube), 1 where it does not. [-]
+
+    Notes
+    -----
+    .. math:: \min\left(1, \frac{W}{P_{16}\,e_0}\right)^{\alpha}
+
+    with :math:`e_0` = `AMPLE_POWER`. A newer part has more FLOP than watts: its clock falls under load. Wrong for boards
+    whose datasheet prints a peak at a clock that they hold, and for liquid cooling beyond the printed power.
+
+    Examples
+    --------
+    >>> print(round(power_share(tdp_w=700, peak_flops=989e12, exponent=0.5), 2))
+    0.84
+    >>> print(power_share(tdp_w=400, peak_flops=312e12, exponent=0.5))
+    1.0
+    """
+    half_width = np.asarray(peak_flops, dtype=float) * np.asarray(operand_bytes) / 2.0
+    energy = np.asarray(tdp_w, dtype=float) / (half_width * AMPLE_POWER)
+    return np.where(energy > 0, np.minimum(energy, 1.0), 1.0) ** np.asarray(exponent)
+
+
 def quantized_tile_bytes(
     *,
     m: Numeric,

@@ -63,6 +63,8 @@ class Constants(Columns):
     """Share of a tensor-parallel collective during which the host cannot launch ahead. [-]"""
     launch_s: Numeric
     """Time the host needs to issue one kernel. [s]"""
+    power_exponent: Numeric = 0.0
+    """Power of a board's watts per peak FLOP with which its sustained matmul rate falls. [-]"""
     unaligned_rate: Numeric = 0.6
     """Rate of a matmul with a width that is no multiple of 16 bytes, relative to one without. [-]"""
 

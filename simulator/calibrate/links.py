@@ -15,8 +15,8 @@ import numpy as np
 
 from simulator import collectives
 from simulator.errors import SpecError, UnknownNameError
-from simulator.validate.kernels import COLUMNS, WIRE, message_bytes
 from simulator.validate.cases import read_frame
+from simulator.validate.kernels import COLUMNS, WIRE, message_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

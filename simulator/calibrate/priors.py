@@ -36,6 +36,13 @@ PRIORS: dict[str, Prior] = {
     "tile_fill": Prior(
         200.0, 0.4, 10.0, 1000.0, "measured matmuls on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
     ),
+    "power_exponent": Prior(
+        0.5,
+        0.4,
+        0.1,
+        1.0,
+        "a third where the voltage follows the clock, one where it does not: dynamic power is C V^2 f",
+    ),
     "unaligned_rate": Prior(
         0.45,
         0.5,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator import calibrations, collectives, copies
+from simulator.clock import tile_share
 from simulator.errors import SpecError, UnknownNameError
 from simulator.validate.cases import read_frame
 from simulator.validate.effects import RIVALS, Tracked, track
@@ -52,7 +53,7 @@ def _machine(name: str, precision: str) -> tuple[Device, Constants] | None:
 def matmul_s(m: Any, n: Any, k: Any, device: Device, c: Constants) -> Any:
     """Time of one matmul by the clock: the longer of its tiles and its memory traffic. [s]"""
     b = device.operand_bytes
-    rate = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=b) * c.tile_efficiency
+    rate = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=b) * tile_share(device, c)
     tiles = copies.quantized_tile_bytes(
         m=m, n=n, k=k, sm_count=device.sm_count, operand_bytes=b, fill=c.tile_fill
     )
