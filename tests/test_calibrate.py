@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from simulator import calibrate, calibrations, library
-from simulator.calibrate import gemm, write
+from simulator.calibrate import gemm, links, write
+from simulator.calibrate.belief import SHARED, belief_of
 from simulator.errors import SpecError
 from simulator.schema import load_spec
 from simulator.validate import cases as tables
@@ -81,7 +82,50 @@ def test_what_the_rows_do_not_say_keeps_the_prior() -> None:
     fitted = calibrate.fit(synthetic({}))
     key = ("llm-foundry", "send_latency_s")  # no pipeline in these rows
     assert not fitted.identified[key]
-    assert fitted.values[key] == calibrate.PRIORS["send_latency_s"].value
+    assert fitted.values[key] == pytest.approx(calibrate.PRIORS["send_latency_s"].value, rel=1e-3)
+
+
+def test_a_stack_without_rows_takes_the_mean_of_those_that_have_some() -> None:
+    """Launches of one stack twice as slow as believed: an unmeasured stack is believed half of that."""
+    slow = {("pytorch", "launch_s"): 2.0 * calibrate.PRIORS["launch_s"].value}
+    frame = pd.read_csv(TABLE)
+    cases = tables.of_frame(frame[(frame.source_group == "Languini") & (frame.n_layers < 13)].head(80))
+    values = {**calibrate.prior_values(), **slow}
+    own = tables.Cases(**{**vars(cases), "measured_s": calibrate.predict(cases, values)})
+    found = calibrate.fit(own).values
+    measured, unmeasured = found["pytorch", "launch_s"], found["megatron", "launch_s"]
+    prior = calibrate.PRIORS["launch_s"].value
+    assert measured > 1.5 * prior
+    assert np.log(unmeasured / prior) == pytest.approx(SHARED * np.log(measured / prior), rel=0.1)
+    assert found["megatron", "gradient_bytes"] == calibrate.prior_values()["megatron", "gradient_bytes"]
+
+
+def test_what_was_measured_is_not_drawn_to_the_mean() -> None:
+    keys = (("hopper", "tile_fill"), ("ampere", "tile_fill"))
+    base = {**calibrate.prior_values(), keys[0]: 300.0}
+    belief = belief_of(keys, base, frozenset(keys[:1]))
+    at = np.log([300.0, 200.0, 200.0])
+    assert belief.residuals(at) == pytest.approx(0.0)
+    assert belief.shared == ("tile_fill",)
+    assert abs(belief.residuals(at + np.array([0.1, 0.0, 0.0]))[0]) == pytest.approx(0.1 / belief.spread[0])
+
+
+def test_a_prior_split_into_mean_and_deviation_is_as_wide_as_before() -> None:
+    keys = (("hopper", "hbm_efficiency"), ("ampere", "hbm_efficiency"))
+    belief = belief_of(keys, calibrate.prior_values(), frozenset())
+    covariance = np.linalg.inv(belief.slopes.T @ belief.slopes)
+    spread = calibrate.PRIORS["hbm_efficiency"].spread
+    assert np.sqrt(np.diag(covariance))[:2] == pytest.approx(spread)
+    assert covariance[0, 1] == pytest.approx(SHARED * spread**2)
+
+
+def test_measured_collectives_centre_the_links() -> None:
+    found = links.fit_links(library.find("measurements", "micro"))
+    assert {"a100-sxm-80gb", "h100-sxm-80gb", "b200-sxm-180gb"} <= set(found)
+    assert 0.55 < found["h100-sxm-80gb"]["link_efficiency"] < 0.8
+    assert 1e-6 < found["h100-sxm-80gb"]["link_latency_s"] < 1e-5
+    shipped = calibrations.shipped_values()["fabric", "link_efficiency"]
+    assert shipped == pytest.approx(links.centre(library.find("measurements", "micro"))["link_efficiency"], rel=0.2)
 
 
 def test_three_runs_of_ones_own_move_the_shipped_set() -> None:

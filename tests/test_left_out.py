@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator import calibrate, calibrations, library
-from simulator.calibrate import crossval
-from simulator.calibrate import left_out as folds
+from simulator import calibrate, calibrations, library, uncertainty
+from simulator.calibrate import left_out as refits
 from simulator.calibrate.fit import grouped_jacobian
 from simulator.cli import main
 from simulator.errors import SpecError
 from simulator.validate import cases as tables
-from simulator.validate import left_out
+from simulator.validate import conformal, folds, left_out, regimes
 
 TABLE = library.find("measurements", "throughput")
 SOURCES = ("MosaicML", "NVIDIA-papers-2021-22", "MooreThreads-SimuMax", "MLPerf-Dell")
@@ -62,25 +61,25 @@ def test_grouped_differences_are_the_jacobian() -> None:
 @pytest.mark.parametrize("source", ["MosaicML", "NVIDIA-papers-2021-22"])
 def test_a_warm_start_finds_the_optimum_of_the_plain_fit(cases: tables.Cases, source: str) -> None:
     """On two folds: the constants of `calibrate.fit`, and so the predictions, to a thousandth."""
-    centre = folds.gemm_centre()
+    centre = refits.micro_centre()
     inside, outside = cases.take(cases.source != source), cases.take(cases.source == source)
     plain = calibrate.fit(inside, start=centre, max_evaluations=100)
     warm = calibrate.fit(inside, start=centre, warm=calibrations.shipped_values(), max_evaluations=100)
-    times = [calibrate.predict(outside, crossval.with_generic(each.values, each)) for each in (plain, warm)]
+    times = [calibrate.predict(outside, each.values) for each in (plain, warm)]
     assert times[1] == pytest.approx(times[0], rel=1e-3)
 
 
 def test_rows_outside_a_fold_are_all_that_its_constants_saw(cases: tables.Cases) -> None:
     """Other measured times inside the fold leave its predictions as they are."""
     name = "MooreThreads-SimuMax"
-    known = {"centre": folds.gemm_centre(), "warm": calibrations.shipped_values()}
+    known = {"centre": refits.micro_centre(), "warm": calibrations.shipped_values()}
     slower = tables.Cases(
         **{
             **vars(cases),
             "measured_s": np.where(cases.source == name, 3 * cases.measured_s, cases.measured_s),
         }
     )
-    first, second = (folds.predict_fold(each, "source", name, **known)[1] for each in (cases, slower))
+    first, second = (refits.predict_fold(each, "source", name, **known)[1] for each in (cases, slower))
     assert np.array_equal(first, second)
 
 
@@ -96,14 +95,14 @@ def test_an_interrupted_run_goes_on(
         computed.append((kind, name))
         return places, every.measured_s[places] * 1.1
 
-    monkeypatch.setattr(folds, "predict_fold", quick)
+    monkeypatch.setattr(refits, "predict_fold", quick)
     path = tmp_path / "left_out.csv"
     with pytest.raises(KeyboardInterrupt):
-        folds.write(path, cases)
+        refits.write(path, cases)
     assert not path.exists()
     before, told = list(computed), []
     computed.append(("", ""))  # past the interruption
-    folds.write(path, cases, tell=told.append)
+    refits.write(path, cases, tell=told.append)
     assert any("3 folds are done" in line for line in told)
     assert not set(before) & set(computed[4:])
     assert not list(tmp_path.glob("*.part"))
@@ -123,11 +122,11 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_table_that_ships_holds_every_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """Refresh with: trainsim validate --left-out all --write hardware_specs/intervals/left_out.csv."""
+    """Refresh with: make calibrations."""
     every = tables.read(TABLE)
     then, found = left_out.read()
     assert then["rows"] == pytest.approx(len(every), rel=0.02)
-    assert tuple(found) == left_out.KINDS
+    assert tuple(found) == folds.KINDS
     for column in left_out.columns(every, found).values():
         assert np.isfinite(column).mean() > 0.98
         column = np.where(np.isfinite(column), column, every.measured_s)
@@ -135,3 +134,48 @@ def test_the_table_that_ships_holds_every_row(capsys: pytest.CaptureFixture[str]
     if left_out.is_fresh(every, then):
         assert main(["validate", "--left-out", "accelerator"]) == 0
         assert "unseen accelerators" in capsys.readouterr().out
+
+
+def test_what_is_left_of_the_evidence() -> None:
+    """Out goes a source that alone measured an accelerator, an architecture, or neither."""
+    every = tables.read(TABLE)
+    by_source = folds.grades(every, "source")
+    assert (by_source[every.source == "MosaicML"] == "measured").all()  # others measured A100s and H100s
+    pascal = every.gpu == "P100-SXM2-16GB"
+    assert (by_source[pascal] == "datasheet").all()  # Languini alone measured Pascal
+    assert (folds.grades(every, "architecture") == "datasheet").all()
+    b200 = every.gpu == "B200-SXM-180GB"
+    assert (folds.grades(every, "accelerator")[b200] == "transferred").all()
+    assert (folds.grades(every, "model") == every.grade).mean() > 0.99
+
+
+def test_an_unknown_organisation_is_never_known_better_than_a_known_one() -> None:
+    every = tables.read(TABLE)
+    assert every.seen.all()
+    own, other = (
+        [uncertainty.step_time_factors(each) for each in regimes.regimes(every, seen=seen)]
+        for seen in (True, False)
+    )
+    assert all(b.low <= a.low and b.high >= a.high for a, b in zip(own, other, strict=True))
+    widths = [np.log(each.high / each.low) for each in other]
+    assert np.median(widths) > 1.3 * np.median([np.log(each.high / each.low) for each in own])
+
+
+def test_intervals_of_a_left_out_source_do_not_know_its_residuals(cases: tables.Cases) -> None:
+    predicted = cases.measured_s.copy()
+    predicted[cases.source == "MosaicML"] *= 100.0  # absurd errors of one source
+    known = conformal.without_own_source(cases, predicted, {"all": {"rows": 1}})
+    mine = known[int(np.flatnonzero(cases.source == "MosaicML")[0])]
+    others = known[int(np.flatnonzero(cases.source == "MLPerf-Dell")[0])]
+    assert mine["seen=false"]["high"] == pytest.approx(1.0)
+    assert others["seen=false"]["high"] > 50.0
+    assert mine["seen=false"]["sources"] == others["seen=false"]["sources"] == len(SOURCES) - 1
+
+
+def test_percentiles_of_unknown_organisations_are_symmetric(cases: tables.Cases) -> None:
+    slow = conformal.part(cases, "source", cases.measured_s / 1.5)
+    row = conformal.percentiles([slow])["seen=false"]
+    assert row["high"] == pytest.approx(1.5, rel=1e-3)
+    assert row["low"] == pytest.approx(1 / 1.5, rel=1e-3)
+    row = conformal.percentiles([conformal.part(cases, "model", cases.measured_s / 1.5)])["seen=true"]
+    assert row["low"] == pytest.approx(1.5, rel=1e-3)

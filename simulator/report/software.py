@@ -116,8 +116,9 @@ def _constants() -> list[Table]:
         "Constants",
         ("", *(f"`{name}`" for name in sets)),
         rows,
-        note="p: the runs do not identify it, so it keeps its prior. `nanotron-early` is nanotron before the repair of its pipeline engine "
-        "and is never planned with. Intervals and sources are in `hardware_specs/calibrations/`; `trainsim calibrate` writes them.",
+        note="p: the runs hardly narrow it, so it is about the mean of the stacks whose runs do, or its prior. `nanotron-early` is nanotron "
+        "before the repair of its pipeline engine, `megatron-2021` Megatron-LM before sequence parallelism and overlap; neither is planned "
+        "with. Intervals and sources are in `hardware_specs/calibrations/`; `trainsim calibrate` writes them.",
     )
     backing = [
         (

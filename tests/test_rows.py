@@ -1,0 +1,59 @@
+"""What a published row leaves open is filled as its framework's recipes do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from simulator import library
+from simulator.validate import cases as tables
+
+TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
+
+
+def layout_of(name: str, **changes: object):  # type: ignore[no-untyped-def]
+    """Layout that a row is read as, after some of its cells were changed."""
+    row = TABLE.loc[name].copy()
+    for key, value in changes.items():
+        row[key] = value
+    return tables.of_frame(pd.DataFrame([row])).layout
+
+
+def test_megatron_interleaves_unless_a_row_says_otherwise() -> None:
+    """Of 204 rows of Megatron stacks that print virtual stages, 196 have more than one."""
+    stated = TABLE[(TABLE.pp > 1) & TABLE.vpp.notna() & TABLE.framework.fillna("").str.contains("NeMo|Megatron-[BCL]")]
+    stated = stated[~stated.framework.str.contains("0.14")]  # SimuMax switches it off to measure stages alone
+    assert (stated.vpp > 1).mean() > 0.9
+    assert layout_of("megatron-h100-0008").vp[0] == 6.0  # 96 layers, 8 stages, 2 layers each
+    assert layout_of("megatron-h100-0008", vpp=1.0).vp[0] == 1.0
+    assert layout_of("megatron-h100-0004").vp[0] == 1.0  # no pipeline
+    assert layout_of("bigsci-0003", vpp=None).vp[0] == 1.0  # Megatron-DeepSpeed has no interleaving
+
+
+def test_a_run_without_a_pipeline_fills_its_memory() -> None:
+    assert layout_of("megatron-h100-0004").micro_batch_size[0] == 4.0
+    assert layout_of("megatron-h100-0004").num_microbatches[0] == 1.0
+    assert layout_of("megatron-h100-0008").micro_batch_size[0] == 1.0  # a pipeline takes one sequence at a time
+    assert layout_of("megatron-h100-0004", gpu="B200-SXM-180GB").micro_batch_size[0] >= 4.0
+    assert layout_of("megatron-h100-0004", micro_batch=2.0).micro_batch_size[0] == 2.0
+    assert layout_of("megatron-h100-0004", grad_accum=4.0).micro_batch_size[0] == 1.0
+
+
+def test_the_usual_micro_batch_is_nearer_to_the_stated_one_than_one_sequence() -> None:
+    """On the rows of llm-foundry, which print theirs."""
+    rows = TABLE[TABLE.source_group == "MosaicML"]
+    read = tables.of_frame(rows.assign(micro_batch=None, grad_accum=None))
+    stated = tables.of_frame(rows).layout.micro_batch_size
+    off = [np.abs(np.log2(each / stated)).mean() for each in (read.layout.micro_batch_size, 1.0)]
+    assert off[0] < 0.75 < 2.0 < off[1]
+
+
+@pytest.mark.parametrize("name", ["nemo-0101", "nemo-0099"])
+def test_fewer_sequences_than_accelerators_and_none_split_is_a_pipeline(name: str) -> None:
+    """NVIDIA's baseline without context parallelism: 4 sequences of a million tokens on 1,024 accelerators."""
+    layout = layout_of(name)
+    assert layout.cp[0] == 1.0
+    assert layout.tp[0] == 8.0
+    assert layout.pp[0] > 1.0
+    assert layout.tp[0] * layout.pp[0] * layout.dp[0] == TABLE.loc[name].n_gpus
