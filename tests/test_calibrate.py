@@ -125,7 +125,9 @@ def test_measured_collectives_centre_the_links() -> None:
     assert 0.55 < found["h100-sxm-80gb"]["link_efficiency"] < 0.8
     assert 1e-6 < found["h100-sxm-80gb"]["link_latency_s"] < 1e-5
     shipped = calibrations.shipped_values()["fabric", "link_efficiency"]
-    assert shipped == pytest.approx(links.centre(library.find("measurements", "micro"))["link_efficiency"], rel=0.2)
+    assert shipped == pytest.approx(
+        links.centre(library.find("measurements", "micro"))["link_efficiency"], rel=0.2
+    )
 
 
 def test_three_runs_of_ones_own_move_the_shipped_set() -> None:

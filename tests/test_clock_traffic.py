@@ -74,9 +74,10 @@ def test_fewer_watts_are_fewer_flop_but_never_in_proportion() -> None:
     layout = Layout(dp=8, micro_batch_size=4, seq_length=4096)
     at_700, at_500 = (levels(layout, device=DEVICE.with_(tdp_w=w))["tiles"] for w in (700.0, 500.0))
     assert 1.0 < at_500 / at_700 < 700.0 / 500.0
-    assert levels(layout, device=DEVICE.with_(tdp_w=2000.0))["tiles"] == levels(
-        layout, device=DEVICE.with_(tdp_w=1000.0)
-    )["tiles"]
+    assert (
+        levels(layout, device=DEVICE.with_(tdp_w=2000.0))["tiles"]
+        == levels(layout, device=DEVICE.with_(tdp_w=1000.0))["tiles"]
+    )
     shares = copies.power_share(
         tdp_w=np.array([0.0, 700.0, 700.0]),
         peak_flops=np.array([989e12, 989e12, 1979e12]),

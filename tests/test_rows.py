@@ -22,7 +22,9 @@ def layout_of(name: str, **changes: object):  # type: ignore[no-untyped-def]
 
 def test_megatron_interleaves_unless_a_row_says_otherwise() -> None:
     """Of 204 rows of Megatron stacks that print virtual stages, 196 have more than one."""
-    stated = TABLE[(TABLE.pp > 1) & TABLE.vpp.notna() & TABLE.framework.fillna("").str.contains("NeMo|Megatron-[BCL]")]
+    stated = TABLE[
+        (TABLE.pp > 1) & TABLE.vpp.notna() & TABLE.framework.fillna("").str.contains("NeMo|Megatron-[BCL]")
+    ]
     stated = stated[~stated.framework.str.contains("0.14")]  # SimuMax switches it off to measure stages alone
     assert (stated.vpp > 1).mean() > 0.9
     assert layout_of("megatron-h100-0008").vp[0] == 6.0  # 96 layers, 8 stages, 2 layers each
@@ -34,7 +36,9 @@ def test_megatron_interleaves_unless_a_row_says_otherwise() -> None:
 def test_a_run_without_a_pipeline_fills_its_memory() -> None:
     assert layout_of("megatron-h100-0004").micro_batch_size[0] == 4.0
     assert layout_of("megatron-h100-0004").num_microbatches[0] == 1.0
-    assert layout_of("megatron-h100-0008").micro_batch_size[0] == 1.0  # a pipeline takes one sequence at a time
+    assert (
+        layout_of("megatron-h100-0008").micro_batch_size[0] == 1.0
+    )  # a pipeline takes one sequence at a time
     assert layout_of("megatron-h100-0004", gpu="B200-SXM-180GB").micro_batch_size[0] >= 4.0
     assert layout_of("megatron-h100-0004", micro_batch=2.0).micro_batch_size[0] == 2.0
     assert layout_of("megatron-h100-0004", grad_accum=4.0).micro_batch_size[0] == 1.0

@@ -229,9 +229,11 @@ def growth(report: Report, name: str, *, most: int = 10) -> list[Table]:
 def held_out(regimes: Mapping[str, Report]) -> Table:
     """Errors on rows that the constants were not fitted to, by grade of evidence."""
     names = {
-        "grade=measured": "accelerator measured, model not seen",
-        "grade=transferred": "architecture measured on another part",
-        "grade=datasheet": "accelerator not seen, from its datasheet",
+        "grade=measured seen=true": "accelerator and organisation measured, model not seen",
+        "grade=measured seen=false": "accelerator measured, organisation not seen",
+        "grade=transferred seen=true": "architecture measured on another part",
+        "grade=datasheet seen=true": "architecture not measured, from its datasheet",
+        "seen=false": "organisation not seen, and whatever else it alone measured",
     }
     rows = [
         (words, f"{regimes[key]['rows']:,}", error(regimes[key]["median_error"]), _factors(regimes[key]))
@@ -259,6 +261,7 @@ SEEN = {
     "source": "the whole source left out of the fit",
     "model": "a fifth of the models left out of the fit",
     "accelerator": "the accelerator left out of the fit",
+    "architecture": "the architecture taken as the mean of the others",
 }
 """What the fit did not see, in words."""
 

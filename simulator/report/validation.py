@@ -280,8 +280,8 @@ def summary(found: Mapping[str, Checked]) -> list[str]:
     mean = "mean_over_sources_median_ape"
     rule = found["cases"].by_clock["constant_mfu"]["complete"]
     median = {
-        grade: percent(unseen.get(f"grade={grade}", {}).get("median_error"))
-        for grade in ("measured", "datasheet")
+        grade: percent(unseen.get(f"grade={grade} seen=true", {}).get("median_error"))
+        for grade in ("measured", "transferred")
     }
     apart = growth["leave_one_paper_out"]["direction_right"]
     text = (
@@ -289,7 +289,7 @@ def summary(found: Mapping[str, Checked]) -> list[str]:
         f"complete configuration, {percent(whole[mean])} averaged over the {whole['n_sources']} organisations that measured "
         f"them; the rule of half the peak has {percent(rule['median_ape'])} and {percent(rule[mean])} on the same rows.\n"
         "The constants were fitted to these rows, so read this too: on models left out of the fit the median error is "
-        f"{median['measured']}, on accelerators left out of it {median['datasheet']}.{_strange()}\n"
+        f"{median['measured']}, on accelerators left out of it {median['transferred']}.{_strange()}\n"
         f"Of the measured step times {percent(cases['coverage_80'])} lie inside the 80 % interval.\n"
         f"Memory: median error of the peak {percent(memory['median_ape'])}; *fits* is told right for "
         f"{percent(memory['fits']['accuracy'])} of the layouts.\n"
