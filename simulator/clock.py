@@ -109,7 +109,8 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
         num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=c.softmax_passes
     )
     moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
-    plain = flop / (peak * tile_share(device, c)) + moved
+    sixteen = device.with_(peak_flops=peak, operand_bytes=2)  # attention stays in 16 bits
+    plain = flop / (peak * tile_share(sixteen, c)) + moved
     is_flash = np.asarray(layout.flash_attention) > 0
     return np.where(is_flash, flash, plain), np.where(
         is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain

@@ -211,6 +211,10 @@ def loads(text: str, name: str = "<text>") -> Document:
 def _syntax(document: Document, error: yaml.MarkedYAMLError) -> Problem:
     mark = error.problem_mark or error.context_mark
     reason = "not valid YAML: " + (error.problem or error.context or "unreadable")
+    if (
+        "nesting depth" in reason
+    ):  # PyYAML from 6.0.4 on has a limit of its own, in the reader that runs ahead
+        reason = f"nested more than {MAX_DEPTH} deep"
     hint = ""
     text = ""
     if mark is not None and 0 <= mark.line < len(document.lines[document.file]):
