@@ -20,7 +20,7 @@ from simulator.validate.effects import RIVALS, Tracked
 BOUNDS = {
     "small micro-batches: the host's pace": 0.09,
     "large micro-batches": 0.12,
-    "micro-batches per step: bubble, fixed times": 0.022,
+    "micro-batches per step: bubble, fixed times": 0.025,
     "sequence length up to 64k": 0.03,
     "sequences to 128k and more, context parallel": 0.10,
     "context parallelism": 0.13,
@@ -45,7 +45,7 @@ BOUNDS = {
     "TPU generations": 0.16,
     "model size": 0.03,
     "matmul rows: tiles and waves": 0.11,
-    "rows of small matmuls": 0.36,
+    "rows of small matmuls": 0.37,
     "contraction of a matmul: filling a tile": 0.07,
     "message size in a node": 0.11,
     "ranks in a node, messages from 16 MB": 0.38,
