@@ -38,6 +38,8 @@ class Belief:
     """Prior's residuals are ``slopes @ x - offsets``. [-]"""
     spread: np.ndarray
     """Prior standard deviation of each unknown. [-]"""
+    own: np.ndarray
+    """The part of it that is left once the mean is known: what rows of the set itself can narrow. [-]"""
     centre: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -77,21 +79,22 @@ def belief_of(keys: tuple[Key, ...], base: dict[Key, float], known: frozenset[Ke
     place = {name: len(keys) + i for i, name in enumerate(shared)}
     size = len(keys) + len(shared)
     slopes, offsets = np.zeros((size, size)), np.zeros(size)
-    spread, centre, low, high = (np.zeros(size) for _ in range(4))
+    spread, deviation, centre, low, high = (np.zeros(size) for _ in range(5))
     for i, (key, own) in enumerate(zip(keys, alone, strict=True)):
         prior = prior_of(key)
         spread[i], centre[i] = prior.spread, np.log(base[key])
         low[i], high[i] = np.log(prior.low), np.log(prior.high)
-        scale = 1.0 / (prior.spread * (1.0 if own else np.sqrt(1.0 - SHARED)))
-        slopes[i, i] = scale
+        deviation[i] = prior.spread * (1.0 if own else np.sqrt(1.0 - SHARED))
+        slopes[i, i] = scale = 1.0 / deviation[i]
         if own:
             offsets[i] = centre[i] * scale
         else:
             slopes[i, place[key[1]]] = -scale
     for name, i in place.items():
         prior = prior_of(("", name))
-        spread[i], centre[i] = prior.spread * np.sqrt(SHARED), np.log(prior.value)
+        spread[i] = deviation[i] = prior.spread * np.sqrt(SHARED)
+        centre[i] = np.log(prior.value)
         low[i], high[i] = np.log(prior.low), np.log(prior.high)
         slopes[i, i] = 1.0 / spread[i]
         offsets[i] = centre[i] / spread[i]
-    return Belief(keys, shared, slopes, offsets, spread, centre, low, high)
+    return Belief(keys, shared, slopes, offsets, spread, deviation, centre, low, high)

@@ -1,7 +1,7 @@
 """Fit the few physical constants of accelerators, fabrics and software stacks to measured step times.
 
 Every constant has a prior with a source. Robust least squares on the logarithm of the step time moves the constants that
-the rows identify; a constant whose posterior is hardly narrower than its prior keeps the prior and says so. Groups of
+the rows identify; a constant whose posterior is hardly narrower than what its mean over sets leaves open says so. Groups of
 rows (organisations) are weighted so that none dominates, and a configuration that was measured several times counts once.
 """
 
@@ -38,6 +38,8 @@ class Fit:
     rows: dict[str, int]
     groups: dict[str, tuple[str, ...]]
     identified: dict[Key, bool] = field(default_factory=dict)
+    centred: frozenset[Key] = frozenset()
+    """Constants whose prior was centred on a measurement or on a shipped set."""
 
 
 def fit(
@@ -86,7 +88,7 @@ def fit(
     x, posterior = _solve(errors, list(places.values()), belief, first, max_evaluations)
     values = _unseen(base, start or {}, belief.means(x))
     values |= dict(zip(keys, np.exp(x[: len(keys)]).tolist(), strict=True))
-    identified = posterior < IDENTIFIED * belief.spread
+    identified = posterior < IDENTIFIED * belief.own
     names = [{key for key, _ in row.values()} for row in cases.keys]
     sets = {name for each in names for name in each}
     rows = {name: sum(name in each for each in names) for name in sets}
@@ -100,11 +102,12 @@ def fit(
         rows=rows,
         groups=groups,
         identified={key: bool(identified[i]) for i, key in enumerate(keys)},
+        centred=frozenset(start or {}),
     )
 
 
 IDENTIFIED = 0.9
-"""Posterior over prior spread above which a constant keeps its prior. [-]"""
+"""Posterior over prior spread, the mean over sets known, above which rows say nothing of a constant. [-]"""
 
 
 TOLERANCE = 1e-6

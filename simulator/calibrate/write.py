@@ -42,7 +42,7 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
         key = (name, constant)
         value, spread, known = result.values[key], result.spread.get(key), result.identified.get(key, False)
         prior = prior_of(key)
-        width = np.exp(1.2816 * (spread if spread is not None and known else prior.spread))
+        width = np.exp(1.2816 * (spread if spread is not None else prior.spread))
         entry: dict[str, Any] = {
             "value": significant(value),
             "low": significant(value / width, 3),
@@ -50,10 +50,9 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
             "status": "fitted" if known else "prior",
         }
         if not known:
-            shared = has_mean(key) and abs(value / prior.value - 1.0) > SAME
-            entry["source"] = (
-                f"mean of the sets that rows describe; {prior.source}" if shared else prior.source
-            )
+            moved = abs(value / prior.value - 1.0) > SAME and (has_mean(key) or key in result.centred)
+            centre = "small measurements" if key in result.centred else "mean of the sets that rows describe"
+            entry["source"] = f"{centre}; {prior.source}" if moved else prior.source
         written[constant] = entry
     provenance: dict[str, Any] = {"command": command, "data": data, "rows": result.rows.get(name, 0)}
     provenance["groups"] = list(result.groups.get(name, ()))
