@@ -292,7 +292,8 @@ def evidence(answer: Document) -> list[str]:
     out = wrap(f"Constants of {answer['accelerator']}: {known.get('text', 'unknown')}.", indent=2, hang=2)
     if known.get("rows"):
         text = f"Median error {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
-        text += f" ({regime_words(known['regime'])}), each left out of the fit; see docs/accuracy.md."
+        left_out = "each with its whole organisation" if "seen=false" in known["regime"] else "each"
+        text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit; see docs/accuracy.md."
         out += wrap(text, indent=2, hang=2)
     return out
 
@@ -302,13 +303,15 @@ def regime_words(regime: str) -> str:
 
     Examples
     --------
-    >>> regime_words("grade=measured kind=dense scale=cluster complete=true software=megatron")
-    'measured accelerator, dense, several nodes, complete configuration, megatron'
+    >>> regime_words("grade=measured seen=false kind=dense scale=cluster complete=true software=megatron")
+    'measured accelerator, another organisation, dense, several nodes, complete configuration, megatron'
     """
     told = {
         "grade=measured": "measured accelerator",
         "grade=transferred": "another part of the architecture measured",
         "grade=datasheet": "from datasheet",
+        "seen=true": "organisation measured",
+        "seen=false": "another organisation",
         "kind=moe": "mixture of experts",
         "kind=lora": "adapters",
         "scale=cluster": "several nodes",

@@ -202,7 +202,7 @@ def recompute_of(row: dict[str, Any], profile: Profile) -> str:
 
     vTrain's rows take it from the configuration files of a simulator (``config/validation JSONs``), not from the runs.
     On several nodes the activations would not fit without it. On one node they fit, and the runs were as fast as runs
-    without it: constants fitted to all other rows predict them a third too slow with recomputation, and 5 % without,
+    without it: constants fitted to all other rows predict them 30 % too slow with recomputation, and 5 % without,
     where nothing but matmuls counts (docs/validation.md). These rows are read as runs without it.
     """
     if empty(row["act_ckpt"]):
