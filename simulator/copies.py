@@ -69,7 +69,7 @@ def operand_bandwidth(
 AMPLE_POWER = 1e-12
 """Energy per FLOP of the 16-bit peak from which on a board's power limit does not slow its matmuls. [J]
 
-An A100 has 1.28e-12 J (400 W, 312 TFLOP/s) and its best matmuls reach 0.87 of the peak; parts with less reach 0.5 to 0.8
+A round number, chosen: an A100 has 1.28e-12 J (400 W, 312 TFLOP/s) and its best matmuls reach 0.87 of the peak; parts with less reach 0.5 to 0.8
 (github:stas00/ml-engineering@744d01e, MAMF table).
 """
 

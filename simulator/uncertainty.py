@@ -18,7 +18,7 @@ ENOUGH = 25
 """Rows that a regime must hold to be used. [-]"""
 
 ENOUGH_SOURCES = 3
-"""Organisations that a regime must hold to say how far the next one may be. [-]"""
+"""Organisations that a regime must hold to say how far the next one may be: a choice, more than a pair. [-]"""
 
 LEVELS = (
     ("grade", "seen", "kind", "scale", "complete", "software"),

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from simulator import calibrations, clock, copies, traffic
+from simulator.device import Constants, Device
 from simulator.layout import Layout
 from simulator.schema import load_accelerator
-from simulator.transformer import decoder
+from simulator.transformer import Shape, decoder
 
 H100 = load_accelerator("h100-sxm-80gb")
 DEVICE = calibrations.device_of(H100)
@@ -19,7 +20,9 @@ SHAPE = decoder(
 MIXTURE = SHAPE.with_(num_experts=8, num_experts_per_tok=2, moe_intermediate_size=14336)
 
 
-def levels(layout: Layout, shape=SHAPE, device=DEVICE, constants=CONSTANTS) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def levels(
+    layout: Layout, shape: Shape = SHAPE, device: Device = DEVICE, constants: Constants = CONSTANTS
+) -> dict[str, float]:
     found = clock.memory_copies(shape, layout, device, constants)
     return {name: float(value) for name, value in found.items()}
 

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from simulator import library
+from simulator.layout import Layout
 from simulator.validate import cases as tables
 
 TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
 
 
-def layout_of(name: str, **changes: object):  # type: ignore[no-untyped-def]
+def layout_of(name: str, **changes: object) -> Layout:
     """Layout that a row is read as, after some of its cells were changed."""
     row = TABLE.loc[name].copy()
     for key, value in changes.items():

@@ -19,7 +19,7 @@ import numpy as np
 from simulator.calibrate.priors import OVERRIDES, Key, prior_of
 
 SHARED = 0.5
-"""Share of a prior's variance that all sets have in common. [-]"""
+"""Share of a prior's variance that all sets have in common: a choice, neither all nor nothing. [-]"""
 
 INSIDE = 1e-6
 """Distance from a bound at which an optimiser starts. [-]"""
