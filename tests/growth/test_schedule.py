@@ -101,9 +101,9 @@ def test_forty_sizes_four_stages_two_hundred_levels_take_under_two_seconds():
     for ramp in (None, np.full(40, 10e9)):
         p = problem(sizes, 6 * sizes**0.9, kappa=1.3, ramp_tokens=ramp)
         best_under_budget(p, budget=1e19, stages=2)
-        start = time.perf_counter()
+        start = time.process_time()
         schedule = best_under_budget(p, budget=1e20, stages=4, levels=200)
-        assert time.perf_counter() - start < 2.0
+        assert time.process_time() - start < 2.0
         assert schedule is not None
         assert len(schedule.stages) == 4
 
@@ -242,7 +242,7 @@ def test_all_pairs_named_equal_all_pairs_unnamed():
 
 def test_two_thousand_sizes_stay_within_memory_and_seconds():
     sizes = np.geomspace(1e8, 5e10, 2000)
-    start = time.perf_counter()
+    start = time.process_time()
     schedule = best_under_budget(problem(sizes, 6 * sizes, kappa=1.1), budget=1e21, stages=3)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     assert len(schedule.stages) == 3

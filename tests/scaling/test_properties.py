@@ -62,16 +62,23 @@ def test_large_arrays_take_the_fast_road_to_the_same_place() -> None:
     assert np.allclose(scaling.loss(params=n[:, None], tokens=np.array([1e9, 1e10])[None]).shape, (40_000, 2))
 
 
-def test_a_million_points_in_fifty_milliseconds() -> None:
+def test_a_million_points_cost_no_more_than_their_two_powers_need() -> None:
     n = np.geomspace(1e7, 1e12, 1_000_000)
     d = n * 17.0
-    scaling.loss(params=n, tokens=d)
-    best = np.inf
-    for _ in range(5):
-        begin = time.perf_counter()
-        scaling.loss(params=n, tokens=d)
-        best = min(best, time.perf_counter() - begin)
-    assert best < 0.05
+
+    def powers() -> object:
+        return n**-0.34, d**-0.28
+
+    def loss() -> object:
+        return scaling.loss(params=n, tokens=d)
+
+    best = {powers: np.inf, loss: np.inf}
+    for _ in range(8):
+        for work in best:
+            begin = time.process_time()
+            work()
+            best[work] = min(best[work], time.process_time() - begin)
+    assert best[loss] < 1.5 * best[powers]
 
 
 @pytest.mark.parametrize("name", WITH_TERMS)
