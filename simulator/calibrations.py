@@ -140,6 +140,7 @@ ACCELERATOR_CONSTANTS = (
 FABRIC_CONSTANTS = (
     "link_efficiency",
     "link_latency_s",
+    "link_fill_s",
     "network_efficiency",
     "network_latency_s",
     "network_slowdown",

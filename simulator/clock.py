@@ -53,6 +53,27 @@ def _matmul_s(m: Numeric, n: Numeric, k: Numeric, device: Device, c: Constants) 
     return tile(m, n, k), tile(m, k, n), tile(n, k, m)
 
 
+def projections(shape: Shape, *, tp: Numeric) -> list[tuple[Numeric, Numeric]]:
+    """Weights of one layer's attention on one device, ``[k, n]`` as (n, k); zero where a model has no such matmul.
+
+    Latent attention goes through two low ranks, whose down-projections every tensor-parallel rank repeats
+    (DeepSeek-V2, arXiv:2405.04434, section 2.1).
+    """
+    h, value = np.asarray(shape.hidden_size), tf.value_width(shape) / tp
+    query, both = tf.query_width(shape) / tp, (tf.query_width(shape) + tf.key_value_width(shape)) / tp
+    if not np.any(tf.is_latent(shape)):
+        return [(both, h), (h, value)]
+    latent, q_rank = np.asarray(tf.is_latent(shape)), np.asarray(shape.q_lora_rank) * 1.0
+    keys = shape.num_attention_heads * (np.asarray(shape.qk_nope_head_dim) + shape.v_head_dim) / tp
+    down = np.where(latent, q_rank + shape.kv_lora_rank + shape.qk_rope_head_dim, both)
+    return [
+        (down, h),
+        (np.where(latent, query, 0.0), np.where(q_rank > 0, q_rank, h)),
+        (np.where(latent, keys, 0.0), np.asarray(shape.kv_lora_rank) * 1.0),
+        (h, value),
+    ]
+
+
 def matmul_time(
     shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
 ) -> tuple[Numeric, Numeric]:
@@ -65,18 +86,16 @@ def matmul_time(
         np.asarray(layout.tp, dtype=float),
         np.asarray(shape.hidden_size),
     )
-    triples = [
-        _matmul_s(m, (tf.query_width(shape) + tf.key_value_width(shape)) / tp, h, device, c),
-        _matmul_s(m, h, tf.value_width(shape) / tp, device, c),
-    ]
-    scale = [1.0, 1.0]
+    widths = projections(shape, tp=tp)
+    triples = [_matmul_s(m, n, k, device, c) for n, k in widths]
+    scale = [np.asarray(n) * k > 0 for n, k in widths]
     up = 1.0 + np.asarray(shape.gated)
     if sparse:
         etp, ep = expert_tp(layout), np.maximum(layout.ep, 1)
         rows = m * shape.num_experts_per_tok * ep / np.maximum(shape.num_experts, 1) * etp / tp
         f, local = np.asarray(shape.moe_intermediate_size) / etp, np.asarray(shape.num_experts) / ep
         triples += [_matmul_s(rows, up * f, h, device, c), _matmul_s(rows, h, f, device, c)]
-        grouped = local / np.asarray(c.grouped_rate)
+        grouped = local / np.where(local > 1, c.grouped_rate, 1.0)  # one expert is a plain matmul
         scale += [grouped, grouped]
         shared = np.asarray(shape.shared_expert_intermediate_size) / tp
         on = shared > 0
@@ -117,10 +136,26 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     )
 
 
+def autocast_elements(shape: Shape, layout: Layout, *, sparse: bool) -> Numeric:
+    """Sixteen-bit elements that casting one layer's 32-bit weights moves in a forward pass, before tensor parallelism.
+
+    Reads 4 bytes and writes 2 per weight and micro-batch; the backward pass casts the gradients, twice as much. Zero
+    without autocast. [elements]
+    """
+    feed_forward = (
+        tf.expert_parameters(shape) * shape.num_experts / np.maximum(layout.ep, 1)
+        + tf.shared_expert_parameters(shape)
+        if sparse
+        else tf.dense_mlp_parameters(shape)
+    )
+    return 3.0 * np.asarray(layout.autocast) * (tf.attention_matrix_parameters(shape) + feed_forward)
+
+
 def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> Numeric:
     """Forward time of one layer's norms, residuals, rotary embedding and activation. [s]
 
     Plain attention also turns queries, keys, values and outputs into another memory layout: a read and a write each.
+    Under autocast norms and residuals are 32 bits wide, and weights are cast for every micro-batch.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     f = (
@@ -142,8 +177,12 @@ def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants,
     narrow = np.asarray(device.operand_bytes) < 2.0
     heads = tf.query_width(shape) + tf.key_value_width(shape) + tf.value_width(shape)
     turned = np.where(np.asarray(layout.flash_attention) > 0, 0.0, 2.0 * heads)
+    cast = autocast_elements(shape, layout, sparse=sparse) / m
+    full = full * (1.0 + np.asarray(layout.autocast))
     elements = (
-        full + (split + turned) / tp + np.where(narrow, copies.quantized_elements(inputs=inputs) / tp, 0.0)
+        full
+        + (split + turned + cast) / tp
+        + np.where(narrow, copies.quantized_elements(inputs=inputs) / tp, 0.0)
     )
     return (
         2.0
@@ -237,11 +276,11 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
 
 
 def optimizer_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
-    """Time of the optimizer's sweep over its states. [s]"""
+    """Time of the optimizer's sweep over its states, which `Layout.update_share` scales. [s]"""
     dense, experts = traffic.device_parameters(shape, layout)
     shards = np.where(np.asarray(layout.zero_stage) >= 1, shard_degree(layout), 1.0)
     expert_shards = np.maximum(shards / np.maximum(layout.ep, 1), 1.0)
-    moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes
+    moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes * np.asarray(layout.update_share)
     learns = 1.0 - np.asarray(layout.frozen)
     return learns * moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
 

@@ -52,7 +52,7 @@ class Constants(Columns):
     link_efficiency: Numeric
     """Share of the link bandwidth that large collectives reach. [-]"""
     link_latency_s: Numeric
-    """Latency of one ring step inside the scale-up domain. [s]"""
+    """Latency of one ring step inside the scale-up domain, beyond what filling its pipeline takes. [s]"""
     network_efficiency: Numeric
     """Share of the network bandwidth that large collectives between two nodes reach. [-]"""
     network_latency_s: Numeric
@@ -65,6 +65,8 @@ class Constants(Columns):
     """Time the host needs to issue one kernel. [s]"""
     power_exponent: Numeric = 0.0
     """Power of a board's watts per peak FLOP with which its sustained matmul rate falls. [-]"""
+    link_fill_s: Numeric = 0.0
+    """Time to fill the pipeline of one collective inside the scale-up domain. [s]"""
     unaligned_rate: Numeric = 0.6
     """Rate of a matmul with a width that is no multiple of 16 bytes, relative to one without. [-]"""
 

@@ -49,6 +49,10 @@ class Layout(Columns):
     """0 none, 1 selective, 2 full."""
     flash_attention: Numeric = 1
     """1 where attention never writes its score matrix to memory."""
+    autocast: Numeric = 0
+    """1 where weights and residuals are kept in 32 bits and cast for every 16-bit matmul."""
+    update_share: Numeric = 1
+    """Bytes that the optimizer's sweep moves, relative to AdamW with a 32-bit master copy and 32-bit moments."""
     frozen: Numeric = 0
     """1 where the base weights are frozen and only small adapters learn (LoRA)."""
     schedule: Numeric = 1

@@ -21,12 +21,18 @@ def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Nu
 
 
 def _collective(
-    wire: Numeric, ranks: Numeric, stride: Numeric, device: Device, c: Constants, rings: Numeric = 1.0
+    wire: Numeric,
+    ranks: Numeric,
+    stride: Numeric,
+    device: Device,
+    c: Constants,
+    rings: Numeric = 1.0,
+    starts: Numeric = 1.0,
 ) -> Numeric:
-    """Time of a collective that goes `rings` times around its group. [s]
+    """Time of traffic that goes `rings` times around its group, in `starts` collectives. [s]
 
-    Across domains a ring takes a step less than its ranks; inside one the switch answers as a tree does, in a start-up
-    and the logarithm of the ranks, as measured collectives do.
+    A ring takes a step less than its ranks. Inside a domain each collective fills its pipeline once, whatever the number
+    of ranks, as measured ones do.
     """
     local, nodes = _group(ranks, stride, device)
     ranks = np.asarray(ranks, dtype=float)
@@ -41,6 +47,8 @@ def _collective(
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,
         steps=steps * rings,
+        link_fill_s=c.link_fill_s,
+        starts=starts,
     )
     return np.where(ranks > 1, time, 0.0)
 
@@ -48,18 +56,20 @@ def _collective(
 def tensor_parallel_time(
     shape: Shape, layout: Layout, device: Device, c: Constants
 ) -> tuple[Numeric, Numeric]:
-    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group: (bytes, waiting). [s]
+    """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group: (moving, waiting). [s]
 
-    Sequence parallelism splits it into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which
-    run as rings; a whole all-reduce may run as a tree, of twice the logarithm of the ranks.
+    Moving is the bytes with the pipelines they fill, waiting the latency of steps. Sequence parallelism splits the
+    all-reduce into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which run as rings; a whole
+    all-reduce may run as a tree, of twice the logarithm of the ranks.
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
     ranks = np.maximum(np.asarray(layout.tp, dtype=float), 2.0)
     whole = np.minimum(2.0, 2.0 * np.log2(ranks) / (ranks - 1.0))
     rings = np.where(np.asarray(layout.sequence_parallel) > 0, 2.0, whole)
-    moving = _collective(wire, layout.tp, 1, device, c, 0.0)
-    return moving, _collective(wire, layout.tp, 1, device, c, rings) - moving
+    starts = 1.0 + (np.asarray(layout.sequence_parallel) > 0)
+    moving = _collective(wire, layout.tp, 1, device, c, rings=0.0, starts=starts)
+    return moving, _collective(wire, layout.tp, 1, device, c, rings=rings, starts=starts) - moving
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -88,6 +98,7 @@ def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
         link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
         latency_s=alpha * (2.0 * np.log2(np.maximum(ep, 2.0))),
+        link_fill_s=2.0 * np.asarray(c.link_fill_s),
         network_slowdown=c.network_slowdown,
     )
     return np.where(ep > 1, time, 0.0) * (1.0 - np.asarray(c.ep_overlap))

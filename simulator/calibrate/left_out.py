@@ -111,7 +111,7 @@ def micro_centre(path: Path | None = None) -> dict[Key, float]:
     measured = links.centre(path)
     found |= {(calibrations.FABRIC, name): value for name, value in measured.items()}
     if "link_efficiency" in measured:
-        found["fabric-degraded", "link_efficiency"] = measured["link_efficiency"]
+        found |= {("fabric-degraded", name): value for name, value in measured.items()}
     return found
 
 

@@ -43,6 +43,9 @@ PRECISIONS: dict[str, Precision] = {
 }
 """Recipes by name. ``fp8`` keeps activations at 2 B: pessimistic, as the inputs of fp8 GEMMs are kept at 1 B."""
 
+WHOLE = ("fp32", "tf32", "bf16_pure")
+"""Recipes in which nothing is cast: weights are as wide as the operands."""
+
 
 @dataclass(frozen=True)
 class OptimizerStates:
@@ -72,6 +75,34 @@ OPTIMIZERS: dict[str, OptimizerStates] = {
     "sgd_momentum": OptimizerStates(4, 4, "one fp32 momentum"),
 }
 """Optimizers by name."""
+
+
+def update_bytes(*, precision: str, optimizer: str) -> float:
+    """Bytes per weight that an optimizer step reads and writes. [B/parameter]
+
+    Master copy and moments in and out, the gradient in, the 16-bit weight out. A gradient whose width the framework decides
+    counts 4 bytes.
+
+    Examples
+    --------
+    >>> update_bytes(precision="bf16", optimizer="adamw"), update_bytes(precision="bf16_pure", optimizer="adamw_bf16")
+    (30.0, 14.0)
+    """
+    kept = PRECISIONS[precision]
+    own, copy = (kept.master, min(kept.weights, 2.0)) if kept.master else (kept.weights, 0.0)
+    return float(2.0 * (own + OPTIMIZERS[optimizer].matrix) + (kept.gradient or 4.0) + copy)
+
+
+def update_share(*, precision: str, optimizer: str) -> float:
+    """Bytes of an optimizer step relative to AdamW with a 32-bit master copy and 32-bit moments. [-]
+
+    Examples
+    --------
+    >>> update_share(precision="bf16", optimizer="adamw")
+    1.0
+    """
+    usual = update_bytes(precision="bf16", optimizer="adamw")
+    return update_bytes(precision="fp8" if precision == "fp4" else precision, optimizer=optimizer) / usual
 
 
 def attention_weights(s: Shape, *, tp: Numeric) -> Numeric:

@@ -36,6 +36,8 @@ class Training(Spec):
     """Activations computed again in the backward pass."""
     flash_attention: Flag = True
     """Attention never writes its scores to memory."""
+    autocast: Flag | None = None
+    """Weights and residuals are kept in 32 bits and cast for every matmul; the framework's usual if absent."""
     compile: Flag | None = None
     """A graph compiler fuses the small operations; the framework's usual if absent."""
     unique_tokens: Tokens | None = None

@@ -304,5 +304,7 @@ def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
         recompute=float(axes.recompute[kernel]),
         flash_attention=float(axes.flash_attention),
         frozen=float(axes.pins.frozen),
+        autocast=float(axes.pins.autocast),
+        update_share=axes.pins.update_share,
         schedule=float(axes.pins.schedule),
     )

@@ -58,6 +58,10 @@ class Pins:
     global_batch_size: float | None = None
     frozen: int = 0
     """1 where only adapters learn."""
+    autocast: int = 0
+    """1 where weights are kept in 32 bits and cast for every matmul."""
+    update_share: float = 1.0
+    """Bytes that the optimizer's sweep moves, relative to AdamW with 32-bit states. [-]"""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ class Axes:
             recompute=on_axis(self.recompute, KERNEL),
             flash_attention=float(self.flash_attention),
             frozen=float(self.pins.frozen),
+            autocast=float(self.pins.autocast),
+            update_share=self.pins.update_share,
             schedule=float(self.pins.schedule),
         )
 

@@ -9,7 +9,7 @@ from simulator import calibrations, energy, money
 from simulator.clocks import CLOCKS
 from simulator.errors import UnknownNameError
 from simulator.layout import RECOMPUTE, SCHEDULES
-from simulator.memory import MEMORY_PROFILES
+from simulator.memory import MEMORY_PROFILES, states
 from simulator.schema import Hardware, Ownership, Scenario, quote
 from simulator.schema.quotes import MAX_AGE_DAYS, age_days
 from simulator.search import fewest, goal, quality
@@ -27,6 +27,9 @@ ZERO_OF = {"fsdp": (3,), "llm-foundry": (3,), "maxtext": (3,), "nanotron": (1,)}
 
 INTERLEAVES = ("megatron", "generic")
 """Software with virtual pipeline stages."""
+
+AUTOCASTS = ("pytorch",)
+"""Software that keeps 32-bit weights and casts them for every matmul by default (``torch.autocast``)."""
 
 COMPILES = ("maxtext",)
 """Software that compiles its graph by default."""
@@ -182,7 +185,15 @@ def pins_of(scenario: Scenario) -> Pins:
         recompute=None if training.recompute is None else RECOMPUTE[training.recompute],
         global_batch_size=training.batch_sequences,
         frozen=int(training.trainable == "lora"),
+        autocast=int(autocasts(scenario)),
+        update_share=states.update_share(precision=training.precision, optimizer=training.optimizer),
     )
+
+
+def autocasts(scenario: Scenario) -> bool:
+    """Whether 32-bit weights are cast for every matmul: as the scenario says, else as its software usually does."""
+    asked, narrow = scenario.training.autocast, scenario.training.precision not in states.WHOLE
+    return narrow and (scenario.software in AUTOCASTS if asked is None else asked)
 
 
 def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:

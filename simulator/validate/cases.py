@@ -19,8 +19,9 @@ from simulator.device import Constants, Device
 from simulator.errors import SpecError
 from simulator.layout import Layout
 from simulator.transformer import Shape
+from simulator.validate.cells import SkipError, empty
 from simulator.validate.contradictions import quarantined
-from simulator.validate.rows import REQUIRED, Row, SkipError, empty
+from simulator.validate.rows import REQUIRED, Row
 
 if TYPE_CHECKING:
     import pandas as pd

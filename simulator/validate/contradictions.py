@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.flop import model_flop_per_token
-from simulator.validate.rows import Row, SkipError, empty, number
+from simulator.validate.cells import SkipError, empty, number
+from simulator.validate.rows import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -117,7 +117,7 @@ def collective_rows(path: str | Path) -> pd.DataFrame:
             wire_bytes=rows.flop.to_numpy(), local=ranks, nodes=1.0,
             link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency, network_bandwidth=1.0,
             link_latency_s=c.link_latency_s, network_latency_s=c.network_latency_s,
-            steps=WIRE[str(op)] * (ranks - 1.0),
+            steps=WIRE[str(op)] * (ranks - 1.0), link_fill_s=c.link_fill_s,
         )  # fmt: skip
     return frame.dropna(subset=["clock"])
 

@@ -15,21 +15,27 @@ class Profile:
     sequence_parallel: int = 1
     zero_stage: int = 1
     recompute: str = "none"
+    autocast: int = 0
+    """1 where weights are kept in 32 bits and cast for every 16-bit matmul."""
+    states: tuple[str, str] = ("bf16", "adamw")
+    """Recipe of the weights and optimizer, as in `simulator.memory.states`."""
+    compiled: int = 0
+    """1 where small operations are fused by a compiler or by hand."""
     whole_share: bool = False
     """Whether a device takes its whole share of the batch at once where nothing is stated."""
 
 
 PROFILES: dict[str, Profile] = {
-    "trainsim measure": Profile("pytorch", zero_stage=0, sequence_parallel=0),
+    "trainsim measure": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
     "nanotron": Profile("nanotron", zero_stage=0),
     "llm-foundry": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
     "composer": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
     "torchtitan": Profile("fsdp", zero_stage=3, whole_share=True),
     "fsdp": Profile("fsdp", zero_stage=3, whole_share=True),
-    "languini": Profile("pytorch", flash_attention=0, zero_stage=0, sequence_parallel=0),
+    "languini": Profile("pytorch", autocast=1, flash_attention=0, zero_stage=0, sequence_parallel=0),
     "torchao": Profile("pytorch", zero_stage=0, sequence_parallel=0),
-    "llm.c": Profile("pytorch", zero_stage=1, sequence_parallel=0),
-    "thunder": Profile("pytorch", zero_stage=0, sequence_parallel=0),
+    "llm.c": Profile("pytorch", compiled=1, zero_stage=1, sequence_parallel=0),
+    "thunder": Profile("pytorch", states=("bf16_pure", "adamw_bf16"), zero_stage=0, sequence_parallel=0),
     "lightning": Profile("fsdp", zero_stage=3, sequence_parallel=0),
     "hf trainer": Profile("deepspeed", zero_stage=3, sequence_parallel=0, flash_attention=0),
     "megatron-deepspeed": Profile("deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=0),
@@ -44,7 +50,9 @@ PROFILES: dict[str, Profile] = {
     "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
     "colossalai": Profile("deepspeed", zero_stage=3, sequence_parallel=0),
 }
-"""First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations."""
+"""First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations;
+for autocast and states the programs that made the rows (github:languini-kitchen/languini-kitchen throughput_utils.py;
+github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand."""
 
 USUAL = Profile("megatron")
 """Framework not named, or not known: a current Megatron-Core stack."""

@@ -16,7 +16,7 @@ from simulator import clocks
 from simulator.errors import SimulatorError, SpecError, UnknownNameError
 from simulator.simulate import run
 from simulator.validate import cases as tables
-from simulator.validate.rows import empty
+from simulator.validate.cells import empty
 
 UNSTATED_GPUS = 2048
 """Accelerators of a run that states none: those of LLaMA 65B (arXiv:2302.13971, section 2.4). [-]"""

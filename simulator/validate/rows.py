@@ -11,8 +11,11 @@ from simulator import calibrations, transformer
 from simulator.errors import SpecError, UnknownNameError
 from simulator.flop import model_flop_per_token
 from simulator.layout import RECOMPUTE, Layout
+from simulator.memory.states import WHOLE, update_share
 from simulator.transformer import Shape
+from simulator.validate.cells import SkipError, empty, flag, number
 from simulator.validate.profiles import Profile, profile_of
+from simulator.validate.shapes import shape_of_row
 
 if TYPE_CHECKING:
     from simulator.device import Device
@@ -57,10 +60,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """Columns of numbers, and the values that can be meant. A row outside is skipped with its reason."""
 
 
-class SkipError(Exception):
-    """A row that cannot be predicted, with its reason."""
-
-
 class Row:
     """One row, read and completed."""
 
@@ -77,45 +76,21 @@ class Row:
         self.accelerator = _accelerator(str(row["gpu"]))
         self.profile = profile_of(row["framework"])
         self.precision = _precision(row["precision"], usual_precision(row))
-        self.shape = _shape(row)
+        self.shape = shape_of_row(row)
         self.device = calibrations.device_of(
             self.accelerator,
             precision=self.precision,
             network_bandwidth=network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8)),
             accelerators_per_node=int(number(row["gpus_per_node"], 8)),
         )
-        self.layout = _layout(row, self.profile, self.shape, self.device)
+        self.layout = _layout(row, self.profile, self.shape, self.device, self.precision)
         self.measured_s = _step_time(row, self)
         if not (np.isfinite(self.measured_s) and self.measured_s > 0):
             raise SkipError("measured value cannot be turned into a step time")
         self.complete = not any(empty(row[name]) for name in COMPLETE)
-        self.compiled = _flag(row["compile"], 0) == 1
+        self.compiled = flag(row["compile"], self.profile.compiled) == 1
         self.fabric = fabric_of(row)
         self.software = software_of(row, self.profile, self.fabric)
-
-
-def empty(value: Any) -> bool:
-    """Whether a cell holds nothing."""
-    return value is None or value == "" or (isinstance(value, float) and np.isnan(value))
-
-
-def number(value: Any, default: float) -> float:
-    """Read a cell as a number; the default if it is empty."""
-    if empty(value):
-        return float(default)
-    try:
-        read = float(value)
-    except (TypeError, ValueError):
-        raise SkipError(f"not a number: {str(value)[:40]}") from None
-    if not np.isfinite(read):
-        raise SkipError(f"not a finite number: {str(value)[:40]}")
-    return read
-
-
-def _flag(value: Any, default: int) -> int:
-    if empty(value):
-        return default
-    return int(str(value).strip().lower() in ("true", "1", "1.0", "yes"))
 
 
 _ACCELERATORS: dict[str, Accelerator] = {}
@@ -145,28 +120,7 @@ def _precision(value: Any, usual: str) -> str:
     return name if name in calibrations.BITS else usual
 
 
-def _shape(row: dict[str, Any]) -> Shape:
-    """Read the model; a missing feed-forward width is four times the hidden size, a missing vocabulary 50,304."""
-    heads, width = number(row["n_heads"], 1), number(row["d_model"], 1)
-    gated = 1 if str(row["mlp_type"]).lower() in ("swiglu", "geglu") else 0
-    experts = number(row["moe_experts"], 0)
-    feed_forward = number(row["d_ff"], 4 * width)
-    return transformer.decoder(
-        num_hidden_layers=number(row["n_layers"], 1),
-        hidden_size=width,
-        intermediate_size=feed_forward,
-        num_attention_heads=heads,
-        num_key_value_heads=number(row["n_kv_heads"], heads),
-        vocab_size=number(row["vocab"], 50304),
-        gated=gated,
-        rotary=gated,
-        num_experts=experts,
-        num_experts_per_tok=number(row["moe_topk"], 0) if experts else 0.0,
-        moe_intermediate_size=number(row["moe_d_ff"], feed_forward) if experts else 0.0,
-    )
-
-
-def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> Layout:
+def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device, precision: str) -> Layout:
     """Read the layout; data parallelism and gradient accumulation follow from the other degrees if absent."""
     cp = number(row["cp"], 1)
     usual_tp, usual_pp = usual_degrees(row, profile, shape, device)
@@ -190,10 +144,12 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device)
         num_microbatches=max(batch / (dp * micro), 1.0),
         seq_length=number(row["seq_len"], 2048),
         zero_stage=number(row["zero_stage"], profile.zero_stage),
-        sequence_parallel=_flag(row["seq_parallel"], profile.sequence_parallel),
+        sequence_parallel=flag(row["seq_parallel"], profile.sequence_parallel),
         recompute=RECOMPUTE.get(recompute_of(row, profile), 0),
-        flash_attention=_flag(row["flash_attn"], profile.flash_attention),
+        flash_attention=flag(row["flash_attn"], profile.flash_attention),
         frozen=_lora(row),
+        autocast=float(profile.autocast and precision not in WHOLE),
+        update_share=update_share(precision=profile.states[0], optimizer=profile.states[1]),
     )
 
 
