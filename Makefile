@@ -74,12 +74,15 @@ heavy: $(DEV_READY)
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } || \
 	  echo "chromium is missing and could not be installed with apt-get" >&2
 
-# What takes minutes, or needs such parts. Sweeps are killed at twenty moments in place of five.
-test-full: export TRAINSIM_SWEEP_KILLS ?= 20
-test-full: test wheel-test slow fuzz
-	$(BIN)/python tests/heavy_parts.py
-
 EXAMPLES ?= 10000
+
+# What takes minutes, or needs such parts. Sweeps are killed at twenty moments in place of five; the mutated files of `make fuzz`
+# run beside the slow tests.
+test-full: export TRAINSIM_SWEEP_KILLS ?= 20
+test-full: test wheel-test
+	TRAINSIM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest --benchmark-disable $(PARALLEL) tests/test_fuzz_yaml.py $(SLOW_TESTS)
+	$(BIN)/python tests/heavy_parts.py $(PARALLEL)
+
 fuzz: $(DEV_READY)
 	TRAINSIM_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/pytest tests/test_fuzz_yaml.py
 

@@ -1,7 +1,7 @@
 """Run the tests whose heavy parts are here, and say which parts are missing; in CI a missing part is a failure.
 
 `make heavy` installs them. A check that needs a part registers it in `NEEDED`: the part, how it is recognised,
-and the tests that use it, which `make test` leaves out because they take minutes.
+and the tests that use it, which `make test` leaves out because they take minutes. Arguments are passed on to pytest.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> int:
     tests = sorted({test for _, uses in NEEDED.values() for test in uses} - lacking)
     if tests:
         print(f"heavy parts here: {', '.join(part for part in NEEDED if part not in absent)}")
-        failed = subprocess.run([sys.executable, "-m", "pytest", *tests], check=False).returncode
+        failed = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:], *tests], check=False).returncode
         if failed:
             return failed
     return 1 if absent and os.environ.get("CI") else 0

@@ -122,8 +122,12 @@ def test_a_prior_split_into_mean_and_deviation_is_as_wide_as_before() -> None:
 def test_measured_collectives_centre_the_links() -> None:
     found = links.fit_links(library.find("measurements", "micro"))
     assert {"a100-sxm-80gb", "h100-sxm-80gb", "b200-sxm-180gb"} <= set(found)
-    assert 0.55 < found["h100-sxm-80gb"]["link_efficiency"] < 0.8
-    assert 1e-6 < found["h100-sxm-80gb"]["link_latency_s"] < 1e-5
+    switched = [each for name, each in found.items() if name.startswith(("a100", "h", "b", "gb"))]
+    assert len(switched) == 7
+    for each in switched:  # two constants, nearly the same on every machine with a switch
+        assert 0.75 < each["link_efficiency"] < 0.9
+        assert 4e-6 < each["link_fill_s"] < 1.5e-5
+        assert each["median_error"] < 0.12
     shipped = calibrations.shipped_values()["fabric", "link_efficiency"]
     assert shipped == pytest.approx(
         links.centre(library.find("measurements", "micro"))["link_efficiency"], rel=0.2

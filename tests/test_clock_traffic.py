@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
-from simulator import calibrations, clock, copies, traffic
+from simulator import calibrations, clock, collectives, copies, library, traffic
 from simulator.device import Constants, Device
 from simulator.layout import Layout
-from simulator.schema import load_accelerator
-from simulator.transformer import Shape, decoder
+from simulator.schema import load_accelerator, load_model
+from simulator.transformer import Shape, attention_matrix_parameters, decoder, shape_of
 
 H100 = load_accelerator("h100-sxm-80gb")
 DEVICE = calibrations.device_of(H100)
@@ -56,11 +58,60 @@ def test_what_interleaved_stages_send_hides_behind_a_share_of_them() -> None:
 
 
 def test_experts_in_groups_are_slower_by_their_rate() -> None:
-    layout = Layout(dp=8, ep=8, num_microbatches=4, seq_length=4096)
+    layout = Layout(dp=8, ep=4, num_microbatches=4, seq_length=4096)
     whole, half = (levels(layout, MIXTURE, constants=CONSTANTS.with_(grouped_rate=r)) for r in (1.0, 0.5))
     dense = [levels(layout, constants=CONSTANTS.with_(grouped_rate=r))["tiles"] for r in (1.0, 0.5)]
     assert whole["tiles"] < half["tiles"] < 2.0 * whole["tiles"]
     assert dense[0] == dense[1]
+
+
+def test_one_expert_on_a_device_is_a_plain_matmul() -> None:
+    alone = Layout(dp=8, ep=8, num_microbatches=4, seq_length=4096)
+    several = alone.with_(ep=4)
+    for layout, slower in ((alone, False), (several, True)):
+        rates = [levels(layout, MIXTURE, constants=CONSTANTS.with_(grouped_rate=r)) for r in (1.0, 0.5)]
+        assert (rates[1]["tiles"] > rates[0]["tiles"]) == slower
+
+
+def test_projections_have_the_weights_of_every_published_model() -> None:
+    """Rows times columns of the attention matmuls are the attention's weights, latent or not, with and without splitting."""
+    for name in library.names("models"):
+        shape = shape_of(load_model(name))
+        weights = sum(float(np.asarray(n) * k) for n, k in clock.projections(shape, tp=1.0))
+        assert weights == pytest.approx(float(attention_matrix_parameters(shape)), rel=1e-12), name
+        split = sum(float(np.asarray(n) * k) for n, k in clock.projections(shape, tp=2.0))
+        assert weights / 2 <= split < weights
+
+
+def test_latent_and_plain_models_side_by_side_are_as_fast_as_alone() -> None:
+    deepseek, llama = (shape_of(load_model(name)) for name in ("deepseek-v2-lite", "llama-3.1-8b"))
+    both = Shape(
+        **{f.name: np.array([getattr(deepseek, f.name), getattr(llama, f.name)]) for f in fields(Shape)}
+    )
+    layout = Layout(num_microbatches=2, seq_length=2048)
+    together = clock.memory_copies(both, layout, DEVICE, CONSTANTS)
+    for place, shape in enumerate((deepseek, llama)):
+        alone = levels(layout, shape)
+        assert float(together["tiles"][place]) == pytest.approx(alone["tiles"], rel=1e-12)
+
+
+def test_casting_weights_costs_less_the_more_tokens_share_it() -> None:
+    """Autocast doubles the bytes of norms and residuals; the weights are cast once per micro-batch."""
+    ratios = []
+    for micro in (1, 4, 16):
+        layout = Layout(micro_batch_size=micro, num_microbatches=16 // micro, seq_length=1024)
+        plain, cast = (levels(layout.with_(autocast=a)) for a in (0, 1))
+        same = {name for name in plain if cast[name] == pytest.approx(plain[name], rel=1e-9)}
+        assert set(plain) - same <= {"memory", "host", "data_parallel"}
+        ratios.append(cast["memory"] / plain["memory"])
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[-1] > 1.3  # norms and residuals stay
+
+
+def test_narrow_optimizer_states_are_swept_faster() -> None:
+    layout = Layout(num_microbatches=4)
+    wide, narrow = (levels(layout.with_(update_share=share))["optimizer"] for share in (1.0, 14 / 30))
+    assert narrow == pytest.approx(wide * 14 / 30)
 
 
 def test_the_host_issues_collectives_too() -> None:
@@ -91,8 +142,20 @@ def test_fewer_watts_are_fewer_flop_but_never_in_proportion() -> None:
     assert shares[1] == pytest.approx(shares[2], rel=1e-3)  # one board, whatever the format
 
 
-def test_one_ring_step_costs_what_collectives_measure() -> None:
+def test_an_all_reduce_costs_what_collectives_measure() -> None:
     """An all-reduce of 16 MiB over eight H100s takes between 0.1 and 0.3 ms (micro.csv: 0.12 to 0.23 ms)."""
     layout = Layout(tp=8, micro_batch_size=1, seq_length=1024)
     moving, waiting = traffic.tensor_parallel_time(SHAPE, layout, DEVICE, CONSTANTS)
     assert 1e-4 < float(moving + waiting) < 3e-4
+
+
+def test_chunks_of_the_best_size_are_the_best_of_all_sizes() -> None:
+    """`collectives.filled_time` is the minimum over the number of chunks, within rounding to whole ones."""
+    stages, start_s = 8, 1e-6
+    for stream_s in (1e-6, 1e-4, 1e-2):
+        chunks = np.arange(1.0, 1e5)
+        every = (stages - 1 + chunks) * (start_s + stream_s / chunks)
+        best = collectives.filled_time(fill_s=(stages - 1) * start_s, stream_s=stream_s)
+        assert float(best) <= every.min() < 1.5 * float(best)
+    assert float(best) == pytest.approx(every.min(), rel=1e-3)  # of a long message
+    assert float(collectives.filled_time(fill_s=0.0, stream_s=1e-3)) == pytest.approx(1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from simulator import library
 from simulator.layout import Layout
 from simulator.validate import cases as tables
+from simulator.validate.profiles import PROFILES, USUAL
 
 TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
 
@@ -19,6 +22,35 @@ def layout_of(name: str, **changes: object) -> Layout:
     for key, value in changes.items():
         row[key] = value
     return tables.of_frame(pd.DataFrame([row])).layout
+
+
+def test_weights_are_cast_where_the_program_that_made_the_row_does_so() -> None:
+    assert layout_of("languini-0140").autocast[0] == 1.0
+    assert layout_of("languini-0140", precision="fp32").autocast[0] == 0.0
+    assert layout_of("megatron-h100-0004").autocast[0] == 0.0
+
+
+def test_sixteen_bit_states_are_those_of_the_program_that_made_the_row() -> None:
+    """A 7B model with 32-bit states does not fit on the one H100 of this row."""
+    assert layout_of("thunder-0001").update_share[0] == pytest.approx(14 / 30)
+    assert layout_of("languini-0140").update_share[0] == 1.0
+
+
+def test_the_page_lists_the_settings_of_every_framework() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "validation.md").read_text(encoding="utf-8")
+    for word, each in {**PROFILES, "anything else": USUAL}.items():
+        cells = next(line for line in page.splitlines() if line.startswith(f"| {word} |")).split(" | ")
+        assert cells[1] == each.software
+        assert (cells[2] == "flash", cells[3] == "yes") == (
+            bool(each.flash_attention),
+            bool(each.sequence_parallel),
+        )
+        assert (int(cells[4]), cells[5]) == (each.zero_stage, each.recompute)
+        assert ("autocast" in cells[6], "states too" in cells[6]) == (
+            bool(each.autocast),
+            each.states[0] == "bf16_pure",
+        )
+        assert cells[7] == ("yes |" if each.compiled else "no |")
 
 
 def test_megatron_interleaves_unless_a_row_says_otherwise() -> None:

@@ -494,3 +494,21 @@ def test_intervals_widen_with_weaker_evidence():
     assert factors(unknown.answer)[0] <= factors(known)[0]
     assert factors(unknown.answer)[1] >= factors(known)[1]
     assert factors(unknown.answer) != factors(known)
+
+
+def test_autocast_is_the_usual_of_plain_pytorch_and_can_be_turned_off() -> None:
+    from simulator import run
+
+    asked = {
+        "model": "llama-3.2-1b",
+        "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 1},
+        "software": "generic",
+        "training": {"tokens": "1B", "seq_length": 2048, "global_batch_size": 16, "micro_batch_size": 4},
+    }
+
+    def step(**training: object) -> float:
+        return float(run({**asked, "training": {**asked["training"], **training}}).answer["step_time_s"])
+
+    assert step() == step(autocast=True) > step(autocast=False)
+    assert step(precision="fp32", autocast=True) == step(precision="fp32", autocast=False)
+    assert step(optimizer="sgd") < step()

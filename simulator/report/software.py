@@ -10,7 +10,7 @@ from simulator.device import Constants
 from simulator.report.tables import Table
 from simulator.report.text import number
 from simulator.schema.scenario import Scenario, Software
-from simulator.search.translate import COMPILES, INTERLEAVES, MEMORY_OF, ZERO_OF
+from simulator.search.translate import AUTOCASTS, COMPILES, INTERLEAVES, MEMORY_OF, ZERO_OF
 from simulator.validate.profiles import PROFILES, USUAL
 
 UNITS = {"_s": ("ms", 1e3), "_bytes": ("B", 1.0)}
@@ -60,6 +60,7 @@ def _choices(usual: str) -> Table:
                 stages,
                 "yes" if name in INTERLEAVES else "no",
                 "yes" if name in COMPILES else "no",
+                "yes" if name in AUTOCASTS else "no",
             )
         )
     heads = (
@@ -69,10 +70,11 @@ def _choices(usual: str) -> Table:
         "ZeRO stages tried",
         "interleaved stages",
         "compiles",
+        "autocast",
     )
     note = (
-        "ZeRO stages, interleaving and compilation are what the planner tries or assumes where the scenario leaves them open; "
-        "`parallelism` and `training.compile` fix them."
+        "ZeRO stages, interleaving, compilation and autocast are what the planner tries or assumes where the scenario leaves "
+        "them open; `parallelism`, `training.compile` and `training.autocast` fix them."
     )
     return Table("What can be chosen", heads, rows, left=(0, 1, 2), note=note)
 

@@ -28,8 +28,8 @@ ZERO_OF = {"fsdp": (3,), "llm-foundry": (3,), "maxtext": (3,), "nanotron": (1,)}
 INTERLEAVES = ("megatron", "generic")
 """Software with virtual pipeline stages."""
 
-AUTOCASTS = ("pytorch",)
-"""Software that keeps 32-bit weights and casts them for every matmul by default (``torch.autocast``)."""
+AUTOCASTS = ("generic", "hf")
+"""Software that keeps 32-bit weights and casts them for every matmul by default, as plain PyTorch does (``torch.autocast``)."""
 
 COMPILES = ("maxtext",)
 """Software that compiles its graph by default."""
