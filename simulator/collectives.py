@@ -104,11 +104,10 @@ def collective_time(
 
     Notes
     -----
-    .. math:: t = k\,\alpha + \left(\sqrt{a} + \sqrt{\max\left(\frac{b}{B_l},
-              \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)}\right)^2
+    .. math:: t = k\,\alpha + \max\left(\left(\sqrt{a} + \sqrt{b / B_l}\right)^2,
+              \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)
 
-    with k steps, a the time to fill pipelines (inside a domain; zero across domains, where the latency of every step is
-    counted), g local ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level,
+    with k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level,
     and the network only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as
     its slowest hop. Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
 
@@ -124,8 +123,12 @@ def collective_time(
     across = np.where(np.asarray(nodes) > 1, across, 0.0)
     steps = local * nodes - 1.0 if steps is None else steps
     latency = np.where(np.asarray(nodes) > 1, network_latency_s, link_latency_s) * steps
-    fill = np.where(np.asarray(nodes) > 1, 0.0, starts * np.asarray(link_fill_s))
-    return latency + filled_time(fill_s=fill, stream_s=np.maximum(inside, across))
+    fill = starts * np.asarray(link_fill_s)
+    alone = np.where(np.asarray(local) > 1, 0.0, fill)  # every hop crosses the network
+    return latency + np.maximum(
+        filled_time(fill_s=np.where(inside > 0, fill, 0.0), stream_s=inside),
+        filled_time(fill_s=np.where(across > 0, alone, 0.0), stream_s=across),
+    )
 
 
 def filled_time(*, fill_s: Numeric, stream_s: Numeric) -> Numeric:

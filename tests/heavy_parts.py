@@ -44,7 +44,9 @@ def main() -> int:
     tests = sorted({test for _, uses in NEEDED.values() for test in uses} - lacking)
     if tests:
         print(f"heavy parts here: {', '.join(part for part in NEEDED if part not in absent)}")
-        failed = subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:], *tests], check=False).returncode
+        failed = subprocess.run(
+            [sys.executable, "-m", "pytest", *sys.argv[1:], *tests], check=False
+        ).returncode
         if failed:
             return failed
     return 1 if absent and os.environ.get("CI") else 0

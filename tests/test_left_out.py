@@ -60,13 +60,13 @@ def test_grouped_differences_are_the_jacobian() -> None:
 
 @pytest.mark.parametrize("source", ["MosaicML", "NVIDIA-papers-2021-22"])
 def test_a_warm_start_finds_the_optimum_of_the_plain_fit(cases: tables.Cases, source: str) -> None:
-    """On two folds: the constants of `calibrate.fit`, and so the predictions, to a thousandth."""
+    """On two folds: the constants of `calibrate.fit`, and so the predictions, to two thousandths."""
     centre = refits.micro_centre()
     inside, outside = cases.take(cases.source != source), cases.take(cases.source == source)
     plain = calibrate.fit(inside, start=centre, max_evaluations=100)
     warm = calibrate.fit(inside, start=centre, warm=calibrations.shipped_values(), max_evaluations=100)
     times = [calibrate.predict(outside, each.values) for each in (plain, warm)]
-    assert times[1] == pytest.approx(times[0], rel=1e-3)
+    assert times[1] == pytest.approx(times[0], rel=2e-3)
 
 
 def test_rows_outside_a_fold_are_all_that_its_constants_saw(cases: tables.Cases) -> None:
