@@ -131,7 +131,7 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
     )
     rings = 2.0 * np.asarray(c.gradient_buckets)
     wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
-    time = _collective(wire, ranks, stride, device, c, rings)
+    time = _collective(wire, ranks, stride, device, c, rings, starts=rings)
     if np.any(np.asarray(shape.num_experts) > 0):
         copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
         wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
@@ -143,8 +143,9 @@ def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> t
     """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]"""
     dense, experts = device_parameters(shape, layout)
     ranks = shard_degree(layout)
+    blocks = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
     gather = _collective(
-        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks), ranks, layout.tp, device, c
+        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks), ranks, layout.tp, device, c, starts=blocks
     )
     scatter = _collective(
         collectives.gather_bytes(nbytes=np.asarray(c.gradient_bytes) * (dense + experts), ranks=ranks),
@@ -152,6 +153,7 @@ def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> t
         layout.tp,
         device,
         c,
+        starts=blocks,
     )
     on, learns = np.asarray(layout.zero_stage) >= 3, 1.0 - np.asarray(layout.frozen)
     return np.where(on, gather, 0.0), np.where(on, gather + learns * scatter, 0.0)
