@@ -145,7 +145,12 @@ def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> t
     ranks = shard_degree(layout)
     blocks = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
     gather = _collective(
-        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks), ranks, layout.tp, device, c, starts=blocks
+        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks),
+        ranks,
+        layout.tp,
+        device,
+        c,
+        starts=blocks,
     )
     scatter = _collective(
         collectives.gather_bytes(nbytes=np.asarray(c.gradient_bytes) * (dense + experts), ranks=ranks),
