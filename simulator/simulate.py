@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulator import transformer
+from simulator import assembly, transformer
 from simulator.errors import InfeasibleError
 from simulator.memory.advice import TIGHT_SHARE
 from simulator.result import Result
 from simulator.schema import Scenario, load_scenario
-from simulator.search import answer as answers
 from simulator.search import (
     choice,
     efforts,
     estimate,
     explain,
-    fewest,
     frontier,
     growing,
-    interrupted,
-    offers,
     planner,
     relax,
     remarks,
-    required,
-    robust,
     shapes,
 )
 from simulator.search.choice import Pool
 from simulator.search.efforts import Effort
 from simulator.search.question import Question
-from simulator.search.spread import step_factors
 from simulator.search.table import Basis, Found, Plan, scalar_shape, single
 from simulator.search.translate import Notes, question_of
 
@@ -86,7 +78,7 @@ def run(
         fewest = min(h.n_gpus for h in asked.hardware if h.n_gpus is not None)
         reason = {"reason": "max_gpus", "text": "n_gpus exceeds budget.max_gpus"}
         reason["smallest_change"] = f"raise budget.max_gpus to {fewest:,}"
-        return _nothing(asked, notes, reason, Found())
+        return assembly.nothing(asked, notes, reason, Found())
     if asked.find == "estimate" and len(question.machines) == 1 and not question.objectives:
         return _estimate(asked, question, notes)
     return _search(asked, question, notes, how)
@@ -120,19 +112,19 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
         closest = estimate.closest(question, machine, n_gpus, shape)
         infeasible = estimate.why_nothing(question, machine, n_gpus, shape, closest, counts)
         if closest is None:
-            return _nothing(scenario, notes, infeasible, Found(counts=counts, shapes_considered=1))
+            return assembly.nothing(scenario, notes, infeasible, Found(counts=counts, shapes_considered=1))
         plans = [closest]
     best = plans[0]
     if not infeasible and best.columns["runs"] < 1 and (question.limits.given or not best.columns["good"]):
         infeasible = explain.shortfall(question, best)
     elif not infeasible and not best.columns["quick"]:
         infeasible = explain.shortfall(question, best)
-    others = [_alternative(question, plan, best, "layout") for plan in plans[1:]]
+    others = [assembly.alternative(question, plan, best, "layout") for plan in plans[1:]]
     found = Found(counts=counts, shapes_considered=1)
     objective = choice.objective_of(question, fixed=True)
     basis = Basis(question, best, tuple(plans[1:]), objective)
     near = choice.near_layouts(question, best) if infeasible.get("reason") != "memory" else {}
-    return _result(
+    return assembly.result_of(
         scenario, question, notes, best, others, found, infeasible=infeasible, basis=basis, near=near
     )
 
@@ -167,34 +159,34 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     if not per_machine:
         reason = relax.why(question, candidates, total.counts)
         reason = reason or estimate.why_no_plan(question, candidates, total.counts)
-        return _nothing(scenario, notes, reason, total)
+        return assembly.nothing(scenario, notes, reason, total)
     per_machine.sort(key=lambda item: choice.rank_key(asked, item[0], objective))
     best, found, choices = per_machine[0]
     grown = _grow(scenario, asked, notes, candidates, best, how)
     total.tables = found.tables
     grows = scenario.find == "growth" and grown is not None and grown.answer.pays
     answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
-    others = [_alternative(asked, best, answer, "scratch")] if grows else []
-    others += [_alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
+    others = [assembly.alternative(asked, best, answer, "scratch")] if grows else []
+    others += [assembly.alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
     beside = [plan for plan, _, _ in per_machine[1:]]
     if not how.beside:
         basis = Basis(asked, best, (), objective)
-        return _result(
+        return assembly.result_of(
             scenario, asked, notes, best, others, total, grown=grown, answer=answer, basis=basis, sure=False
         )
     if not fixed:
         start = choice.lifetime_first(asked, choices)
         places = choice.distinct(choices, asked.max_alternatives, start=start)[1:]
         shown = [choices.plan(asked, found, place) for place in places]
-        others += [_alternative(asked, plan, answer, "architecture") for plan in shown]
+        others += [assembly.alternative(asked, plan, answer, "architecture") for plan in shown]
         beside += shown
     runners, _ = choice.layouts(
         asked, best.machine, best.n_gpus, answer.shape, batch=answer.batch_sequences, number=3
     )
-    others += [_alternative(asked, plan, runners[0], "layout") for plan in runners[1:]]
+    others += [assembly.alternative(asked, plan, runners[0], "layout") for plan in runners[1:]]
     if not grows:
         beside += [plan for plan in runners[1:] if plan.layout != best.layout]
-    return _result(
+    return assembly.result_of(
         scenario,
         asked,
         notes,
@@ -228,13 +220,13 @@ def _front(
     if not plans:
         reason = relax.why(question, candidates, total.counts)
         reason = reason or estimate.why_no_plan(question, candidates, total.counts)
-        return _nothing(scenario, notes, reason, total)
+        return assembly.nothing(scenario, notes, reason, total)
     plans = frontier.merge(asked, plans)
     place, records = frontier.knee(asked, plans), frontier.rows(asked, plans)
     shown = frontier.spread(len(plans), asked.max_alternatives + 1, {place})
     others = [
         {
-            **_alternative(frontier.held(asked, plans[i]), plans[i], plans[place], "frontier"),
+            **assembly.alternative(frontier.held(asked, plans[i]), plans[i], plans[place], "frontier"),
             "mark": records[i]["mark"],
         }
         for i in shown
@@ -243,7 +235,7 @@ def _front(
     total.tables = []
     beside = frontier.best_of_machines(asked, plans)
     basis = Basis(frontier.held(asked, plans[place]), plans[place], (), asked.objectives[0])
-    return _result(
+    return assembly.result_of(
         scenario,
         frontier.held(asked, plans[place]),
         notes,
@@ -313,137 +305,6 @@ def _grow(
             "no growth: no two sizes that fit are linked by the operator, or the law has no closed form",
         )
     return grown
-
-
-# --- results --------------------------------------------------------------------------------------------------------
-
-
-def _alternative(question: Question, plan: Plan, best: Plan, kind: str) -> dict[str, Any]:
-    """A plan that lost, without the nested figures, and why."""
-    record = answers.describe(question, plan, factors=step_factors(question, plan))
-    kept = {k: v for k, v in record.items() if not isinstance(v, dict)} | {"interval": record["interval"]}
-    why = explain.why_layout_lost if kind == "layout" else explain.why_shape_lost
-    return {"kind": kind, "why": why(question, plan, best), **kept}
-
-
-def _result(
-    scenario: Scenario,
-    question: Question,
-    notes: Notes,
-    best: Plan,
-    others: list[dict[str, Any]],
-    found: Found,
-    *,
-    choices: Pool | None = None,
-    infeasible: dict[str, Any] | None = None,
-    grown: growing.Grown | None = None,
-    answer: Plan | None = None,
-    basis: Basis | None = None,
-    sure: bool = True,
-    near: dict[str, Any] | None = None,
-    beside: Sequence[Plan] = (),
-    front: Sequence[dict[str, Any]] = (),
-    bound: dict[str, Any] | None = None,
-) -> Result:
-    """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
-    remarks.annotate(scenario, question, notes, best)
-    grows = answer is not None and answer is not best
-    if grown is not None:
-        remarks.annotate_growth(question, notes, grown)
-    if answer is not None and grows:
-        record = remarks.growth_answer(question, answer)
-    else:
-        record = answers.describe(question, best, factors=step_factors(question, best))
-    stages = (
-        growing.describe_stages(question, grown, grown.answer.best) if grows and grown is not None else []
-    )
-    return Result(
-        scenario=_asked(scenario),
-        version=_version(),
-        answer=record,
-        alternatives=tuple(others),
-        warnings=tuple(notes.warnings),
-        sources=tuple(notes.sources),
-        assumptions=tuple(notes.assumptions),
-        excluded=tuple(notes.excluded),
-        binding=bound or explain.binding(question, best, found if choices is not None else None),
-        family=_family(
-            scenario, question, choices, best, None if grows or infeasible or not sure else basis, near
-        ),
-        stages=tuple(stages),
-        growth=growing.report(question, grown) if grown is not None else {},
-        search=_searched(found),
-        infeasible=infeasible or {},
-        requirements=required.reached(question, best),
-        interruptions=interrupted.report(question, best) if sure or front else {},
-        offers=tuple(offers.report(question, list(beside))),
-        fewest_gpus=fewest.report(question, best) if sure or front else {},
-        frontier=tuple(front),
-        formulas=answers.FORMULAS,
-        basis=basis,
-    )
-
-
-def _family(
-    scenario: Scenario,
-    question: Question,
-    choices: Pool | None,
-    best: Plan,
-    basis: Basis | None,
-    near: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Plans that the laws cannot tell apart, and how sure the choice is among those shown."""
-    family = explain.family(question, choices, best) if choices is not None else dict(near or {})
-    sure = robust.robustness(basis, seed=scenario.seed) if basis is not None else {}
-    if not sure:
-        return family
-    text = "; ".join(filter(None, [family.get("text"), sure["text"]]))
-    return {**family, "robustness": sure, "text": text}
-
-
-def _searched(found: Found) -> dict[str, Any]:
-    return {
-        "plans_considered": found.counts.considered,
-        "plans_feasible": found.counts.feasible,
-        "refused": dict(sorted(found.counts.refused.items())),
-        "shapes_considered": found.shapes_considered,
-        "shapes_excluded_by_bound": found.shapes_pruned,
-    }
-
-
-def _nothing(scenario: Scenario, notes: Notes, reason: dict[str, Any], found: Found) -> Result:
-    """A result without an answer."""
-    return Result(
-        scenario=_asked(scenario),
-        version=_version(),
-        answer={},
-        warnings=tuple(notes.warnings),
-        sources=tuple(notes.sources),
-        assumptions=tuple(notes.assumptions),
-        excluded=tuple(notes.excluded),
-        search=_searched(found),
-        infeasible=reason,
-        formulas=answers.FORMULAS,
-    )
-
-
-def _asked(scenario: Scenario) -> dict[str, Any]:
-    data = scenario.model_dump(mode="json", exclude_none=True, exclude={"overrides", "scenarios"})
-    data["hardware"] = [
-        {"accelerator": spec.accelerator.label, **{k: v for k, v in entry.items() if k != "accelerator"}}
-        for entry, spec in zip(data["hardware"], scenario.hardware, strict=True)
-    ]
-    return data
-
-
-@functools.cache
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("trainsim")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def step_time(model: Any, accelerator: str | Mapping[str, Any], *, n_gpus: int = 1, **settings: Any) -> float:

@@ -14,7 +14,8 @@ from simulator.cli import main
 from simulator.errors import UnknownNameError
 from simulator.search.robust import OWN_SHARE
 from simulator.validate import cases as tables
-from simulator.validate.layouts import groups, own_share, regret, validate_layouts
+from simulator.validate.layouts import BROKEN_PROBE, groups, own_share, regret, validate_layouts
+from simulator.validate.rows import node_probe
 
 TABLE = library.packaged_root() / "measurements" / "throughput.csv"
 
@@ -33,6 +34,19 @@ def test_regret_on_the_measured_sweep(report: dict[str, Any]) -> None:
     regrets = [row["regret"] for row in report["rows"]]
     assert found["p90"] == pytest.approx(np.quantile(regrets, 0.9), abs=1e-4)
     assert min(regrets) >= 0
+
+
+def test_broken_nodes_are_no_choice(tmp_path: Path, report: dict[str, Any]) -> None:
+    """Rows whose own probe was a tenth of the usual one are left out, and no others."""
+    frame = tables.read_frame(TABLE)
+    probes = frame["notes"].map(node_probe)
+    broken = probes[probes < BROKEN_PROBE]
+    assert len(broken) == 18
+    assert broken.max() < 46.0
+    assert probes[probes >= BROKEN_PROBE].min() > 380.0
+    table = tmp_path / "without.csv"
+    frame[~frame["id"].isin(frame["id"][broken.index])].to_csv(table, index=False)
+    assert validate_layouts(table)["regret"] == report["regret"]
 
 
 def test_the_clock_ranks_better_than_chance() -> None:

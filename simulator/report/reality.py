@@ -24,7 +24,8 @@ REGRET = """\
 
 Rows of nanotron's sweep on H100s with the same model, batch and number of accelerators make a group. Regret is the measured step of
 the layout predicted fastest over the fastest measured, minus one. A layout is written as `tp pp micro-batch ZeRO`. The constants of the
-clock are fitted to these rows among others, all layouts of a group with the same few constants.
+clock are fitted to these rows among others, all layouts of a group with the same few constants. Left out are 18 rows whose
+own probe, taken before training, shows a broken node: 45 GB/s of all-reduce inside it, where others reach 424 to 459.
 
 """
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from simulator import documents
+from simulator.assembly import version
 from simulator.errors import SimulatorError
 from simulator.result import plain
 from simulator.schema.load import open_scenario
-from simulator.simulate import _version as version
 from simulator.sweeping import store
 from simulator.sweeping.answers import Chunk, answer
 from simulator.sweeping.points import Axis, Grid, axes_of, check

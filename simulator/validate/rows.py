@@ -285,11 +285,22 @@ def fabric_of(row: dict[str, Any]) -> str:
     two modes; in the lower one the bus bandwidth over all ranks falls as one over their number, the sign of a large
     latency in every ring step. A row without a probe is taken as healthy.
     """
-    found = re.search(r"probe [\d.]+ GB/s world, ([\d.]+) GB/s in node", str(row["notes"]))
     several = number(row["n_gpus"], 1) > number(row["gpus_per_node"], 8)
-    if found and several and float(found.group(1)) < DEGRADED_NODE_PROBE:
+    if several and node_probe(row["notes"]) < DEGRADED_NODE_PROBE:
         return "fabric-degraded"
     return calibrations.FABRIC
+
+
+def node_probe(notes: Any) -> float:
+    """All-reduce bus bandwidth in a node that a row's notes print; infinite if they print none. [GB/s]
+
+    Examples
+    --------
+    >>> node_probe("all-reduce probe 45.14 GB/s world, 45.98 GB/s in node")
+    45.98
+    """
+    found = re.search(r"probe [\d.]+ GB/s world, ([\d.]+) GB/s in node", str(notes))
+    return float(found.group(1)) if found else float("inf")
 
 
 def _step_time(row: dict[str, Any], one: Row) -> float:

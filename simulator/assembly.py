@@ -1,0 +1,147 @@
+"""From plans to a `Result`: the record of the answer, of what lost, and of what was asked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from simulator.result import Result
+from simulator.schema import Scenario
+from simulator.search import answer as answers
+from simulator.search import explain, fewest, growing, interrupted, offers, remarks, required, robust
+from simulator.search.choice import Pool
+from simulator.search.question import Question
+from simulator.search.spread import step_factors
+from simulator.search.table import Basis, Found, Plan
+from simulator.search.translate import Notes
+
+
+def alternative(question: Question, plan: Plan, best: Plan, kind: str) -> dict[str, Any]:
+    """A plan that lost, without the nested figures, and why."""
+    record = answers.describe(question, plan, factors=step_factors(question, plan))
+    kept = {k: v for k, v in record.items() if not isinstance(v, dict)} | {"interval": record["interval"]}
+    why = explain.why_layout_lost if kind == "layout" else explain.why_shape_lost
+    return {"kind": kind, "why": why(question, plan, best), **kept}
+
+
+def result_of(
+    scenario: Scenario,
+    question: Question,
+    notes: Notes,
+    best: Plan,
+    others: list[dict[str, Any]],
+    found: Found,
+    *,
+    choices: Pool | None = None,
+    infeasible: dict[str, Any] | None = None,
+    grown: growing.Grown | None = None,
+    answer: Plan | None = None,
+    basis: Basis | None = None,
+    sure: bool = True,
+    near: dict[str, Any] | None = None,
+    beside: Sequence[Plan] = (),
+    front: Sequence[dict[str, Any]] = (),
+    bound: dict[str, Any] | None = None,
+) -> Result:
+    """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
+    remarks.annotate(scenario, question, notes, best)
+    grows = answer is not None and answer is not best
+    if grown is not None:
+        remarks.annotate_growth(question, notes, grown)
+    if answer is not None and grows:
+        record = remarks.growth_answer(question, answer)
+    else:
+        record = answers.describe(question, best, factors=step_factors(question, best))
+    stages = (
+        growing.describe_stages(question, grown, grown.answer.best) if grows and grown is not None else []
+    )
+    return Result(
+        scenario=asked_of(scenario),
+        version=version(),
+        answer=record,
+        alternatives=tuple(others),
+        warnings=tuple(notes.warnings),
+        sources=tuple(notes.sources),
+        assumptions=tuple(notes.assumptions),
+        excluded=tuple(notes.excluded),
+        binding=bound or explain.binding(question, best, found if choices is not None else None),
+        family=_family(
+            scenario, question, choices, best, None if grows or infeasible or not sure else basis, near
+        ),
+        stages=tuple(stages),
+        growth=growing.report(question, grown) if grown is not None else {},
+        search=_searched(found),
+        infeasible=infeasible or {},
+        requirements=required.reached(question, best),
+        interruptions=interrupted.report(question, best) if sure or front else {},
+        offers=tuple(offers.report(question, list(beside))),
+        fewest_gpus=fewest.report(question, best) if sure or front else {},
+        frontier=tuple(front),
+        formulas=answers.FORMULAS,
+        basis=basis,
+    )
+
+
+def _family(
+    scenario: Scenario,
+    question: Question,
+    choices: Pool | None,
+    best: Plan,
+    basis: Basis | None,
+    near: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Plans that the laws cannot tell apart, and how sure the choice is among those shown."""
+    family = explain.family(question, choices, best) if choices is not None else dict(near or {})
+    sure = robust.robustness(basis, seed=scenario.seed) if basis is not None else {}
+    if not sure:
+        return family
+    text = "; ".join(filter(None, [family.get("text"), sure["text"]]))
+    return {**family, "robustness": sure, "text": text}
+
+
+def _searched(found: Found) -> dict[str, Any]:
+    return {
+        "plans_considered": found.counts.considered,
+        "plans_feasible": found.counts.feasible,
+        "refused": dict(sorted(found.counts.refused.items())),
+        "shapes_considered": found.shapes_considered,
+        "shapes_excluded_by_bound": found.shapes_pruned,
+    }
+
+
+def nothing(scenario: Scenario, notes: Notes, reason: dict[str, Any], found: Found) -> Result:
+    """A result without an answer."""
+    return Result(
+        scenario=asked_of(scenario),
+        version=version(),
+        answer={},
+        warnings=tuple(notes.warnings),
+        sources=tuple(notes.sources),
+        assumptions=tuple(notes.assumptions),
+        excluded=tuple(notes.excluded),
+        search=_searched(found),
+        infeasible=reason,
+        formulas=answers.FORMULAS,
+    )
+
+
+def asked_of(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as it was understood, as plain data."""
+    data = scenario.model_dump(mode="json", exclude_none=True, exclude={"overrides", "scenarios"})
+    data["hardware"] = [
+        {"accelerator": spec.accelerator.label, **{k: v for k, v in entry.items() if k != "accelerator"}}
+        for entry, spec in zip(data["hardware"], scenario.hardware, strict=True)
+    ]
+    return data
+
+
+@functools.cache
+def version() -> str:
+    """Version of the installed distribution."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("trainsim")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"
