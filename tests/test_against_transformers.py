@@ -113,11 +113,10 @@ ELSEWHERE = {"Yi", "RefinedWeb", "RefinedWebModel", "baichuan", "deepseek", "gro
 def created(kind: str, config: dict[str, Any]) -> int:
     """Parameters that the family's class creates, with the router's correction, which is stored as a buffer."""
     built = transformers.CONFIG_MAPPING[kind](**config)
-    with (
-        torch.device("meta"),
-        transformers.modeling_utils.no_init_weights(),
-    ):  # weights that do not exist need no values
+    # Weights that do not exist need no values; without them transformers leaves shared ones to be tied.
+    with torch.device("meta"), transformers.modeling_utils.no_init_weights():
         model = transformers.AutoModelForCausalLM.from_config(built)
+    model.tie_weights()
     corrections = (b.numel() for name, b in model.named_buffers() if name.endswith("e_score_correction_bias"))
     return sum(p.numel() for p in model.parameters()) + sum(corrections)
 
