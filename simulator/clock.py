@@ -137,18 +137,17 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
 
 
 def autocast_elements(shape: Shape, layout: Layout, *, sparse: bool) -> Numeric:
-    """Sixteen-bit elements that casting one layer's 32-bit weights moves in a forward pass, before tensor parallelism.
+    """Sixteen-bit elements that casting a device's 32-bit weights of one layer moves in a forward pass. [elements]
 
     Reads 4 bytes and writes 2 per weight and micro-batch; the backward pass casts the gradients, twice as much. Zero
-    without autocast. [elements]
+    without autocast.
     """
-    feed_forward = (
-        tf.expert_parameters(shape) * shape.num_experts / np.maximum(layout.ep, 1)
-        + tf.shared_expert_parameters(shape)
-        if sparse
-        else tf.dense_mlp_parameters(shape)
-    )
-    return 3.0 * np.asarray(layout.autocast) * (tf.attention_matrix_parameters(shape) + feed_forward)
+    block = tf.shared_expert_parameters(shape) if sparse else tf.dense_mlp_parameters(shape)
+    weights = (tf.attention_matrix_parameters(shape) + block) / layout.tp
+    if sparse:
+        local = np.asarray(shape.num_experts) / np.maximum(layout.ep, 1)
+        weights = weights + tf.expert_parameters(shape) * local / expert_tp(layout)
+    return 3.0 * np.asarray(layout.autocast) * weights
 
 
 def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> Numeric:
@@ -181,7 +180,8 @@ def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants,
     full = full * (1.0 + np.asarray(layout.autocast))
     elements = (
         full
-        + (split + turned + cast) / tp
+        + (split + turned) / tp
+        + cast
         + np.where(narrow, copies.quantized_elements(inputs=inputs) / tp, 0.0)
     )
     return (

@@ -107,9 +107,10 @@ def collective_time(
     .. math:: t = k\,\alpha + \max\left(\left(\sqrt{a} + \sqrt{b / B_l}\right)^2,
               \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)
 
-    with k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level,
-    and the network only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as
-    its slowest hop. Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
+    with k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local
+    ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level, and the network
+    only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as its slowest hop.
+    Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
 
     Examples
     --------
@@ -150,8 +151,8 @@ def filled_time(*, fill_s: Numeric, stream_s: Numeric) -> Numeric:
 
     (Sanders, Speck and Traeff 2009, doi:10.1016/j.parco.2009.09.001, for pipelined collectives). So the bandwidth that is
     reached rises over four decades of size, as it does in measured collectives: on machines with a switch, A100 to GB300,
-    the two constants are nearly the same (`simulator.calibrate.links`). Pessimistic below a megabyte, where libraries change
-    to protocols of lower latency.
+    the two constants are nearly the same (`simulator.calibrate.links`). Fitted from a megabyte on: below 256 kB it is about a
+    fifth too fast on them (a tenth too slow on A100), and it does not describe GPUs without a switch (V100, PCIe cards).
 
     Examples
     --------

@@ -11,7 +11,7 @@ from simulator import calibrations, clock, collectives, copies, library, traffic
 from simulator.device import Constants, Device
 from simulator.layout import Layout
 from simulator.schema import load_accelerator, load_model
-from simulator.transformer import Shape, attention_matrix_parameters, decoder, shape_of
+from simulator.transformer import Shape, attention_matrix_parameters, decoder, expert_parameters, shape_of
 
 H100 = load_accelerator("h100-sxm-80gb")
 DEVICE = calibrations.device_of(H100)
@@ -106,6 +106,15 @@ def test_casting_weights_costs_less_the_more_tokens_share_it() -> None:
         ratios.append(cast["memory"] / plain["memory"])
     assert ratios == sorted(ratios, reverse=True)
     assert ratios[-1] > 1.3  # norms and residuals stay
+
+
+def test_experts_that_are_not_split_are_cast_whole() -> None:
+    layout = Layout(tp=4, dp=8, ep=8, num_microbatches=4, autocast=1)
+    whole, split = (
+        float(clock.autocast_elements(MIXTURE, layout.with_(etp=etp), sparse=True)) for etp in (1, 4)
+    )
+    experts = 3.0 * float(expert_parameters(MIXTURE))  # one on each device
+    assert whole - split == pytest.approx(experts * 3 / 4)
 
 
 def test_narrow_optimizer_states_are_swept_faster() -> None:

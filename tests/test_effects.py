@@ -40,7 +40,7 @@ BOUNDS = {
     "from 512 to 11,000 accelerators": 0.015,
     "accelerator, same configuration": 0.09,
     "V100, P100, RTX 4090, A100: Languini": 0.09,
-    "A100 40 GB, A100, H100: MosaicML": 0.085,
+    "A100 40 GB, A100, H100: MosaicML": 0.08,
     "MLPerf adapters: H100 to GB200, MI325X": 0.16,
     "TPU generations": 0.16,
     "model size": 0.03,

@@ -46,7 +46,6 @@ FIELDS: dict[str, str] = {
     "moe_ffn_hidden_size": "moe_intermediate_size",
     "n_shared_experts": "shared_expert_intermediate_size",
     "moe_shared_expert_intermediate_size": "shared_expert_intermediate_size",
-    "moe_layer_freq": "first_k_dense_replace",
     "position_embedding_type": "position_embedding",
     "normalization": "norm",
     "hidden_act": "mlp_type",
