@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator import copies, pipeline, traffic
+from simulator import copies, pipeline, traffic, windows
 from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
@@ -117,13 +117,14 @@ def matmul_time(
 def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
     """Forward and backward time of one layer's attention core. [s]
 
-    Flash attention: the unmasked half of ``2 s (q + v)`` FLOP per token, backward 2.5 times. Plain attention: the whole
-    matrix at matmul speed plus its passes over device memory.
+    Flash attention: the unmasked half of ``2 s (q + v)`` FLOP per token, backward 2.5 times; of windowed layers the blocks
+    that their windows touch. Plain attention: the whole matrix at matmul speed plus its passes over device memory.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     flop = 2.0 * m * layout.seq_length * (tf.query_width(shape) + tf.value_width(shape)) / tp
     peak = np.asarray(device.attention_peak_flops)
-    flash = 0.5 * flop / (peak * c.attention_efficiency * c.attention_factor)
+    seen = windows.attended_share(shape, seq_length=layout.seq_length, block=windows.KERNEL_BLOCK)
+    flash = 0.5 * seen * flop / (peak * c.attention_efficiency * c.attention_factor)
     scores = copies.score_bytes(
         num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=c.softmax_passes
     )

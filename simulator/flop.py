@@ -13,6 +13,7 @@ from simulator.transformer import (
     query_width,
     value_width,
 )
+from simulator.windows import attended_share
 
 CAUSAL_FACTOR = {"full": 1.0, "halved": 0.5}
 """Share of the attention matrix that a FLOP convention counts."""
@@ -21,9 +22,11 @@ CAUSAL_FACTOR = {"full": 1.0, "halved": 0.5}
 def attention_flop_per_token(s: Shape, *, seq_length: Numeric, causal: str = "full") -> Numeric:
     """FLOP of the attention scores and their application in one forward pass, all layers. [FLOP/token]
 
-    Per token and layer ``2 s (q + v)`` with q and v the summed head widths; half of it if the causal mask is counted.
+    Per token and layer ``2 s (q + v)`` with q and v the summed head widths; half of it if the causal mask is counted. Layers
+    that see a window count what they see of it (Megatron-Bridge, ``flop_utils.py``).
     """
-    per_layer = 2 * np.asarray(seq_length) * (query_width(s) + value_width(s))
+    seen = np.asarray(seq_length) * attended_share(s, seq_length=seq_length)
+    per_layer = 2 * seen * (query_width(s) + value_width(s))
     return np.asarray(s.num_hidden_layers) * per_layer * CAUSAL_FACTOR[causal]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator import transformer
+from simulator import transformer, windows
 from simulator.columns import Numeric
 from simulator.transformer import Shape
 
@@ -41,7 +41,9 @@ def visited_parameters(shape: Shape, *, batch_size: Numeric) -> Numeric:
 
 
 def cache_bytes(shape: Shape, *, tokens: Numeric, bytes_per_number: Numeric = 2.0) -> Numeric:
-    """Keys and values of some tokens; with latent attention (DeepSeek) the compressed ones. [B]
+    """Keys and values of one answer of some tokens; with latent attention (DeepSeek) the compressed ones. [B]
+
+    Layers that see a window keep no more than that.
 
     Examples
     --------
@@ -54,9 +56,8 @@ def cache_bytes(shape: Shape, *, tokens: Numeric, bytes_per_number: Numeric = 2.
     width = np.where(
         transformer.is_latent(shape), latent, 2 * np.asarray(shape.num_key_value_heads) * shape.head_dim
     )
-    return (np.asarray(shape.num_hidden_layers) * width * np.asarray(tokens, dtype=float) * bytes_per_number)[
-        ()
-    ]
+    kept = windows.cached_tokens(shape, context_length=tokens)
+    return (np.asarray(shape.num_hidden_layers) * width * kept * bytes_per_number)[()]
 
 
 def least_latency_s(
@@ -105,9 +106,8 @@ def least_latency_s(
     >>> print(round(1e3 * least_latency_s(llama2, n_gpus=1, memory_bandwidth=2.039e12, context_length=0), 2))
     6.48
     """
-    cache = cache_bytes(
-        shape, tokens=np.asarray(batch_size) * np.asarray(context_length), bytes_per_number=bytes_per_number
-    )
+    one = cache_bytes(shape, tokens=context_length, bytes_per_number=bytes_per_number)
+    cache = np.asarray(batch_size) * one
     read = visited_parameters(shape, batch_size=batch_size) * bytes_per_number + cache
     held = transformer.parameters(shape) * bytes_per_number + cache
     share = np.asarray(n_gpus, dtype=float)

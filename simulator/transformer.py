@@ -49,6 +49,13 @@ class Shape(Columns):
     first_k_dense_replace: Numeric = 0
     moe_layer_freq: Numeric = 1
     """One layer in this many is a mixture of experts (after the dense first layers)."""
+    # what attention sees: `simulator.windows`
+    sliding_window: Numeric = 0
+    """Last tokens, itself included, that a token sees in a windowed layer; 0 where every layer sees all."""
+    attention_chunk_size: Numeric = 0
+    """Tokens of a chunk where a token sees its own chunk only (Llama 4); 0 for none."""
+    sliding_window_pattern: Numeric = 0
+    """One layer in this many sees the whole sequence nevertheless; 0 where none does."""
     # multi-head latent attention; kv_lora_rank = 0 is ordinary attention
     q_lora_rank: Numeric = 0
     kv_lora_rank: Numeric = 0

@@ -17,13 +17,16 @@ ARCHITECTURES = {
     "qwen2": "Qwen2ForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
     "olmo2": "Olmo2ForCausalLM",
+    "mistral": "MistralForCausalLM",
     "gemma2": "Gemma2ForCausalLM",
+    "gemma3_text": "Gemma3ForCausalLM",
     "gpt2": "GPT2LMHeadModel",
     "gpt_neox": "GPTNeoXForCausalLM",
     "starcoder2": "Starcoder2ForCausalLM",
     "mpt": "MptForCausalLM",
     "mixtral": "MixtralForCausalLM",
     "olmoe": "OlmoeForCausalLM",
+    "gpt_oss": "GptOssForCausalLM",
     "qwen3_moe": "Qwen3MoeForCausalLM",
     "qwen2_moe": "Qwen2MoeForCausalLM",
     "deepseek_v2": "DeepseekV2ForCausalLM",
@@ -96,7 +99,16 @@ def _common(s: Sizes, longest: int) -> dict[str, Any]:
         "bos_token_id": 1,
         "eos_token_id": 2,
     }
-    return config | _experts(s)
+    return config | _windows(s) | _experts(s)
+
+
+def _windows(s: Sizes) -> dict[str, Any]:
+    window, pattern, layers = s.get("sliding_window", 0), s.get("sliding_window_pattern", 0), s["num_hidden_layers"]
+    if not window:
+        return {"sliding_window": None}
+    kinds = ["full_attention" if pattern and (i + 1) % pattern == 0 else "sliding_attention" for i in range(layers)]
+    pattern_of = {"sliding_window_pattern": pattern, "layer_types": kinds} if pattern else {}
+    return {"sliding_window": window, "use_sliding_window": True, "max_window_layers": 0, **pattern_of}
 
 
 def _experts(s: Sizes) -> dict[str, Any]:
@@ -171,6 +183,7 @@ BUILDERS: dict[str, Callable[[Sizes, int], dict[str, Any]]] = {
     "mpt": _mpt,
     "mixtral": _whole_experts,
     "olmoe": _whole_experts,
+    "gpt_oss": _whole_experts,
     "deepseek_v2": _latent,
     "deepseek_v3": _latent,
 }

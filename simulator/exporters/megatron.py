@@ -68,7 +68,17 @@ def model(plan: TrainingPlan) -> list[str]:
     lines += [] if s.get("mlp_bias") else ["--disable-bias-linear"]
     lines += ["--add-qkv-bias"] if s.get("attention_bias") and not s.get("mlp_bias") else []
     lines += ["--qk-layernorm"] if s.get("qk_norm_size") else []
-    return lines + latent(s) + experts(s)
+    return lines + windows(s) + latent(s) + experts(s)
+
+
+def windows(s: dict[str, int]) -> list[str]:
+    """Arguments of windowed layers; Megatron counts the tokens before the token itself."""
+    if not s.get("sliding_window"):
+        return []
+    pattern = s.get("sliding_window_pattern", 0)
+    return [f"--window-size {s['sliding_window'] - 1},0"] + (
+        [f"--window-attn-skip-freq {pattern}"] if pattern else []
+    )
 
 
 def latent(s: dict[str, int]) -> list[str]:

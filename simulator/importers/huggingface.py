@@ -21,6 +21,7 @@ from typing import Any
 from simulator.errors import Problem, SpecError, nearest
 from simulator.importers.families import FAMILIES
 from simulator.importers.reader import Reader
+from simulator.importers.windows import windows
 
 MAX_BYTES = 4_000_000
 """A ``config.json`` is a few kilobytes; a larger file is not one. [B]"""
@@ -145,6 +146,7 @@ def _fields(config: Mapping[str, Any], *, file: str | None, text: str) -> dict[s
         raise _locate([_unknown(kind, prefix)], file, text)
     reader = Reader(language)
     fields = FAMILIES[kind](reader)
+    fields |= windows(kind, reader, fields["num_hidden_layers"])
     problems = list(dict.fromkeys(reader.problems))
     if not problems:
         problems = _contradictions(fields)

@@ -146,6 +146,7 @@ def _model(book: _Book) -> None:
     if book.on("qk-layernorm") and head_dim and not book.on("multi-latent-attention"):
         book.put("model.exact.qk_norm_size", 2 * head_dim * (1 + layernorm), "--qk-layernorm")
     _experts(book)
+    _windows(book, found["num_hidden_layers"])
     _latent(book)
 
 
@@ -200,13 +201,33 @@ def _experts(book: _Book) -> None:
         book.put("model.exact.router_bias", 1, "--moe-router-enable-expert-bias")
     pattern = layer_pattern(book.raw("moe-layer-freq"))
     if isinstance(pattern, int) and pattern > 1:
-        book.put("model.exact.moe_layer_freq", pattern, "--moe-layer-freq")
+        book.put("model.moe_layer_freq", pattern, "--moe-layer-freq")
     elif isinstance(pattern, list):
         dense = pattern.index(1) if 1 in pattern else len(pattern)
         if all(pattern[dense:]):
             book.put("model.first_k_dense_replace", dense, "--moe-layer-freq")
         else:
             book.doubt(f"--moe-layer-freq {book.raw('moe-layer-freq')}: dense layers between mixtures")
+
+
+def _windows(book: _Book, layers: int | None) -> None:
+    """``--window-size left,right``: the tokens before and after, the token itself not counted."""
+    text, skip = book.raw("window-size"), book.raw("window-attn-skip-freq")
+    if text is None:
+        return
+    sides = re.findall(r"-?\d{1,9}", str(text))
+    if len(sides) != 2 or int(sides[0]) < 0:
+        book.doubt(f"--window-size {text}")
+        return
+    book.put("model.sliding_window", int(sides[0]) + 1, "--window-size and the token itself")
+    pattern = layer_pattern(skip) if skip is not None else 0
+    if isinstance(pattern, list):
+        whole = pattern.count(0)
+        pattern = (layers or len(pattern)) // whole if whole else 0
+    if pattern is None:
+        book.doubt(f"--window-attn-skip-freq {skip}")
+    elif pattern:
+        book.put("model.sliding_window_pattern", pattern, "--window-attn-skip-freq")
 
 
 def layer_pattern(value: Any) -> int | list[int] | None:

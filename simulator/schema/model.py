@@ -63,6 +63,14 @@ class Model(Spec):
     """Total width of the experts that every token visits; 0 for none."""
     first_k_dense_replace: WholeOrZero = 0
     """Leading layers that are dense in a mixture of experts."""
+    moe_layer_freq: Whole = 1
+    """One layer in this many is a mixture of experts, after the dense first ones."""
+    sliding_window: WholeOrZero = 0
+    """Last tokens, itself included, that a token sees in a windowed layer; 0 where every layer sees the whole sequence."""
+    attention_chunk_size: WholeOrZero = 0
+    """Tokens of a chunk where a token sees its own chunk only (Llama 4); 0 for none."""
+    sliding_window_pattern: WholeOrZero = 0
+    """One layer in this many sees the whole sequence nevertheless; 0 where none does."""
     q_lora_rank: WholeOrZero = 0
     """Latent attention: rank of the queries; 0 for a full projection."""
     kv_lora_rank: WholeOrZero = 0
@@ -103,6 +111,12 @@ class Model(Spec):
             )
         if self.first_k_dense_replace > self.num_hidden_layers:
             found.append((("first_k_dense_replace",), "more dense layers than layers", ""))
+        if self.sliding_window and self.attention_chunk_size:
+            reason = "a window and chunks at once"
+            found.append((("attention_chunk_size",), reason, "write sliding_window or attention_chunk_size"))
+        if self.sliding_window_pattern and not (self.sliding_window or self.attention_chunk_size):
+            reason = "says which layers see everything, but no layer sees less"
+            found.append((("sliding_window_pattern",), reason, "write sliding_window"))
         if self.position_embedding == "learned" and self.max_position_embeddings is None:
             reason = "learned positions need max_position_embeddings"
             found.append((("position_embedding",), reason, "it sizes their table"))
@@ -139,7 +153,8 @@ class Model(Spec):
         learned = self.max_position_embeddings if self.position_embedding == "learned" else 0
         same = (
             "num_hidden_layers hidden_size num_attention_heads vocab_size num_experts num_experts_per_tok "
-            "shared_expert_intermediate_size first_k_dense_replace q_lora_rank kv_lora_rank "
+            "shared_expert_intermediate_size first_k_dense_replace moe_layer_freq sliding_window "
+            "attention_chunk_size sliding_window_pattern q_lora_rank kv_lora_rank "
             "qk_nope_head_dim qk_rope_head_dim v_head_dim"
         ).split()
         return {

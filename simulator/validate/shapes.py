@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 
 HEAD_DIM = re.compile(r"head_dim (\d+)")
 DENSE_LAYERS = re.compile(r"dense_layers=(\d+)")
+NO_WINDOW = "no sliding window"
 
 SAME = ("hidden_size", "num_attention_heads", "num_key_value_heads", "num_experts")
 """Sizes in which a row and its twin must agree, beside those of the feed-forward block."""
 
-DENSE = ("intermediate_size", "vocab_size")
+DENSE = ("intermediate_size",)
+PADDING = 5e-4
+"""Part by which the vocabularies of a dense row and its twin may differ: tables are padded to a multiple of 64 or 128. [-]"""
 SPARSE = ("num_experts_per_tok", "moe_intermediate_size")
 
 
@@ -39,15 +42,18 @@ def shape_of_row(row: Mapping[str, Any]) -> Shape:
     Parameters
     ----------
     row : mapping
-        A row of a throughput table. Beside its columns, its notes may say ``head_dim N`` and ``dense_layers=N``.
+        A row of a throughput table. Beside its columns, its notes may say ``head_dim N``, ``dense_layers=N`` and ``no
+        sliding window``, where a program runs a model of windows without them.
     """
     stated = _stated(row)
-    twin = twin_of(**{name: float(stated[name]) for name in (*SAME, *DENSE, *SPARSE)})
+    twin = twin_of(**{name: float(stated[name]) for name in (*SAME, *DENSE, *SPARSE, "vocab_size")})
     notes = str(row["notes"])
     if twin is not None:
         dense = DENSE_LAYERS.search(notes)
         first = float(dense.group(1)) if dense else twin.first_k_dense_replace
         own = {name: stated[name] for name in ("num_hidden_layers", "vocab_size")}
+        if NO_WINDOW in notes:
+            own |= {"sliding_window": 0.0, "sliding_window_pattern": 0.0}
         return twin.with_(**own, first_k_dense_replace=np.minimum(first, stated["num_hidden_layers"]))
     head = HEAD_DIM.search(notes)
     shape = transformer.decoder(**stated, head_dim=float(head.group(1)) if head else None)
@@ -109,4 +115,9 @@ def twin_of(**sizes: float) -> Shape | None:
     192
     """
     names = (*SAME, *(SPARSE if sizes["num_experts"] else DENSE))
-    return next((each for each in _library() if all(getattr(each, n) == sizes[n] for n in names)), None)
+
+    def same(each: Shape) -> bool:
+        near = abs(float(each.vocab_size) / sizes["vocab_size"] - 1.0) <= PADDING
+        return (near or sizes["num_experts"] > 0) and all(getattr(each, n) == sizes[n] for n in names)
+
+    return next((each for each in _library() if same(each)), None)
