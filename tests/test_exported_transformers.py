@@ -17,7 +17,7 @@ transformers = pytest.importorskip("transformers", reason="transformers is not i
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 MODELS = """llama-3.1-8b qwen2.5-7b qwen3-8b olmo-2-7b gemma-2-9b gpt2-xl mixtral-8x7b qwen3-30b-a3b qwen1.5-moe-a2.7b
-olmoe-1b-7b deepseek-v2-lite deepseek-v3 starcoder2-7b pythia-1b mpt-7b-alibi""".split()
+olmoe-1b-7b deepseek-v2-lite deepseek-v3 pythia-1b mpt-7b-alibi mistral-7b gemma-3-4b gpt-oss-20b starcoder2-7b""".split()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -103,12 +103,20 @@ def _common(s: Sizes, longest: int) -> dict[str, Any]:
 
 
 def _windows(s: Sizes) -> dict[str, Any]:
-    window, pattern, layers = s.get("sliding_window", 0), s.get("sliding_window_pattern", 0), s["num_hidden_layers"]
+    """Windowed layers, a word for each where some see the whole sequence."""
+    window, pattern = s.get("sliding_window", 0), s.get("sliding_window_pattern", 0)
     if not window:
         return {"sliding_window": None}
-    kinds = ["full_attention" if pattern and (i + 1) % pattern == 0 else "sliding_attention" for i in range(layers)]
-    pattern_of = {"sliding_window_pattern": pattern, "layer_types": kinds} if pattern else {}
-    return {"sliding_window": window, "use_sliding_window": True, "max_window_layers": 0, **pattern_of}
+    config: dict[str, Any] = {
+        "sliding_window": window,
+        "use_sliding_window": True,
+        "max_window_layers": 0,
+    }
+    if pattern:
+        whole = ((i + 1) % pattern == 0 for i in range(s["num_hidden_layers"]))
+        config["layer_types"] = ["full_attention" if each else "sliding_attention" for each in whole]
+        config["sliding_window_pattern"] = pattern
+    return config
 
 
 def _experts(s: Sizes) -> dict[str, Any]:

@@ -108,8 +108,13 @@ def _accelerator(name: str) -> Accelerator:
 
 
 def usual_precision(row: dict[str, Any]) -> str:
-    """Precision of a row that states none: FP8 in MLPerf submissions (where the part has it), 16 bits elsewhere."""
-    return "fp8" if "mlperf" in f"{row['source']} {row['source_group']}".lower() else "bf16"
+    """Precision of a row that states none: 8 bits in MLPerf submissions (where the part has them), 16 elsewhere.
+
+    FP8 on GPUs, INT8 on TPUs, whose submissions print ``quantization=int8`` in their scripts.
+    """
+    if "mlperf" not in f"{row['source']} {row['source_group']}".lower():
+        return "bf16"
+    return "int8" if str(row["gpu"]).startswith("TPU") else "fp8"
 
 
 def _precision(value: Any, usual: str) -> str:
@@ -190,6 +195,10 @@ KEPT_BYTES = 34.0
 """Bytes of activations per token, layer and unit of width that a run without recomputation keeps (Korthikanti et al.,
 arXiv:2205.05198, equation 1 without attention's scores). [B]"""
 
+KEPT_FROZEN_BYTES = 18.0
+"""The same where weights are frozen: no inputs are kept for their gradients. It gives the degrees of NVIDIA's submissions
+with adapters: 4 on H100, 1 on B200 and GB200; on H200 2 where they split the sequence. [B]"""
+
 FILLED = 0.8
 """Share of the memory that a run without a pipeline fills: a choice. On the rows that state their micro-batch 0.7 is farther
 off, 0.9 slightly nearer. [-]"""
@@ -214,7 +223,7 @@ def usual_micro_batch(
     if pp > 1:
         return 1.0
     zero, ranks = number(row["zero_stage"], profile.zero_stage), dp * cp
-    kept, shared = (2.0, 0.0) if _lora(row) else (6.0, 12.0)
+    kept, shared = _state_bytes(row, device)
     states = kept / (ranks if zero >= 3 else 1.0) + shared / (ranks if zero >= 1 else 1.0)
     room = FILLED * float(device.memory_capacity) - states * float(transformer.parameters(shape)) / tp
     width = 2.0 if recompute_of(row, profile) == "full" else KEPT_BYTES
@@ -228,21 +237,29 @@ def usual_micro_batch(
 def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:
     """Tensor- and pipeline-parallel degrees of a row that states none: the smallest that hold the states.
 
-    Weights and gradients (6 B per parameter; 2 B if frozen) are split by both degrees, optimizer states (12 B) also
-    over data parallelism; six tenths of the memory are left to them. FSDP stacks use neither. Where a row says that it
+    Weights and gradients (6 B per parameter) are split by both degrees, optimizer states (12 B) also over data parallelism;
+    six tenths of the memory are left to them. Frozen weights in the matmuls' format share the memory with one sequence. FSDP stacks use neither. Where a row says that it
     did not split sequences and has fewer of them than accelerators, the rest is tensor and pipeline parallelism.
     """
     if not (empty(row["tp"]) and empty(row["pp"])) or profile.zero_stage >= 3:
         return 1.0, 1.0
     gpus, total = number(row["n_gpus"], 1), float(transformer.parameters(shape))
-    kept, shared = (2.0, 0.0) if _lora(row) else (6.0, 12.0)
-    room = 0.6 * float(device.memory_capacity) - shared * total / gpus
-    split = 2.0 ** np.ceil(np.log2(max(kept * total / max(room, 1.0), 1.0)))
+    kept, shared = _state_bytes(row, device)
+    room, needed = 0.6 * float(device.memory_capacity) - shared * total / gpus, kept * total
+    if _lora(row):
+        room = float(device.memory_capacity)
+        needed += KEPT_FROZEN_BYTES * float(shape.num_hidden_layers * shape.hidden_size) * number(row["seq_len"], 2048)
+    split = 2.0 ** np.ceil(np.log2(max(needed / max(room, 1.0), 1.0)))
     if not empty(row["cp"]):  # replicas that have no sequence of their own work on those of others
         split = max(split, gpus / (number(row["cp"], 1) * number(row["global_batch_seqs"], 1)))
     split = min(split, 2.0 ** np.floor(np.log2(max(gpus, 1.0))))
     tp = min(split, 8.0, float(device.link_domain))
     return tp, max(split / tp, 1.0)
+
+
+def _state_bytes(row: dict[str, Any], device: Device) -> tuple[float, float]:
+    """Bytes per parameter that every replica keeps, and that replicas share: frozen weights have the matmuls' width."""
+    return (float(device.operand_bytes), 0.0) if _lora(row) else (6.0, 12.0)
 
 
 def _lora(row: dict[str, Any]) -> int:
