@@ -73,6 +73,8 @@ class Row:
         for name, (low, high) in BOUNDS.items():
             if not low <= number(row[name], low) <= high:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
+        if "offload" in str(row["notes"]).lower():
+            raise SkipError("states offloaded to the host, which no clock here knows")
         self.accelerator = _accelerator(str(row["gpu"]))
         self.profile = profile_of(row["framework"])
         self.precision = _precision(row["precision"], usual_precision(row))
@@ -110,9 +112,11 @@ def _accelerator(name: str) -> Accelerator:
 def usual_precision(row: dict[str, Any]) -> str:
     """Precision of a row that states none: 8 bits in MLPerf submissions (where the part has them), 16 elsewhere.
 
-    FP8 on GPUs, INT8 on TPUs, whose submissions print ``quantization=int8`` in their scripts.
+    FP8 on GPUs, INT8 on TPUs, whose submissions print ``quantization=int8`` in their scripts. Submissions of the reference
+    code, on DeepSpeed, run in 16 bits.
     """
-    if "mlperf" not in f"{row['source']} {row['source_group']}".lower():
+    mlperf = "mlperf" in f"{row['source']} {row['source_group']}".lower()
+    if not mlperf or profile_of(row["framework"]).software == "deepspeed":
         return "bf16"
     return "int8" if str(row["gpu"]).startswith("TPU") else "fp8"
 
