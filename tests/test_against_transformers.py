@@ -15,6 +15,7 @@ import pytest
 from simulator.importers.families import FAMILIES
 from simulator.importers.huggingface import read_config
 from simulator.transformer import Shape, parameters
+from simulator.windows import windowed_layers
 
 torch = pytest.importorskip("torch", reason="torch and transformers are not installed")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -136,6 +137,31 @@ def test_published(path: Path) -> None:
     if kind in ELSEWHERE:
         pytest.skip(f"{kind} is not part of transformers")
     assert int(parameters(Shape(**read_config(path)))) == created(kind, config)
+
+
+WINDOWED = [
+    *((kind, {**SMALL, **MOE, "num_hidden_layers": layers}) for kind in ("cohere2", "gemma2", "gemma3_text", "gpt_oss", "olmo3")
+      for layers in (4, 12, 13)),
+    *((kind, {**SMALL, **MOE, "num_hidden_layers": 12, "use_sliding_window": True, "max_window_layers": first})
+      for kind in ("qwen2", "qwen3") for first in (0, 3, 6, 12)),
+    *(("gemma3_text", {**SMALL, "num_hidden_layers": 12, "sliding_window_pattern": pattern}) for pattern in (2, 3, 4)),
+    *(("llama4_text", {**SMALL, **MOE, "num_hidden_layers": 12, **change})
+      for change in ({}, {"no_rope_layer_interval": 3}, {"no_rope_layers": [1, 0] * 6})),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"), WINDOWED, ids=[f"{kind}-{i}" for i, (kind, _) in enumerate(WINDOWED)]
+)
+def test_layers_with_windows(kind: str, config: dict[str, Any]) -> None:
+    built = transformers.CONFIG_MAPPING[kind](**config)
+    shape = Shape(**read_config({**config, "model_type": kind}))
+    words = built.layer_types
+    assert int(windowed_layers(shape)) == sum(word != "full_attention" for word in words)
+    if kind == "llama4_text":
+        assert shape.attention_chunk_size == built.attention_chunk_size
+    elif windowed_layers(shape):
+        assert shape.sliding_window == built.sliding_window
 
 
 def test_every_family_is_checked() -> None:

@@ -289,7 +289,8 @@ def shapes(draw: st.DrawFn) -> Shape:
 
 SIZES = [f.name for f in fields(Shape) if f.name not in {
     "gated", "tie_word_embeddings", "rotary", "first_k_dense_replace", "moe_layer_freq", "kv_lora_rank", "q_lora_rank",
-    "num_experts", "num_experts_per_tok", "embedding_proj_dim", "num_key_value_heads"}]  # fmt: skip
+    "num_experts", "num_experts_per_tok", "embedding_proj_dim", "num_key_value_heads",
+    "sliding_window", "sliding_window_pattern", "attention_chunk_size"}]  # fmt: skip
 
 
 @given(shape=shapes(), size=st.sampled_from(SIZES), by=st.integers(1, 64))

@@ -164,6 +164,12 @@ def shape_words(answer: Document) -> str:
         text += f", {experts}, {answer['num_experts_per_tok']} per token"
     else:
         text += f", feed-forward {answer['intermediate_size']:,}"
+    seen = answer.get("sliding_window") or answer.get("attention_chunk_size")
+    if seen:
+        layers, pattern = answer["num_hidden_layers"], answer.get("sliding_window_pattern")
+        windowed = layers - (layers // pattern if pattern else 0)
+        kind = "windows" if answer.get("sliding_window") else "chunks"
+        text += f", {kind} of {seen:,} tokens in {windowed} layers"
     return f"{text}, {plural(heads, 'head')}{shared}, vocabulary {answer['vocab_size']:,}"
 
 

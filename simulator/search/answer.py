@@ -127,6 +127,8 @@ def _shape(s: Shape) -> dict[str, Any]:
         out |= {
             n: whole(getattr(s, n)) for n in ("num_experts", "num_experts_per_tok", "moe_intermediate_size")
         }
+    spans = ("sliding_window", "attention_chunk_size", "sliding_window_pattern")
+    out |= {n: whole(getattr(s, n)) for n in spans if getattr(s, n)}
     out["params"] = whole(transformer.parameters(s))
     out["active_params"] = whole(transformer.active_parameters(s))
     out["non_embedding_params"] = whole(transformer.non_embedding_parameters(s))
