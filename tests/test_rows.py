@@ -12,6 +12,7 @@ from simulator import library
 from simulator.layout import Layout
 from simulator.validate import cases as tables
 from simulator.validate.profiles import PROFILES, USUAL
+from simulator.validate.rows import usual_precision
 
 TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
 
@@ -93,3 +94,59 @@ def test_fewer_sequences_than_accelerators_and_none_split_is_a_pipeline(name: st
     assert layout.tp[0] == 8.0
     assert layout.pp[0] > 1.0
     assert layout.tp[0] * layout.pp[0] * layout.dp[0] == TABLE.loc[name].n_gpus
+
+
+# --- runs that no clock describes, and precisions that go without saying ----------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("notes", "reason"),
+    [
+        ("CPU offload of optimizer/params in use", "states offloaded to the host"),
+        ("all-reduce probe 45.14 GB/s world, 45.98 GB/s in node", "its own probe, taken before training"),
+    ],
+)
+def test_runs_that_no_clock_describes_are_skipped_with_the_reason(notes: str, reason: str) -> None:
+    frame = TABLE.head(2).copy()
+    frame.loc[frame.index[1], "notes"] = notes
+    cases = tables.of_frame(frame)
+    assert len(cases) == 1
+    assert [text for text in cases.skipped if text.startswith(reason)]
+
+
+@pytest.mark.parametrize(
+    ("source", "gpu", "framework", "precision"),
+    [
+        ("MLPerf Training v4.0 (Google)", "TPU v5p", "maxtext", "int8"),
+        ("MLPerf Training v5.0 (Dell)", "GB200", "NVIDIA Nemo 25.04", "fp8"),
+        ("MLPerf Training v4.0 (Juniper)", "H100-SXM-80GB", "NGC PyTorch Release 24.01 Deepspeed N1", "bf16"),
+        ("MaxText/TPU recipes", "TPU v5p", "MaxText (JAX/XLA)", "bf16"),
+    ],
+)
+def test_usual_precision(source: str, gpu: str, framework: str, precision: str) -> None:
+    row = {"source": source, "source_group": "", "gpu": gpu, "framework": framework}
+    assert usual_precision(row) == precision
+
+
+def test_layouts_of_submissions_are_those_of_their_scripts() -> None:
+    """github:mlcommons/training_results_v4.0@62f111b Google/benchmarks/gpt3/implementations/maxtext/v5p-1024.sh and v5p-2048.sh."""
+    rows = TABLE.loc[["mlperf-0023", "mlperf-0025"]]
+    cases = tables.of_frame(rows)
+    assert list(cases.layout.tp) == [8, 8]
+    assert list(cases.layout.micro_batch_size) == [
+        32,
+        16,
+    ]  # per_device_batch_size 4 and 2, times tensor parallelism
+    assert list(cases.layout.recompute) == [2, 0]
+    assert list(cases.device.operand_bytes) == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "tp"), [("H100-SXM-80GB", 4), ("B200-SXM-180GB", 1), ("GB200", 1), ("MI300X", 1)]
+)
+def test_adapters_whose_layout_is_not_stated_take_that_of_submissions(gpu: str, tp: int) -> None:
+    """NVIDIA's and AMD's scripts for Llama 2 70B LoRA: config_DGXH100_1x8x4xtp4pp1cp1, config_DGXB200_1x8x1xtp1pp1cp1."""
+    frame = TABLE
+    lora = frame.model_name.astype(str).str.contains("LoRA fine-tune") & frame.tp.isna() & (frame.gpu == gpu)
+    cases = tables.of_frame(frame[lora & ~frame.framework.astype(str).str.contains("Deepspeed")])
+    assert set(np.asarray(cases.layout.tp)) == {tp}

@@ -16,7 +16,6 @@ from simulator import calibrations, clocks, library
 from simulator.errors import SpecError, UnknownNameError
 from simulator.validate import cases as tables
 from simulator.validate.published import validate_published
-from simulator.validate.rows import DEGRADED_NODE_PROBE, node_probe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,10 +27,6 @@ FRAMEWORK = "nanotron"
 
 FEWEST = 3
 """Layouts that a group needs to be a choice. [-]"""
-
-BROKEN_PROBE = 0.5 * DEGRADED_NODE_PROBE
-"""All-reduce bus bandwidth in a node, measured before a job, below which the node is broken, and its time says nothing of the
-layout: 18 rows print 45 GB/s where healthy nodes reach 424 or 459. [GB/s]"""
 
 CLOSE = 1.5
 """Layouts within this factor of the fastest predicted one are those a planner may choose. [-]"""
@@ -70,7 +65,6 @@ def validate_layouts(path: str | Path, *, clock: str = "memory_copies", rows: bo
         raise SpecError(f"{path}: missing columns framework, id; see docs/validation.md for the format")
     frame = tables.with_all_columns(frame)
     sweep = frame[frame["framework"].fillna("").str.startswith(FRAMEWORK)]
-    sweep = sweep[sweep["notes"].map(node_probe) > BROKEN_PROBE]
     cases = tables.of_frame(sweep)
     constants = tables.constants(cases, calibrations.shipped_values())
     levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)

@@ -73,8 +73,7 @@ class Row:
         for name, (low, high) in BOUNDS.items():
             if not low <= number(row[name], low) <= high:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
-        if "offload" in str(row["notes"]).lower():
-            raise SkipError("states offloaded to the host, which no clock here knows")
+        _check_machine(row["notes"])
         self.accelerator = _accelerator(str(row["gpu"]))
         self.profile = profile_of(row["framework"])
         self.precision = _precision(row["precision"], usual_precision(row))
@@ -93,6 +92,14 @@ class Row:
         self.compiled = flag(row["compile"], self.profile.compiled) == 1
         self.fabric = fabric_of(row)
         self.software = software_of(row, self.profile, self.fabric)
+
+
+def _check_machine(notes: Any) -> None:
+    """Skip runs whose own notes say that something ruled their time which no clock here knows."""
+    if "offload" in str(notes).lower():
+        raise SkipError("states offloaded to the host, which no clock here knows")
+    if node_probe(notes) < BROKEN_PROBE:
+        raise SkipError("its own probe, taken before training, shows a broken node")
 
 
 _ACCELERATORS: dict[str, Accelerator] = {}
@@ -252,7 +259,11 @@ def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: D
     room, needed = 0.6 * float(device.memory_capacity) - shared * total / gpus, kept * total
     if _lora(row):
         room = float(device.memory_capacity)
-        needed += KEPT_FROZEN_BYTES * float(shape.num_hidden_layers * shape.hidden_size) * number(row["seq_len"], 2048)
+        needed += (
+            KEPT_FROZEN_BYTES
+            * float(shape.num_hidden_layers * shape.hidden_size)
+            * number(row["seq_len"], 2048)
+        )
     split = 2.0 ** np.ceil(np.log2(max(needed / max(room, 1.0), 1.0)))
     if not empty(row["cp"]):  # replicas that have no sequence of their own work on those of others
         split = max(split, gpus / (number(row["cp"], 1) * number(row["global_batch_seqs"], 1)))
@@ -297,6 +308,11 @@ def network_bandwidth(text: Any, per_node: float) -> float | None:
 DEGRADED_NODE_PROBE = 442.0
 """All-reduce bus bandwidth in a node of eight H100s, measured before a job, below which its fabric is taken as degraded:
 midway between the two modes of the published probes, 424 and 459. [GB/s]"""
+
+
+BROKEN_PROBE = 0.5 * DEGRADED_NODE_PROBE
+"""The same below which the node is broken, and its times say nothing of the layout: 18 rows print 45 GB/s where healthy nodes
+reach 424 or 459. [GB/s]"""
 
 
 def fabric_of(row: dict[str, Any]) -> str:
