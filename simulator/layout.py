@@ -84,6 +84,13 @@ def shard_degree(layout: Layout) -> Numeric:
     return np.where(np.asarray(layout.shard_group) > 0, layout.shard_group, np.asarray(layout.dp) * layout.cp)
 
 
+def is_hybrid(layout: Layout) -> Numeric:
+    """Whether ZeRO shards inside groups that are replicas of each other (hybrid sharding)."""
+    ranks = np.asarray(layout.dp) * layout.cp
+    group = np.asarray(layout.shard_group)
+    return (np.asarray(layout.zero_stage) >= 1) & (group > 0) & (group < ranks)
+
+
 def expert_tp(layout: Layout) -> Numeric:
     """Tensor-parallel degree of the experts. [-]"""
     return np.where(np.asarray(layout.etp) > 0, layout.etp, layout.tp)

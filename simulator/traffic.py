@@ -120,12 +120,17 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
     """Time of the gradient (and, with ZeRO, parameter) traffic of one step, if nothing hid it. [s]
 
     Replicated states: an all-reduce of the gradients. ZeRO-1 and 2: a reduce-scatter of gradients and an all-gather of
-    16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`.
+    16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`. Hybrid sharding does so inside its groups and adds
+    `replica_time` between them.
     """
     dense, experts = device_parameters(shape, layout)
-    ranks = np.asarray(layout.dp, dtype=float) * layout.cp
-    stride = np.asarray(layout.tp)
     zero = np.asarray(layout.zero_stage)
+    ranks = np.asarray(layout.dp, dtype=float) * layout.cp
+    between: Numeric = 0.0
+    if np.any(np.asarray(layout.shard_group) > 0):
+        between = replica_time(shape, layout, device, c)
+        ranks = np.where(zero >= 1, shard_degree(layout), ranks)
+    stride = np.asarray(layout.tp)
     per_parameter = np.where(
         zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes)
     )
@@ -136,7 +141,23 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
         copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
         wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
         time = time + _collective(wire, copies_of_expert, stride * np.maximum(layout.ep, 1), device, c)
-    return np.where(zero < 3, time * (1.0 - np.asarray(layout.frozen)), 0.0)
+    return (np.where(zero < 3, time, 0.0) + between) * (1.0 - np.asarray(layout.frozen))
+
+
+def replica_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Time of the all-reduce of sharded gradients between the groups of hybrid sharding, once per step. [s]
+
+    Every rank holds one part in ``shard_group`` of the gradients and meets the ranks that hold the same part elsewhere
+    (Zhao et al., arXiv:2304.11277, section 3.2.2). Zero without ZeRO, which replicates everything.
+    """
+    dense, experts = device_parameters(shape, layout)
+    group = shard_degree(layout)
+    replicas = np.maximum(np.asarray(layout.dp, dtype=float) * layout.cp / group, 1.0)
+    nbytes = (dense + experts) * np.asarray(c.gradient_bytes) / group
+    rings = 2.0 * np.asarray(c.gradient_buckets)
+    wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=replicas)
+    time = _collective(wire, replicas, np.asarray(layout.tp) * group, device, c, rings, starts=rings)
+    return np.where(np.asarray(layout.zero_stage) >= 1, time, 0.0)
 
 
 def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:

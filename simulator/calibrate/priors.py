@@ -131,10 +131,8 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "hopper": ("accelerator", ("hopper",)),
     "blackwell": ("accelerator", ("blackwell", "blackwell-ultra")),
     "cdna": ("accelerator", ("cdna1", "cdna2", "cdna3", "cdna4")),
-    "tpu": (
-        "accelerator",
-        ("tpu-v3", "tpu-v4", "tpu-v5", "tpu-v5e", "tpu-v5p", "tpu-v6", "tpu-v6e", "tpu-v7", "tpu-v7x"),
-    ),
+    "tpu": ("accelerator", ("tpu-v2", "tpu-v3", "tpu-v4", "tpu-v5", "tpu-v5e", "tpu-v5p")),
+    "tpu-256": ("accelerator", ("tpu-v6", "tpu-v6e", "tpu-v7", "tpu-v7x")),
     "gaudi": ("accelerator", ("gaudi2", "gaudi3")),
     "generic": ("accelerator", ("generic",)),
     "fabric": ("fabric", ("fabric",)),

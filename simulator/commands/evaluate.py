@@ -18,7 +18,7 @@ MOST_ROWS = 10_000
 SHORT = {
     **{
         name: f"parallelism.{name}"
-        for name in "tp pp dp cp ep vp etp zero_stage sequence_parallel schedule".split()
+        for name in "tp pp dp cp ep vp etp zero_stage shard_group sequence_parallel schedule".split()
     },
     **{
         name: f"training.{name}"

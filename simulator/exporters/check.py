@@ -40,7 +40,7 @@ EXPORTERS: dict[str, tuple[Writer, str]] = {
 }
 """Program to its writer and the usual name of its file."""
 
-LAYOUT = "tp pp cp ep vp zero_stage sequence_parallel".split()
+LAYOUT = "tp pp cp ep vp zero_stage shard_group sequence_parallel".split()
 TRAINING = "micro_batch_size global_batch_size seq_length recompute precision steps".split()
 
 NOT_HELD: dict[str, frozenset[str]] = {

@@ -26,6 +26,8 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     }
     if t["optimizer"] in ("adamw", "sgd"):
         data["optimizer"] = {"type": {"adamw": "AdamW", "sgd": "SGD"}[t["optimizer"]], "params": {"lr": 3e-4}}
+    if x.get("shard_group"):
+        data["zero_optimization"]["mics_shard_size"] = x["shard_group"]
     if x["tp"] > 1:
         data["tensor_parallel"] = {"autotp_size": x["tp"]}
     notes = [

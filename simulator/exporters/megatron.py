@@ -160,6 +160,8 @@ def parallel(plan: TrainingPlan) -> list[str]:
             lines.append(f"--num-layers-per-virtual-pipeline-stage {layers // stages}")
     if x["zero_stage"] == 1:
         lines += ["--use-distributed-optimizer", "--overlap-grad-reduce", "--overlap-param-gather"]
+        if x.get("shard_group"):
+            lines.append(f"--num-distributed-optimizer-instances {x['dp'] * x['cp'] // x['shard_group']}")
     elif x["zero_stage"] > 1:
         kind = {2: "optim_grads", 3: "optim_grads_params"}[x["zero_stage"]]
         lines += [

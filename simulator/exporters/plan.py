@@ -51,7 +51,7 @@ def plan_of(scenario: Scenario, result: Result) -> TrainingPlan:
     sizes, model_id = _sizes(scenario, answer)
     p = scenario.parallelism
     layout = {name: answer[name] for name in "tp pp dp cp ep vp zero_stage sequence_parallel n_gpus".split()}
-    layout |= {"etp": p.etp, "schedule": p.schedule or "1f1b"}
+    layout |= {"etp": p.etp, "schedule": p.schedule or "1f1b", "shard_group": answer.get("shard_group")}
     machine = next(
         (h for h in scenario.hardware if h.accelerator.label == answer["accelerator"]), scenario.hardware[0]
     )

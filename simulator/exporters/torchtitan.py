@@ -40,7 +40,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
             f"torchtitan shards with FSDP, not with ZeRO {x['zero_stage']}: ask with --set parallelism.zero_stage=3"
         )
     fp8 = t["precision"] == "fp8"
-    sharded = x["zero_stage"] == 3
+    shard = 1 if x["zero_stage"] != 3 else max(1, (x.get("shard_group") or x["dp"] * x["cp"]) // x["cp"])
     blocks: dict[str, dict[str, Any]] = {
         "job": {"dump_folder": "./outputs"},
         "model": {"name": name, "flavor": flavor, "converters": ["float8"] if fp8 else []},
@@ -53,8 +53,8 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
             "dataset": "c4_test",
         },
         "parallelism": {
-            "data_parallel_replicate_degree": 1 if sharded else x["dp"],
-            "data_parallel_shard_degree": x["dp"] if sharded else 1,
+            "data_parallel_replicate_degree": x["dp"] // shard,
+            "data_parallel_shard_degree": shard,
             "tensor_parallel_degree": x["tp"],
             "pipeline_parallel_degree": x["pp"],
             "context_parallel_degree": x["cp"],

@@ -106,9 +106,12 @@ def _states(book: Ledger) -> None:
                 book.used.add(name)
         if device not in (None, "none"):
             book.doubt(f"zero_optimization.offload_{part} to {device}: offloading is not modelled")
-    for name in ("zero_hpz_partition_size", "mics_shard_size"):
-        if (size := book.number(f"zero_optimization.{name}")) and size > 1:
-            book.doubt(f"zero_optimization.{name} {size}: taken as sharding over all ranks")
+    if (size := book.number("zero_optimization.mics_shard_size")) and size > 1:
+        book.put("parallelism.shard_group", size, f"zero_optimization.mics_shard_size {size}")
+    if (size := book.number("zero_optimization.zero_hpz_partition_size")) and size > 1:
+        book.doubt(
+            f"zero_optimization.zero_hpz_partition_size {size}: a second copy of the weights per node is not modelled"
+        )
 
 
 def _numbers(book: Ledger) -> None:

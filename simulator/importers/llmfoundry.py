@@ -38,6 +38,9 @@ attn_config.alibi attn_config.rope* attn_config.attn_type attn_config.kv_n_heads
 """Keys of an MPT model that its sizes are made of."""
 
 PRECISIONS = {"amp_bf16": "bf16", "amp_fp16": "fp16", "amp_fp8": "fp8", "fp32": "fp32"}
+NODE = 8
+"""Accelerators of the node that PyTorch's hybrid sharding takes as a group. [-]"""
+
 SHARDING = {"FULL_SHARD": 3, "SHARD_GRAD_OP": 2, "NO_SHARD": 0, "HYBRID_SHARD": 3, "_HYBRID_SHARD_ZERO2": 2}
 
 
@@ -192,8 +195,13 @@ def _sharding(book: Ledger) -> None:
         book.put("parallelism.zero_stage", SHARDING[str(strategy or "FULL_SHARD")], source)
     else:
         book.doubt(f"fsdp_config.sharding_strategy {strategy}")
-    if "HYBRID" in str(strategy) or book.raw("fsdp_config.device_mesh") is not None:
-        book.doubt("fsdp_config: hybrid sharding or a device mesh is taken as sharding over all ranks")
+    mesh = book.raw("fsdp_config.device_mesh")
+    if isinstance(mesh, list) and len(mesh) == 2 and all(isinstance(size, int) and size > 0 for size in mesh):
+        book.put("parallelism.shard_group", mesh[1], f"device_mesh {mesh}: replicas, ranks of a group")
+    elif "HYBRID" in str(strategy):
+        book.assume("parallelism.shard_group", NODE, f"{strategy} shards inside a node")
+    elif mesh is not None and not isinstance(mesh, list):
+        book.doubt(f"fsdp_config.device_mesh {mesh}")
     again = book.flag("fsdp_config.activation_checkpointing") or False
     book.put(
         "training.recompute", "full" if again else "none", f"activation_checkpointing {str(again).lower()}"

@@ -407,3 +407,17 @@ def _accelerators(book: _Book, given: int | None) -> None:
             book.assume("training.global_batch_size", dp * micro, "micro-batch times data-parallel ranks")
     else:
         book.lack("hardware.n_gpus: it does not follow from the file; name --hardware NAME:COUNT")
+    _instances(book, n_gpus)
+
+
+def _instances(book: _Book, n_gpus: int | None) -> None:
+    """Hybrid sharding: copies of the distributed optimizer, each over its part of the data-parallel ranks."""
+    instances = book.number("num-distributed-optimizer-instances") or 1
+    if instances == 1:
+        return
+    ranks = data_parallel(book, n_gpus)
+    if ranks is None:
+        book.lack("parallelism.shard_group: it follows from the number of accelerators")
+        return
+    group = ranks * (book.at("parallelism.cp") or 1) // instances
+    book.put("parallelism.shard_group", group, f"--num-distributed-optimizer-instances {instances}")

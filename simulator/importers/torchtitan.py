@@ -108,7 +108,6 @@ def _parallelism(book: Ledger) -> None:
     if (tp or 1) > 1:
         book.assume("parallelism.sequence_parallel", True, "torchtitan's tensor parallel always shards it")
     _schedule(book, pp or 1)
-    replicate = book.number(*(f"{place}.data_parallel_replicate_degree" for place in PLACES)) or 1
     name, shard = book.find(
         *(f"{place}.data_parallel_shard_degree" for place in PLACES), "training.data_parallel_degree"
     )
@@ -116,8 +115,6 @@ def _parallelism(book: Ledger) -> None:
         book.assume("parallelism.zero_stage", 3, "data_parallel_shard_degree is -1 by default")
     else:
         book.put("parallelism.zero_stage", 0 if shard == 1 else 3, f"{name} {shard}")
-    if replicate > 1 and shard != 1:
-        book.doubt(f"data_parallel_replicate_degree {replicate}: hybrid sharding is taken as full sharding")
 
 
 def _schedule(book: Ledger, pp: int) -> None:
@@ -155,6 +152,20 @@ def _accelerators(book: Ledger, given: int | None) -> int | None:
         )
     else:
         book.put("hardware.n_gpus", n_gpus, "product of the degrees" if given is None else "--hardware")
+    if replicate > 1 and shard != 1:
+        ranks = data_parallel(book, n_gpus)
+        group = (ranks or 0) // replicate or (shard or 0)
+        if group > 0:
+            group *= book.at("parallelism.cp") or 1
+            book.put(
+                "parallelism.shard_group",
+                group,
+                f"data_parallel_replicate_degree {replicate}: hybrid sharding",
+            )
+        else:
+            book.lack(
+                "parallelism.shard_group: it follows from the number of accelerators; name --hardware NAME:COUNT"
+            )
     return n_gpus
 
 

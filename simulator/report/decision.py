@@ -173,6 +173,18 @@ def shape_words(answer: Document) -> str:
     return f"{text}, {plural(heads, 'head')}{shared}, vocabulary {answer['vocab_size']:,}"
 
 
+def zero_words(answer: Document) -> str:
+    """How states are sharded; empty where they are not.
+
+    Examples
+    --------
+    >>> zero_words({"zero_stage": 3, "shard_group": 8})
+    'ZeRO 3 in groups of 8'
+    """
+    groups = f" in groups of {answer['shard_group']}" if answer.get("shard_group") else ""
+    return f"ZeRO {answer['zero_stage']}{groups}" if answer["zero_stage"] else ""
+
+
 def layout_words(answer: Document) -> str:
     """Degrees and recipe of a layout."""
     degrees = ", ".join(
@@ -180,7 +192,7 @@ def layout_words(answer: Document) -> str:
     )
     micro = f"micro-batch {answer['micro_batch_size']} x {answer['num_microbatches']} per step"
     extra = [
-        f"ZeRO {answer['zero_stage']}" if answer["zero_stage"] else "",
+        zero_words(answer),
         micro,
         "sequence parallel" if answer["sequence_parallel"] and answer["tp"] > 1 else "",
         f"recompute {answer['recompute']}",

@@ -22,6 +22,7 @@ RESULT: dict[str, tuple[str, str]] = {
     "global_batch_tokens": ("tokens", "per optimizer step"),
     "seq_length": ("tokens", "in a sequence"),
     "zero_stage": ("-", "states sharded over data parallelism; 3 is FSDP"),
+    "shard_group": ("-", "accelerators of a group of hybrid sharding, absent where there is one group"),
     "sequence_parallel": ("-", "norms and dropout split over the tensor-parallel group"),
     "recompute": ("-", "none, selective (attention) or full (layers)"),
     "flash_attention": ("-", "attention without scores in memory"),

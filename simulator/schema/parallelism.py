@@ -30,6 +30,9 @@ class Parallelism(Spec):
     """Tensor parallel inside experts."""
     zero_stage: Annotated[int, Field(ge=0, le=3, strict=True)] | None = None
     """State sharded over data parallel: 1 optimizer, 2 and gradients, 3 and weights (FSDP)."""
+    shard_group: Whole | None = None
+    """Accelerators of one group of hybrid sharding: ZeRO shards inside it, and groups are replicas of each other; all of
+    `dp` x `cp` if absent."""
     sequence_parallel: Flag | None = None
     """Norms and dropout split over the tensor-parallel group."""
     schedule: Schedule | None = None

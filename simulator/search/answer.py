@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator import energy, flop, memory, money, transformer
-from simulator.layout import RECOMPUTE
+from simulator.layout import RECOMPUTE, is_hybrid
 from simulator.memory import CATEGORIES
 from simulator.search.question import ENOUGH_DATA, Machine, Question
 from simulator.search.spread import rows_like_this
@@ -112,6 +112,7 @@ def _layout(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "global_batch_tokens": whole(sequences * x.seq_length),
         "seq_length": whole(x.seq_length),
         "zero_stage": whole(x.zero_stage),
+        **({"shard_group": whole(x.shard_group)} if is_hybrid(x) else {}),
         "sequence_parallel": bool(x.sequence_parallel),
         "recompute": MODES[int(x.recompute)],
         "flash_attention": bool(x.flash_attention),

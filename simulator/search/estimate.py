@@ -98,6 +98,7 @@ def _free_a_pin(question: Question, machine: int, n_gpus: int, shape: Shape) -> 
         "micro_batch_size",
         "vp",
         "zero_stage",
+        "shard_group",
         "dp",
         "pp",
         "tp",

@@ -300,6 +300,7 @@ def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
         num_microbatches=float(axes.global_batch_size[batch]) / (micro * dp),
         seq_length=float(axes.seq_length),
         zero_stage=zero,
+        shard_group=float(axes.pins.shard_group or 0),
         sequence_parallel=float(tp > 1 and pinned is not False),
         recompute=float(axes.recompute[kernel]),
         flash_attention=float(axes.flash_attention),

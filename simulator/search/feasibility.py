@@ -67,6 +67,8 @@ def _degree(layout: Layout, axes: Axes) -> Mask:
     bad = bad | ((layout.vp > 1) & (layout.pp == 1))
     if pins.dp is not None:
         bad = bad | (layout.dp != pins.dp)
+    if pins.shard_group is not None:
+        bad = bad | ~divides(float(pins.shard_group), ranks)
     if pins.zero_stage is None and len(set(axes.zero_stage.tolist())) > 1:
         first = axes.zero_stage[0]
         bad = bad | ((ranks == 1) & (axes.zero_stage.reshape(1, 1, -1, 1) != first))

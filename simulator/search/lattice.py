@@ -51,6 +51,8 @@ class Pins:
     vp: int | None = None
     etp: int | None = None
     zero_stage: int | None = None
+    shard_group: int | None = None
+    """Ranks of a group of hybrid sharding; ``None`` shards over all."""
     sequence_parallel: bool | None = None
     schedule: int = 1
     micro_batch_size: int | None = None
@@ -126,6 +128,7 @@ class Axes:
             num_microbatches=on_axis(self.global_batch_size, BATCH) / (micro * dp),
             seq_length=float(self.seq_length),
             zero_stage=np.where(dp * cp > 1, on_axis(self.zero_stage, SPREAD), 0.0),
+            shard_group=float(self.pins.shard_group or 0),
             sequence_parallel=(tp > 1) * 1.0 if pinned is None else (tp > 1) * float(pinned),
             recompute=on_axis(self.recompute, KERNEL),
             flash_attention=float(self.flash_attention),

@@ -179,6 +179,7 @@ def pins_of(scenario: Scenario) -> Pins:
         vp=p.vp,
         etp=p.etp,
         zero_stage=p.zero_stage,
+        shard_group=p.shard_group,
         sequence_parallel=p.sequence_parallel,
         schedule=SCHEDULES[p.schedule] if p.schedule else SCHEDULES["1f1b"],
         micro_batch_size=training.micro_batch_size,

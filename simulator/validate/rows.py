@@ -85,6 +85,11 @@ class Row:
             accelerators_per_node=int(number(row["gpus_per_node"], 8)),
         )
         self.layout = _layout(row, self.profile, self.shape, self.device, self.precision)
+        slices = slices_of(row["notes"])
+        if slices > 1:  # TPU slices meet over the data center's network and hold a copy of the states each
+            domain = number(row["n_gpus"], 1) / slices
+            self.device = self.device.with_(link_domain=min(domain, float(self.device.link_domain)))
+            self.layout = self.layout.with_(shard_group=self.layout.dp * self.layout.cp / slices)
         self.measured_s = _step_time(row, self)
         if not (np.isfinite(self.measured_s) and self.measured_s > 0):
             raise SkipError("measured value cannot be turned into a step time")
@@ -92,6 +97,18 @@ class Row:
         self.compiled = flag(row["compile"], self.profile.compiled) == 1
         self.fabric = fabric_of(row)
         self.software = software_of(row, self.profile, self.fabric)
+
+
+def slices_of(notes: Any) -> float:
+    """TPU slices of a run, as its notes print them; 1 if they print none. [-]
+
+    Examples
+    --------
+    >>> slices_of("4 slice(s) of v5e-256"), slices_of("")
+    (4.0, 1.0)
+    """
+    found = re.search(r"(\d+) slice\(s\) of", str(notes))
+    return float(found.group(1)) if found else 1.0
 
 
 def _check_machine(notes: Any) -> None:
