@@ -71,7 +71,23 @@ def _shipped(folders: tuple[str, ...]) -> dict[str, Calibration]:
     from simulator.schema import load_spec
 
     ids = [name for name in library.names("calibrations") if not name.startswith("_")]
-    return {name: load_spec("calibrations", name) for name in ids}
+    return {name: _completed(load_spec("calibrations", name)) for name in ids}
+
+
+def _completed(one: Calibration) -> Calibration:
+    """A set with the constants that it lacks, because an older version wrote it, from the shipped set of its name or kind."""
+    wanted = set(CONSTANTS_OF.get(one.kind, ()))
+    if wanted <= set(one.constants):
+        return one
+    from simulator.schema import load_spec
+
+    folder = library.packaged_root() / "hardware_specs" / "calibrations"
+    own = folder / f"{one.id}.yaml"
+    donor = load_spec("calibrations", str(own if own.is_file() else folder / f"{USUAL_SETS[one.kind]}.yaml"))
+    lacking = {
+        name: donor.constants[name] for name in sorted(wanted - set(one.constants)) if name in donor.constants
+    }
+    return one.with_(constants={**one.constants, **lacking})
 
 
 def sets() -> dict[str, Calibration]:
@@ -159,6 +175,7 @@ SOFTWARE_CONSTANTS = (
     "attention_factor",
     "compiled_factor",
     "selective_share",
+    "last_matmul_share",
     "moe_kernel_factor",
     "grouped_rate",
     "collective_kernels",
@@ -176,6 +193,19 @@ SOFTWARE_CONSTANTS = (
     "optimizer_bytes",
     "step_overhead_s",
 )
+CONSTANTS_OF = {
+    "accelerator": (
+        *(f"tile_efficiency_{width}" for width in dict.fromkeys(BITS.values())),
+        *ACCELERATOR_CONSTANTS,
+    ),
+    "fabric": FABRIC_CONSTANTS,
+    "software": SOFTWARE_CONSTANTS,
+    "clocks": CLOCK_CONSTANTS,
+}
+"""Constants that a set of each kind holds."""
+
+USUAL_SETS = {"accelerator": GENERIC, "fabric": FABRIC, "software": "pytorch", "clocks": SIMPLE_CLOCKS}
+"""Shipped set of each kind that lends what a set of another name lacks."""
 
 
 def constants_of(

@@ -76,10 +76,11 @@ def projections(shape: Shape, *, tp: Numeric) -> list[tuple[Numeric, Numeric]]:
 
 def matmul_time(
     shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
-) -> tuple[Numeric, Numeric]:
-    """Forward and backward time of one layer's matmuls, without attention's core. [s]
+) -> tuple[Numeric, Numeric, Numeric]:
+    """Time of one layer's matmuls without attention's core: forward, backward, and forward of the last ones. [s]
 
-    Frozen weights (adapters) need input gradients but no weight gradients.
+    The last are the down-projections, whose results no backward pass needs. Frozen weights (adapters) need input gradients
+    but no weight gradients.
     """
     m, tp, h = (
         tokens_per_microbatch(layout),
@@ -95,6 +96,7 @@ def matmul_time(
         rows = m * shape.num_experts_per_tok * ep / np.maximum(shape.num_experts, 1) * etp / tp
         f, local = np.asarray(shape.moe_intermediate_size) / etp, np.asarray(shape.num_experts) / ep
         triples += [_matmul_s(rows, up * f, h, device, c), _matmul_s(rows, h, f, device, c)]
+        last = [len(triples) - 1, len(triples) + 1]
         grouped = local / np.where(local > 1, c.grouped_rate, 1.0)  # one expert is a plain matmul
         scale += [grouped, grouped]
         shared = np.asarray(shape.shared_expert_intermediate_size) / tp
@@ -107,11 +109,12 @@ def matmul_time(
     else:
         f = np.asarray(shape.intermediate_size) / tp
         triples += [_matmul_s(m, up * f, h, device, c), _matmul_s(m, h, f, device, c)]
+        last = [len(triples) - 1]
         scale += [1.0, 1.0]
     learns = 1.0 - np.asarray(layout.frozen)
     forward = sum(s * t[0] for s, t in zip(scale, triples, strict=True))
     backward = sum(s * (t[1] + learns * t[2]) for s, t in zip(scale, triples, strict=True))
-    return forward, backward
+    return forward, backward, sum(scale[i] * triples[i][0] for i in last)
 
 
 def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
@@ -224,7 +227,7 @@ def layer_time(
 
     Beside `LEVELS`: ``host``, the time to issue it, and ``blocked``, in which collectives keep the host from issuing.
     """
-    fwd, bwd = matmul_time(shape, layout, device, c, sparse=sparse)
+    fwd, bwd, last = matmul_time(shape, layout, device, c, sparse=sparse)
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
     elem = elementwise_time(shape, layout, device, c, sparse=sparse)
     full = (np.asarray(layout.recompute) == 2).astype(float)
@@ -232,14 +235,15 @@ def layer_time(
     core = selective & (np.asarray(layout.flash_attention) == 0)
     half = selective * np.asarray(c.selective_share)
     moving, waiting = traffic.tensor_parallel_time(shape, layout, device, c)
-    times = 4.0 + 2.0 * full
+    dropped = full * (1.0 - np.asarray(c.last_matmul_share))
+    times = 4.0 + 2.0 * full - dropped
     context = traffic.context_parallel_time(shape, layout, device, c)
     expert = traffic.expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     issued = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
     kernels = kernels + issued * c.collective_kernels
     context_cover = att_fwd
-    tiles = fwd * (1.0 + full + half) + bwd
+    tiles = fwd * (1.0 + full + half) + bwd - dropped * last
     hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
     return {
         "tiles": tiles,

@@ -74,6 +74,8 @@ class Constants(Columns):
     """Small operations left by a graph compiler, relative to eager execution. [-]"""
     selective_share: Numeric = 0.0
     """Share of the forward matmuls that selective recomputation repeats. [-]"""
+    last_matmul_share: Numeric = 1.0
+    """Share of a layer's last matmul that full recomputation repeats, though no backward pass needs its result. [-]"""
     kernels_per_layer: Numeric = 30.0
     """Kernels of one layer's forward pass. [-]"""
     attention_factor: Numeric = 1.0

@@ -235,3 +235,23 @@ def test_rows_with_impossible_numbers_are_skipped_not_predicted() -> None:
         cases = tables.of_frame(broken)
         assert len(cases) + sum(cases.skipped.values()) == len(frame)
         assert np.isfinite(calibrate.predict(cases, calibrations.shipped_values())).all()
+
+
+@pytest.mark.parametrize(("name", "donor"), [("fsdp", "fsdp"), ("mine", calibrations.USUAL_SETS["software"])])
+def test_a_set_of_an_older_version_is_completed(
+    name: str, donor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = load_spec("calibrations", "fsdp")
+    old = shipped.with_(
+        id=name, constants={k: v for k, v in shipped.constants.items() if k != "last_matmul_share"}
+    )
+    document = old.model_dump(mode="json", exclude_none=True)
+    write.write_yaml(tmp_path / "calibrations" / f"{name}.yaml", document)
+    monkeypatch.setenv("TRAINSIM_PATH", str(tmp_path))
+    read = calibrations.sets()[name]
+    lent = load_spec(
+        "calibrations", str(library.packaged_root() / "hardware_specs" / "calibrations" / f"{donor}.yaml")
+    )
+    assert read.constants["last_matmul_share"] == lent.constants["last_matmul_share"]
+    assert set(read.constants) == set(shipped.constants)
+    assert {k: read.constants[k] for k in old.constants} == dict(old.constants)

@@ -12,7 +12,7 @@ from simulator import library
 from simulator.layout import Layout
 from simulator.validate import cases as tables
 from simulator.validate.profiles import PROFILES, USUAL
-from simulator.validate.rows import usual_precision
+from simulator.validate.rows import slices_of, usual_precision
 
 TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
 
@@ -142,7 +142,8 @@ def test_layouts_of_submissions_are_those_of_their_scripts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "tp"), [("H100-SXM-80GB", 4), ("B200-SXM-180GB", 1), ("GB200", 1), ("MI300X", 1)]
+    ("gpu", "tp"),
+    [("H100-SXM-80GB", 4), ("H200-SXM-141GB", 2), ("B200-SXM-180GB", 1), ("GB200", 1), ("MI300X", 1)],
 )
 def test_adapters_whose_layout_is_not_stated_take_that_of_submissions(gpu: str, tp: int) -> None:
     """NVIDIA's and AMD's scripts for Llama 2 70B LoRA: config_DGXH100_1x8x4xtp4pp1cp1, config_DGXB200_1x8x1xtp1pp1cp1."""
@@ -150,3 +151,13 @@ def test_adapters_whose_layout_is_not_stated_take_that_of_submissions(gpu: str, 
     lora = frame.model_name.astype(str).str.contains("LoRA fine-tune") & frame.tp.isna() & (frame.gpu == gpu)
     cases = tables.of_frame(frame[lora & ~frame.framework.astype(str).str.contains("Deepspeed")])
     assert set(np.asarray(cases.layout.tp)) == {tp}
+
+
+def test_slices_of_tpus_hold_a_copy_each_and_meet_over_the_network() -> None:
+    """github:AI-Hypercomputer/maxtext MaxText/configs/v5e/32b.sh: global_parameter_scale 32, two slices of 256."""
+    cases = tables.of_frame(TABLE.loc[["tpu-0012"]])
+    assert list(cases.layout.dp) == [512]
+    assert list(cases.layout.shard_group) == [256]
+    assert list(cases.device.link_domain) == [256]
+    assert list(cases.shape.head_dim) == [128]
+    assert (slices_of("2 slice(s) of v5e-256; MFU 56 %"), slices_of("")) == (2.0, 1.0)

@@ -65,6 +65,13 @@ PRIORS: dict[str, Prior] = {
         1.0, 0.25, 0.4, 2.0, "1 is FlashAttention-2; cuDNN and FlashAttention-3 are faster"
     ),
     "selective_share": Prior(1e-3, 0.01, 1e-4, 1.0, "none: only the attention core (arXiv:2205.05198)"),
+    "last_matmul_share": Prior(
+        1.0,
+        0.01,
+        1e-4,
+        1.0,
+        "a checkpointed layer runs to its end (Megatron-LM, DeepSpeed: reentrant checkpoints)",
+    ),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
     "grouped_rate": Prior(0.8, 0.3, 0.1, 1.0, _OWN),
     "collective_kernels": Prior(5.0, 0.7, 0.1, 100.0, _OWN),
@@ -112,6 +119,14 @@ OVERRIDES: dict[Key, Prior] = {
     ("llm-foundry", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"
     ),
+    ("maxtext", "last_matmul_share"): Prior(1e-3, 0.01, 1e-4, 1.0, "XLA drops what nothing reads"),
+    ("llm-foundry", "last_matmul_share"): Prior(
+        1e-3,
+        0.01,
+        1e-4,
+        1.0,
+        "activation_checkpointing_reentrant: false, and PyTorch stops early then (torch.utils.checkpoint.set_checkpoint_early_stop)",
+    ),
     ("fsdp", "selective_share"): Prior(
         0.5,
         0.01,
@@ -155,14 +170,7 @@ ACCELERATOR_SETS = tuple(
 )
 """Sets that belong to an architecture."""
 
-_ACCELERATOR = ("tile_efficiency_32", "tile_efficiency_16", "tile_efficiency_8", "tile_efficiency_4")
-CONSTANTS_OF = {
-    "accelerator": (*_ACCELERATOR, *calibrations.ACCELERATOR_CONSTANTS),
-    "fabric": calibrations.FABRIC_CONSTANTS,
-    "software": calibrations.SOFTWARE_CONSTANTS,
-    "clocks": calibrations.CLOCK_CONSTANTS,
-}
-"""Constants that a set of each kind holds."""
+CONSTANTS_OF = calibrations.CONSTANTS_OF
 
 
 def prior_of(key: Key) -> Prior:
