@@ -150,6 +150,7 @@ ACCELERATOR_CONSTANTS = (
     "tile_fill",
     "power_exponent",
     "unaligned_rate",
+    "unaligned_heads_rate",
     "attention_efficiency",
     "hbm_efficiency",
 )

@@ -121,7 +121,8 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     """Forward and backward time of one layer's attention core. [s]
 
     Flash attention: the unmasked half of ``2 s (q + v)`` FLOP per token, backward 2.5 times; of windowed layers the blocks
-    that their windows touch. Plain attention: the whole matrix at matmul speed plus its passes over device memory.
+    that their windows touch. Plain attention: the whole matrix at matmul speed plus its passes over device memory; its
+    products of one head at a time leave the tensor cores where a head's width is no multiple of `ALIGNED`.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     flop = 2.0 * m * layout.seq_length * (tf.query_width(shape) + tf.value_width(shape)) / tp
@@ -133,7 +134,9 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     )
     moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
     sixteen = device.with_(peak_flops=peak, operand_bytes=2)  # attention stays in 16 bits
-    plain = flop / (peak * tile_share(sixteen, c)) + moved
+    ragged = tf.query_width(shape) / np.maximum(shape.num_attention_heads, 1) % ALIGNED != 0
+    rate = np.where(ragged, np.asarray(c.unaligned_heads_rate), 1.0)
+    plain = flop / (peak * tile_share(sixteen, c) * rate) + moved
     is_flash = np.asarray(layout.flash_attention) > 0
     return np.where(is_flash, flash, plain), np.where(
         is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain

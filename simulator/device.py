@@ -69,6 +69,8 @@ class Constants(Columns):
     """Time to fill the pipeline of one collective inside the scale-up domain. [s]"""
     unaligned_rate: Numeric = 0.6
     """Rate of a matmul with a width that is no multiple of 16 bytes, relative to one without. [-]"""
+    unaligned_heads_rate: Numeric = 0.1
+    """Rate of attention that is not fused with heads whose width is no multiple of 16 bytes, relative to others. [-]"""
 
     compiled_factor: Numeric = 1.0
     """Small operations left by a graph compiler, relative to eager execution. [-]"""

@@ -50,6 +50,13 @@ PRIORS: dict[str, Prior] = {
         1.0,
         "padding GPT-2's vocabulary to 50,304 gained about a quarter (github:karpathy/nanoGPT)",
     ),
+    "unaligned_heads_rate": Prior(
+        0.1,
+        0.8,
+        0.01,
+        1.0,
+        "without tensor cores an A100 has a quarter of its fp16 and an eighth of its bf16 peak (datasheet); such matmuls reach less",
+    ),
     "attention_efficiency": Prior(0.45, 0.25, 0.1, 0.9, _FLASH),
     "hbm_efficiency": Prior(0.85, 0.1, 0.5, 1.0, "device copies and long streams reach 0.72-0.92 of peak"),
     "link_efficiency": Prior(0.8, 0.05, 0.2, 1.0, _NCCL),
