@@ -92,3 +92,33 @@ def test_a_vocabulary_that_starves_tensor_cores_is_told(vocab_size: int, tp: int
         }
     )
     assert ("ragged-vocabulary" in {each["id"] for each in answer.warnings}) == warned
+
+
+@pytest.mark.parametrize(
+    ("heads", "software", "warned"),
+    [(16, "deepspeed", True), (24, "deepspeed", False), (16, "megatron", False)],
+)
+def test_heads_that_are_no_multiple_of_eight_are_named_where_attention_is_not_fused(
+    heads: int, software: str, warned: bool
+) -> None:
+    answer = sim.run(
+        {
+            "find": "estimate",
+            "software": software,
+            "model": {
+                "num_hidden_layers": 12,
+                "hidden_size": 1728,  # heads of 108 and of 72
+                "num_attention_heads": heads,
+                "vocab_size": 50304,
+            },
+            "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
+            "training": {
+                "seq_length": 1024,
+                "global_batch_size": 64,
+                "micro_batch_size": 8,
+                "tokens": "10B",
+                "flash_attention": software != "deepspeed",
+            },
+        }
+    )
+    assert ("ragged-heads" in {each["id"] for each in answer.warnings}) == warned

@@ -44,6 +44,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     notes.excluded.extend(EXCLUDED)
     _annotate_goodput(question, notes, best)
     _annotate_vocabulary(notes, best)
+    _annotate_heads(notes, best)
     if question.inference_tokens:
         use = float(money.request_utilisation())
         notes.assumptions.append(
@@ -67,6 +68,16 @@ def _annotate_vocabulary(notes: Notes, best: Plan) -> None:
         notes.warn(
             "ragged-vocabulary",
             f"a vocabulary of {size:,} is no multiple of {ALIGNED}; padded to {better:,} the output matmul runs up to twice as fast",
+        )
+
+
+def _annotate_heads(notes: Notes, best: Plan) -> None:
+    """Say what heads cost whose products tensor cores cannot load, where attention is not fused."""
+    width = float(transformer.query_width(best.shape) / best.shape.num_attention_heads)
+    if width % ALIGNED and not best.layout.flash_attention:
+        notes.warn(
+            "ragged-heads",
+            f"heads of {width:g} are no multiple of {ALIGNED}; attention that is not fused then leaves the tensor cores, and whole steps were measured a third slower",
         )
 
 
