@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator import library
+from simulator import calibrations, library
 from simulator.layout import Layout
 from simulator.validate import cases as tables
 from simulator.validate.profiles import PROFILES, USUAL
@@ -161,3 +161,17 @@ def test_slices_of_tpus_hold_a_copy_each_and_meet_over_the_network() -> None:
     assert list(cases.device.link_domain) == [256]
     assert list(cases.shape.head_dim) == [128]
     assert (slices_of("2 slice(s) of v5e-256; MFU 56 %"), slices_of("")) == (2.0, 1.0)
+
+
+def test_maxtext_recomputes_what_its_recipes_say() -> None:
+    """github:AI-Hypercomputer/tpu-recipes training: queries, keys and values of Llama 3.1 8B are kept, of 405B only inputs of layers."""
+    cases = tables.of_frame(TABLE.loc[["tpu-0080", "tpu-0074", "tpu-0086"]])
+    assert list(cases.layout.recompute) == [1, 2, 1]
+    assert list(cases.layout.ep) == [1, 1, 4]
+    assert list(cases.layout.micro_batch_size) == [3, 1, 8]
+    assert all(cases.complete)
+    share = calibrations.shipped_values()["maxtext", "selective_share"]
+    kept = (
+        2.5 / 13 + 10.5 / 13 / 3
+    )  # of Llama 3.1 8B: attention's projections and the last matmul, in squares of the width
+    assert share == pytest.approx(1 - kept, abs=0.03)
