@@ -41,7 +41,7 @@ def test_slices_hold_the_rows_that_they_name(frame: pd.DataFrame, cases: tables.
     assert counts["Narayanan 2021"] == 10
     assert counts["Megatron README, H100"] == 9
     assert counts["vTrain, one node"] + counts["vTrain, several nodes"] == 1271
-    assert counts["layout sweep, H100"] == 1035
+    assert counts["layout sweep, H100"] == 1035 - 18  # runs whose probe shows a broken node
     assert counts["all rows"] == len(cases)
     dense = rows["dense 16-bit A100, H100"]
     assert (cases.quality[dense] == "A").all()
