@@ -117,6 +117,20 @@ def test_megatron_counts_instances_of_the_optimizer() -> None:
     assert read.data["parallelism"]["shard_group"] == 8
 
 
+@pytest.mark.parametrize("instances", [3, -2, 1000])
+def test_instances_that_do_not_divide_the_ranks_are_named(instances: int) -> None:
+    text = (
+        "torchrun pretrain_gpt.py --num-layers 32 --hidden-size 4096 --num-attention-heads 32 --seq-length 4096 "
+        "--micro-batch-size 1 --global-batch-size 512 --bf16 --use-distributed-optimizer "
+        f"--num-distributed-optimizer-instances {instances}"
+    )
+    read = megatron.read_script(text, n_gpus=64)
+    assert "shard_group" not in read.data.get("parallelism", {})
+    named = [line for line in read.not_understood if "does not divide 64" in line]
+    assert len(named) == 1
+    assert "num-distributed-optimizer-instances" in named[0]
+
+
 @pytest.mark.parametrize(
     ("degrees", "n_gpus", "group"),
     [
@@ -132,13 +146,18 @@ def test_megatron_counts_instances_of_the_optimizer() -> None:
             8,
         ),
         ({"data_parallel_replicate_degree": 1, "data_parallel_shard_degree": 8}, None, None),
+        ({"data_parallel_replicate_degree": 3, "data_parallel_shard_degree": -1}, 64, None),
         ({"data_parallel_replicate_degree": 8, "data_parallel_shard_degree": 1}, None, None),
     ],
 )
 def test_torchtitan(degrees: dict[str, int], n_gpus: int | None, group: int | None) -> None:
     data = {"model": {"name": "llama3", "flavor": "8B"}, "training": {"local_batch_size": 1, "seq_len": 8192, "steps": 9},
             "parallelism": degrees}  # fmt: skip
-    assert torchtitan.read_mapping(data, n_gpus=n_gpus).data["parallelism"].get("shard_group") == group
+    read = torchtitan.read_mapping(data, n_gpus=n_gpus)
+    assert read.data.get("parallelism", {}).get("shard_group") == group
+    assert any("does not divide" in line for line in read.not_understood) == (
+        degrees["data_parallel_replicate_degree"] == 3
+    )
 
 
 def test_deepspeed_and_llm_foundry() -> None:

@@ -419,5 +419,12 @@ def _instances(book: _Book, n_gpus: int | None) -> None:
     if ranks is None:
         book.lack("parallelism.shard_group: it follows from the number of accelerators")
         return
-    group = ranks * (book.at("parallelism.cp") or 1) // instances
-    book.put("parallelism.shard_group", group, f"--num-distributed-optimizer-instances {instances}")
+    ranks *= book.at("parallelism.cp") or 1
+    if instances < 1 or ranks % instances:
+        book.doubt(
+            f"--num-distributed-optimizer-instances {instances}: does not divide {ranks} data-parallel ranks"
+        )
+        return
+    book.put(
+        "parallelism.shard_group", ranks // instances, f"--num-distributed-optimizer-instances {instances}"
+    )

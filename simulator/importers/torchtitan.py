@@ -155,7 +155,11 @@ def _accelerators(book: Ledger, given: int | None) -> int | None:
     if replicate > 1 and shard != 1:
         ranks = data_parallel(book, n_gpus)
         group = (ranks or 0) // replicate or (shard or 0)
-        if group > 0:
+        if ranks is not None and ranks % replicate:
+            book.doubt(
+                f"data_parallel_replicate_degree {replicate}: does not divide {ranks} data-parallel ranks"
+            )
+        elif group > 0:
             group *= book.at("parallelism.cp") or 1
             book.put(
                 "parallelism.shard_group",
