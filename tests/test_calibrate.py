@@ -15,8 +15,8 @@ from simulator.calibrate.belief import SHARED, belief_of
 from simulator.errors import SpecError
 from simulator.schema import load_spec
 from simulator.validate import cases as tables
+from simulator.validate.machines import network_bandwidth
 from simulator.validate.metrics import spearman, summary
-from simulator.validate.rows import network_bandwidth
 from simulator.validate.throughput import validate_throughput
 
 TABLE = library.find("measurements", "throughput")

@@ -15,7 +15,7 @@ from simulator.errors import UnknownNameError
 from simulator.search.robust import OWN_SHARE
 from simulator.validate import cases as tables
 from simulator.validate.layouts import groups, own_share, regret, validate_layouts
-from simulator.validate.rows import BROKEN_PROBE, node_probe
+from simulator.validate.machines import BROKEN_PROBE, node_probe
 
 TABLE = library.packaged_root() / "measurements" / "throughput.csv"
 

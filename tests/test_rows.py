@@ -11,8 +11,9 @@ import pytest
 from simulator import calibrations, library
 from simulator.layout import Layout
 from simulator.validate import cases as tables
+from simulator.validate.machines import slices_of
 from simulator.validate.profiles import PROFILES, USUAL
-from simulator.validate.rows import slices_of, usual_precision
+from simulator.validate.rows import usual_precision
 
 TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
 

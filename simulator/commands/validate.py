@@ -175,7 +175,7 @@ def _contradictions(cases: Path | None, *, as_json: bool, as_csv: bool) -> str:
     from simulator.validate.contradictions import find
 
     path = cases or validation.shipped()["cases"]
-    found = find(tables.with_all_columns(tables.read_frame(path)))
+    found = find(tables.read_frame(path))
     if as_json:
         return output.json_text({"n": len(found), "rows": found})
     if as_csv:

@@ -21,7 +21,7 @@ from simulator.layout import Layout
 from simulator.transformer import Shape
 from simulator.validate.cells import SkipError, empty
 from simulator.validate.contradictions import quarantined
-from simulator.validate.rows import REQUIRED, Row
+from simulator.validate.rows import REQUIRED, Row, with_all_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,17 +119,6 @@ def of_frame(frame: pd.DataFrame, known: dict[str, Calibration] | None = None) -
         except SkipError as skip:
             reasons[str(skip)] = reasons.get(str(skip), 0) + 1
     return _gather(rows, reasons, calibrations.sets() if known is None else known)
-
-
-def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with an empty column for each that it lacks."""
-    wanted = (
-        "id source source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
-        "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage act_ckpt flash_attn seq_parallel "
-        "compile total_tokens notes quality flops_convention config_group"
-    ).split()
-    absent = [name for name in wanted if name not in frame.columns]
-    return frame.assign(**dict.fromkeys(absent)) if absent else frame
 
 
 def _gather(rows: list[Row], reasons: dict[str, int], known: dict[str, Calibration]) -> Cases:

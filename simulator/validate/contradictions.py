@@ -15,7 +15,7 @@ import numpy as np
 
 from simulator.flop import model_flop_per_token
 from simulator.validate.cells import SkipError, empty, number
-from simulator.validate.rows import Row
+from simulator.validate.rows import Row, with_all_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ def find(frame: pd.DataFrame) -> list[dict[str, str]]:
 
 def _read(frame: pd.DataFrame) -> Iterator[tuple[Row, float]]:
     """Rows with the ratio of the printed FLOP rate to the one counted by Megatron's convention, nan if none is printed."""
-    for raw in frame.to_dict("records"):
+    for raw in with_all_columns(frame).to_dict("records"):
         try:
             row = Row({str(key): value for key, value in raw.items()})
             printed = _RATE.search(str(row.raw["notes"]))

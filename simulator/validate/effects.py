@@ -15,6 +15,7 @@ import numpy as np
 
 from simulator import calibrations, clocks
 from simulator.validate import cases as tables
+from simulator.validate.rows import with_all_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +125,7 @@ def columns(frame: pd.DataFrame, cases: Cases) -> pd.DataFrame:
     ``size`` (parameters), ``cp_max`` (largest context-parallel degree of the model's rows), and for each clock the
     accelerator-seconds per token.
     """
-    frame = tables.with_all_columns(frame)
+    frame = with_all_columns(frame)
     rows = frame.assign(id=frame["id"].astype(str)).set_index("id", drop=False).loc[list(cases.id)].copy()
     rows["format"] = [keys["tile_efficiency"][1].rpartition("_")[2] for keys in cases.keys]
     rows["fabric"] = [f"{keys['link_latency_s'][0]} {keys['launch_s'][0]}" for keys in cases.keys]

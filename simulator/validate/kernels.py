@@ -14,6 +14,7 @@ import numpy as np
 from simulator import calibrations, collectives, copies
 from simulator.clock import tile_share
 from simulator.errors import SpecError, UnknownNameError
+from simulator.traffic import link_bandwidth
 from simulator.validate.cases import read_frame
 from simulator.validate.effects import RIVALS, Tracked, track
 
@@ -115,7 +116,7 @@ def collective_rows(path: str | Path) -> pd.DataFrame:
         ranks = rows.n_gpus.to_numpy()
         frame.loc[rows.index, "clock"] = collectives.collective_time(
             wire_bytes=rows.flop.to_numpy(), local=ranks, nodes=1.0,
-            link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency, network_bandwidth=1.0,
+            link_bandwidth=link_bandwidth(device, local=ranks) * c.link_efficiency, network_bandwidth=1.0,
             link_latency_s=c.link_latency_s, network_latency_s=c.network_latency_s,
             steps=WIRE[str(op)] * (ranks - 1.0), link_fill_s=c.link_fill_s,
         )  # fmt: skip
@@ -135,7 +136,7 @@ def over_nodes(frame: pd.DataFrame, cases: Any) -> list[Pair]:
 
     The size is not stated, so it is taken as large: bandwidth and its slowdown, no latency. The rival knows no slowdown.
     """
-    from simulator.validate.rows import DEGRADED_NODE_PROBE
+    from simulator.validate.machines import DEGRADED_NODE_PROBE
 
     found = frame.notes.fillna("").astype(str).str.extract(PROBE).astype(float)
     rows = frame.assign(world=found[0], node=found[1]).dropna(subset=["world"])
@@ -150,7 +151,7 @@ def over_nodes(frame: pd.DataFrame, cases: Any) -> list[Pair]:
         seconds[ranks] = float(
             collectives.collective_time(
                 wire_bytes=1e9, local=local, nodes=nodes,
-                link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+                link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
                 network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
                 link_latency_s=0.0, network_latency_s=0.0, network_slowdown=c.network_slowdown,
             )

@@ -16,6 +16,7 @@ from simulator import calibrations, clocks, library
 from simulator.errors import SpecError, UnknownNameError
 from simulator.validate import cases as tables
 from simulator.validate.published import validate_published
+from simulator.validate.rows import with_all_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +64,7 @@ def validate_layouts(path: str | Path, *, clock: str = "memory_copies", rows: bo
     frame = tables.read_frame(path)
     if "framework" not in frame.columns or "id" not in frame.columns:
         raise SpecError(f"{path}: missing columns framework, id; see docs/validation.md for the format")
-    frame = tables.with_all_columns(frame)
+    frame = with_all_columns(frame)
     sweep = frame[frame["framework"].fillna("").str.startswith(FRAMEWORK)]
     cases = tables.of_frame(sweep)
     constants = tables.constants(cases, calibrations.shipped_values())

@@ -14,10 +14,19 @@ from simulator.layout import RECOMPUTE, Layout
 from simulator.memory.states import WHOLE, update_share
 from simulator.transformer import Shape
 from simulator.validate.cells import SkipError, empty, flag, number
+from simulator.validate.machines import (
+    check_machine,
+    collective_bandwidth,
+    fabric_of,
+    network_bandwidth,
+    slices_of,
+)
 from simulator.validate.profiles import Profile, profile_of
 from simulator.validate.shapes import shape_of_row
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from simulator.device import Device
     from simulator.schema import Accelerator
 
@@ -40,7 +49,9 @@ COMPLETE = (*REQUIRED, "d_ff", "vocab", "micro_batch", "tp", "pp")
 """Columns of a complete configuration."""
 
 
-_DEGREES = dict.fromkeys(("tp", "pp", "vpp", "cp", "ep", "dp", "gpus_per_node", "grad_accum"), (1.0, 1e5))
+_DEGREES = dict.fromkeys(
+    ("tp", "pp", "vpp", "cp", "ep", "dp", "shard_group", "gpus_per_node", "grad_accum"), (1.0, 1e5)
+)
 _SIZES = dict.fromkeys(
     ("d_model", "d_ff", "n_heads", "n_kv_heads", "vocab", "seq_len", "global_batch_seqs"), (1.0, 1e8)
 )
@@ -60,6 +71,17 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """Columns of numbers, and the values that can be meant. A row outside is skipped with its reason."""
 
 
+def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with an empty column for each that it lacks."""
+    wanted = (
+        "id source source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
+        "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
+        "compile total_tokens notes quality flops_convention config_group"
+    ).split()
+    absent = [name for name in wanted if name not in frame.columns]
+    return frame.assign(**dict.fromkeys(absent)) if absent else frame
+
+
 class Row:
     """One row, read and completed."""
 
@@ -73,15 +95,17 @@ class Row:
         for name, (low, high) in BOUNDS.items():
             if not low <= number(row[name], low) <= high:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
-        _check_machine(row["notes"])
+        check_machine(row["notes"])
         self.accelerator = _accelerator(str(row["gpu"]))
         self.profile = profile_of(row["framework"])
         self.precision = _precision(row["precision"], usual_precision(row))
         self.shape = shape_of_row(row)
+        network = network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8))
         self.device = calibrations.device_of(
             self.accelerator,
             precision=self.precision,
-            network_bandwidth=network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8)),
+            network_bandwidth=network,
+            collective_bandwidth=collective_bandwidth(row["interconnect"], network),
             accelerators_per_node=int(number(row["gpus_per_node"], 8)),
         )
         self.layout = _layout(row, self.profile, self.shape, self.device, self.precision)
@@ -90,6 +114,8 @@ class Row:
             domain = number(row["n_gpus"], 1) / slices
             self.device = self.device.with_(link_domain=min(domain, float(self.device.link_domain)))
             self.layout = self.layout.with_(shard_group=self.layout.dp * self.layout.cp / slices)
+        if not empty(row["shard_group"]):
+            self.layout = self.layout.with_(shard_group=_shard_group(row["shard_group"], self.layout))
         self.measured_s = _step_time(row, self)
         if not (np.isfinite(self.measured_s) and self.measured_s > 0):
             raise SkipError("measured value cannot be turned into a step time")
@@ -99,24 +125,12 @@ class Row:
         self.software = software_of(row, self.profile, self.fabric)
 
 
-def slices_of(notes: Any) -> float:
-    """TPU slices of a run, as its notes print them; 1 if they print none. [-]
-
-    Examples
-    --------
-    >>> slices_of("4 slice(s) of v5e-256"), slices_of("")
-    (4.0, 1.0)
-    """
-    found = re.search(r"(\d+) slice\(s\) of", str(notes))
-    return float(found.group(1)) if found else 1.0
-
-
-def _check_machine(notes: Any) -> None:
-    """Skip runs whose own notes say that something ruled their time which no clock here knows."""
-    if "offload" in str(notes).lower():
-        raise SkipError("states offloaded to the host, which no clock here knows")
-    if node_probe(notes) < BROKEN_PROBE:
-        raise SkipError("its own probe, taken before training, shows a broken node")
+def _shard_group(value: Any, layout: Layout) -> float:
+    """Ranks that hold one copy of the states, as a row states them."""
+    ranks, group = float(layout.dp * layout.cp), number(value, 0)
+    if ranks % group:
+        raise SkipError(f"shard_group {group:g} does not divide dp x cp = {ranks:g}")
+    return group
 
 
 _ACCELERATORS: dict[str, Accelerator] = {}
@@ -297,64 +311,6 @@ def _state_bytes(row: dict[str, Any], device: Device) -> tuple[float, float]:
 def _lora(row: dict[str, Any]) -> int:
     """Adapters on frozen weights are a different training, which the table writes into the model column."""
     return int("lora" in str(row["model_name"]).lower())
-
-
-def network_bandwidth(text: Any, per_node: float) -> float | None:
-    """Read the scale-out bandwidth per accelerator from a free-text interconnect; None if it is not stated. [B/s]
-
-    Examples
-    --------
-    >>> network_bandwidth("RoCE 1600 Gbps/node", 8)
-    25000000000.0
-    >>> network_bandwidth("NVLink/NVSwitch; 8x HDR200 IB per node (Selene)", 8) is None
-    True
-    """
-    if empty(text):
-        return None
-    node = re.search(r"(\d+)\s*Gbps/node", str(text))
-    if node:
-        return float(node.group(1)) * 1e9 / 8 / per_node
-    ports = re.search(
-        r"(\d+)\s*[x×]\s*(\d+)\s*Gb(?:ps|/s|it/s)?\s*(?:OPA|Omni-Path)", str(text), re.IGNORECASE
-    )
-    if ports:
-        return float(ports.group(1)) * float(ports.group(2)) * 1e9 / 8 / per_node
-    return None
-
-
-DEGRADED_NODE_PROBE = 442.0
-"""All-reduce bus bandwidth in a node of eight H100s, measured before a job, below which its fabric is taken as degraded:
-midway between the two modes of the published probes, 424 and 459. [GB/s]"""
-
-
-BROKEN_PROBE = 0.5 * DEGRADED_NODE_PROBE
-"""The same below which the node is broken, and its times say nothing of the layout: 18 rows print 45 GB/s where healthy nodes
-reach 424 or 459. [GB/s]"""
-
-
-def fabric_of(row: dict[str, Any]) -> str:
-    """Set of fabric constants for a row: ``fabric``, or the degraded one where the row's own probe says so.
-
-    Some rows print an all-reduce probe that was run before training, over all ranks and inside a node. Its values have
-    two modes; in the lower one the bus bandwidth over all ranks falls as one over their number, the sign of a large
-    latency in every ring step. A row without a probe is taken as healthy.
-    """
-    several = number(row["n_gpus"], 1) > number(row["gpus_per_node"], 8)
-    if several and node_probe(row["notes"]) < DEGRADED_NODE_PROBE:
-        return "fabric-degraded"
-    return calibrations.FABRIC
-
-
-def node_probe(notes: Any) -> float:
-    """All-reduce bus bandwidth in a node that a row's notes print; infinite if they print none. [GB/s]
-
-    Examples
-    --------
-    >>> node_probe("all-reduce probe 45.14 GB/s world, 45.98 GB/s in node")
-    45.98
-    """
-    found = re.search(r"probe [\d.]+ GB/s world, ([\d.]+) GB/s in node", str(notes))
-    return float(found.group(1)) if found else float("inf")
 
 
 def _step_time(row: dict[str, Any], one: Row) -> float:

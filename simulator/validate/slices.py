@@ -14,8 +14,8 @@ import numpy as np
 
 from simulator.errors import SpecError
 from simulator.validate import left_out
-from simulator.validate.cases import with_all_columns
 from simulator.validate.metrics import by_group, with_coverage
+from simulator.validate.rows import with_all_columns
 
 if TYPE_CHECKING:
     import pandas as pd
