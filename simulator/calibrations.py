@@ -8,6 +8,7 @@ the `Evidence` says which, and intervals widen with it.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,6 +178,7 @@ SOFTWARE_CONSTANTS = (
     "compiled_factor",
     "selective_share",
     "last_matmul_share",
+    "stage_balance",
     "moe_kernel_factor",
     "grouped_rate",
     "collective_kernels",
@@ -257,6 +259,7 @@ def device_of(
     *,
     precision: str = "bf16",
     network_bandwidth: float | None = None,
+    collective_bandwidth: float | None = None,
     accelerators_per_node: int | None = None,
 ) -> Device:
     """An accelerator as the clock sees it.
@@ -269,6 +272,8 @@ def device_of(
         Matmul precision; one the accelerator lacks falls back to its fastest wider one.
     network_bandwidth : float, optional
         Scale-out bandwidth per accelerator and direction, where it differs from the usual. [B/s]
+    collective_bandwidth : float, optional
+        Most that one collective gets out of a node, where that is less than its ports have. [B/s]
     accelerators_per_node : int, optional
         Accelerators per node, where it differs from the usual link domain. [-]
     """
@@ -289,7 +294,9 @@ def device_of(
         operand_bytes=OPERAND_BYTES[BITS[used]],
         link_bandwidth=bandwidth,
         link_domain=domain,
+        link_pair_bandwidth=bandwidth / max(domain - 1, 1) if link and link.topology == "mesh" else math.inf,
         network_bandwidth=network_bandwidth or usual,
+        collective_bandwidth=collective_bandwidth or math.inf,
         tdp_w=accelerator.tdp or 0.0,
     )
 

@@ -7,6 +7,8 @@ cross the link; across domains each rank brings its own network port, so a group
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from simulator.columns import Numeric
@@ -61,6 +63,23 @@ def group_extent(*, ranks: Numeric, stride: Numeric, domain: Numeric) -> tuple[N
     return local, np.ceil(np.asarray(ranks) / local)
 
 
+def group_bandwidth(*, bandwidth: Numeric, pair_bandwidth: Numeric, local: Numeric) -> Numeric:
+    """Link bandwidth of one rank of a group of `local` ranks in a domain. [B/s]
+
+    Behind a switch all of it; in a mesh, whose links join pairs, what leads to the other ranks of the group:
+    ``min(B, (n - 1) B_pair)``. NCCL's rings over 2, 4 and 8 V100s reach 22, 85 and 134 GB/s (``micro.csv``).
+
+    Examples
+    --------
+    Two of the eight accelerators that links of 64 GB/s join, and all of them:
+
+    >>> [float(group_bandwidth(bandwidth=448e9, pair_bandwidth=64e9, local=n) / 1e9) for n in (2, 8)]
+    [64.0, 448.0]
+    """
+    others = np.maximum(np.asarray(local, dtype=float) - 1.0, 1.0)
+    return np.minimum(bandwidth, others * np.asarray(pair_bandwidth))
+
+
 def collective_time(
     *,
     wire_bytes: Numeric,
@@ -74,6 +93,7 @@ def collective_time(
     steps: Numeric | None = None,
     link_fill_s: Numeric = 0.0,
     starts: Numeric = 1.0,
+    collective_bandwidth: Numeric = math.inf,
 ) -> Numeric:
     r"""Time of one collective over a two-level machine.
 
@@ -96,6 +116,8 @@ def collective_time(
         Time to fill the pipeline of a collective inside a domain (`filled_time`). [s]
     starts : numeric, optional
         Collectives into which the bytes are divided, each with a pipeline to fill. [-]
+    collective_bandwidth : numeric, optional
+        Most that one collective gets out of a domain, where its ports together have more. [B/s]
 
     Returns
     -------
@@ -105,9 +127,9 @@ def collective_time(
     Notes
     -----
     .. math:: t = k\,\alpha + \max\left(\left(\sqrt{a} + \sqrt{b / B_l}\right)^2,
-              \frac{b}{g\,B_n}\,(1 + \sigma \log_2 m)\right)
+              \frac{b}{\min(g\,B_n, B_c)}\,(1 + \sigma \log_2 m)\right)
 
-    with k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local
+    with B_c the `collective_bandwidth`, k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local
     ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level, and the network
     only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as its slowest hop.
     Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
@@ -120,7 +142,8 @@ def collective_time(
     """
     doublings = np.log2(nodes)
     inside = np.where(np.asarray(local) > 1, wire_bytes / np.maximum(link_bandwidth, 1.0), 0.0)
-    across = wire_bytes / (local * np.maximum(network_bandwidth, 1.0)) * (1.0 + network_slowdown * doublings)
+    ports = np.minimum(local * np.maximum(network_bandwidth, 1.0), collective_bandwidth)
+    across = wire_bytes / ports * (1.0 + network_slowdown * doublings)
     across = np.where(np.asarray(nodes) > 1, across, 0.0)
     steps = local * nodes - 1.0 if steps is None else steps
     latency = np.where(np.asarray(nodes) > 1, network_latency_s, link_latency_s) * steps

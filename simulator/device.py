@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from simulator.columns import Columns, Numeric
@@ -27,8 +28,12 @@ class Device(Columns):
     """Scale-up link, per direction. [B/s]"""
     link_domain: Numeric = 1
     """Accelerators that one scale-up domain joins."""
+    link_pair_bandwidth: Numeric = math.inf
+    """Scale-up link between two accelerators of a domain, per direction, where no switch joins them. [B/s]"""
     network_bandwidth: Numeric = 0.0
     """Scale-out network per accelerator, per direction. [B/s]"""
+    collective_bandwidth: Numeric = math.inf
+    """Most that one ring between domains gets out of a domain, however many ports it has there. [B/s]"""
     tdp_w: Numeric = 0.0
     """Thermal design power. [W]"""
 
@@ -78,6 +83,8 @@ class Constants(Columns):
     """Share of the forward matmuls that selective recomputation repeats. [-]"""
     last_matmul_share: Numeric = 1.0
     """Share of a layer's last matmul that full recomputation repeats, though no backward pass needs its result. [-]"""
+    stage_balance: Numeric = 0.0
+    """How the stack deals layers to the stages of a pipeline: evenly below 0.5, else `pipeline.stage_layers`. [-]"""
     kernels_per_layer: Numeric = 30.0
     """Kernels of one layer's forward pass. [-]"""
     attention_factor: Numeric = 1.0

@@ -20,6 +20,13 @@ def _group(ranks: Numeric, stride: Numeric, device: Device) -> tuple[Numeric, Nu
     return collectives.group_extent(ranks=ranks, stride=stride, domain=device.link_domain)
 
 
+def link_bandwidth(device: Device, *, local: Numeric) -> Numeric:
+    """Link bandwidth of each of `local` ranks of a domain. [B/s]"""
+    return collectives.group_bandwidth(
+        bandwidth=device.link_bandwidth, pair_bandwidth=device.link_pair_bandwidth, local=local
+    )
+
+
 def _collective(
     wire: Numeric,
     ranks: Numeric,
@@ -41,8 +48,9 @@ def _collective(
         wire_bytes=wire,
         local=local,
         nodes=nodes,
-        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
+        collective_bandwidth=np.asarray(device.collective_bandwidth) * c.network_efficiency,
         link_latency_s=c.link_latency_s,
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,
@@ -88,14 +96,14 @@ def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
     """
     ep, tp = np.maximum(np.asarray(layout.ep, dtype=float), 1.0), np.asarray(layout.tp, dtype=float)
     chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
-    _, domains = _group(ep, expert_tp(layout), device)
+    local, domains = _group(ep, expert_tp(layout), device)
     both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
     alpha = np.where(domains > 1, c.network_latency_s, c.link_latency_s)
     time = collectives.all_to_all_time(
         link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
         network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
         nodes=domains,
-        link_bandwidth=np.asarray(device.link_bandwidth) * c.link_efficiency,
+        link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
         latency_s=alpha * (2.0 * np.log2(np.maximum(ep, 2.0))),
         link_fill_s=2.0 * np.asarray(c.link_fill_s),
@@ -189,15 +197,20 @@ def send_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     """Exposed time of handing one micro-batch's activations and gradients to the next stage. [s]
 
     A stage exchanges two messages with each neighbour, activations and gradients, once per virtual stage; the message is
-    split over the tensor-parallel ranks.
+    split over the tensor-parallel ranks. Stages follow each other in the outermost order of ranks, as in Megatron-LM, DeepSpeed
+    and nanotron: where a domain holds all of them no message leaves it, where it holds several the slowest stage has one
+    neighbour inside and one outside.
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / np.asarray(layout.tp)
-    inside = np.asarray(layout.tp) * layout.cp * layout.dp * layout.pp <= device.link_domain
-    bandwidth = np.where(
-        inside,
-        np.asarray(device.link_bandwidth) * c.link_efficiency,
-        np.asarray(device.network_bandwidth) * c.network_efficiency,
+    link, network = (
+        collectives.send_time(nbytes=nbytes, bandwidth=bandwidth, latency_s=c.send_latency_s)
+        for bandwidth in (
+            link_bandwidth(device, local=2.0) * c.link_efficiency,
+            np.asarray(device.network_bandwidth) * c.network_efficiency,
+        )
     )
-    one = collectives.send_time(nbytes=nbytes, bandwidth=bandwidth, latency_s=c.send_latency_s)
-    messages = 2.0 * np.minimum(np.asarray(layout.pp) - 1.0, 2.0) * layout.vp
-    return messages * one
+    pp = np.asarray(layout.pp, dtype=float)
+    together = np.asarray(device.link_domain) // (np.asarray(layout.tp) * layout.cp * layout.dp)
+    neighbours = np.minimum(pp - 1.0, 2.0)
+    outside = np.where(together >= pp, 0.0, np.where(together >= 2.0, 1.0, neighbours))
+    return 2.0 * np.asarray(layout.vp) * ((neighbours - outside) * link + outside * network)

@@ -121,7 +121,7 @@ def link_is_no_slower(device: Device, constants: Constants) -> bool:
     Not so where a spec names no link: half a host port is taken, and a fast network card beats it. Then leaving the node
     is what shortens a step.
     """
-    link = device.link_bandwidth * constants.link_efficiency
+    link = min(device.link_bandwidth, device.link_pair_bandwidth) * constants.link_efficiency
     return bool(link >= device.network_bandwidth * constants.network_efficiency)
 
 
@@ -152,9 +152,12 @@ def test_every_level_is_finite_and_none_is_negative(shape: str, layout: Layout, 
 def test_more_data_parallelism_at_the_same_work_per_device_never_shortens_the_step(
     shape: str, layout: Layout, machine: Machine, factor: int
 ) -> None:
-    """Only the optimizer may: ZeRO gives each rank a smaller part of its states."""
+    """Only the optimizer may: ZeRO gives each rank a smaller part of its states.
+
+    And links without a switch, of which a larger group has more (``test_links.py``).
+    """
     assume(fits_together(layout) and stages_hold_layers(shape, layout))
-    assume(link_is_no_slower(*parts_of(machine)))
+    assume(link_is_no_slower(*parts_of(machine)) and np.isinf(parts_of(machine)[0].link_pair_bandwidth))
     small, large = (
         levels(SHAPES[shape], layout.with_(dp=dp), *parts_of(machine))
         for dp in (layout.dp, factor * layout.dp)
@@ -184,7 +187,7 @@ def test_selective_recomputation_is_never_slower_than_full_and_never_lighter(
         assert selective >= full * (1.0 - SLACK)
 
 
-BETTER = ("peak_flops", "attention_peak_flops", "memory_bandwidth", "memory_capacity", "link_bandwidth", "link_domain", "network_bandwidth")  # fmt: skip
+BETTER = ("peak_flops", "attention_peak_flops", "memory_bandwidth", "memory_capacity", "link_bandwidth", "link_pair_bandwidth", "link_domain", "network_bandwidth", "collective_bandwidth")  # fmt: skip
 """Fields of a device of which more is better. Not `sm_count`: at one peak, more processors are slower processors."""
 
 

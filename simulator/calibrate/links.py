@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator import collectives
+from simulator import calibrations, collectives
 from simulator.errors import SpecError, UnknownNameError
+from simulator.traffic import link_bandwidth
 from simulator.validate.cases import read_frame
 from simulator.validate.kernels import COLUMNS, WIRE, message_bytes
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from simulator.device import Device
 
 FEWEST = 30
 """Collectives that an accelerator needs for a fit. [-]"""
@@ -55,7 +58,7 @@ def fit_links(path: str | Path) -> dict[str, dict[str, float]]:
         except (UnknownNameError, SpecError):
             continue
         if accelerator.link and len(rows) >= FEWEST:
-            found[str(accelerator.id)] = _fit(rows, accelerator.link.one_way)
+            found[str(accelerator.id)] = _fit(rows, calibrations.device_of(accelerator))
     return found
 
 
@@ -66,12 +69,13 @@ def centre(path: str | Path) -> dict[str, float]:
     return {name: float(np.median([each[name] for each in every])) for name in names}
 
 
-def _fit(rows: pd.DataFrame, bandwidth: float) -> dict[str, float]:
+def _fit(rows: pd.DataFrame, device: Device) -> dict[str, float]:
     from scipy.optimize import least_squares
 
     ranks = rows.n_gpus.to_numpy(dtype=float)
     factor = rows.op.map(WIRE).to_numpy(dtype=float)
     wire = rows.nbytes.to_numpy(dtype=float) * factor * (ranks - 1.0) / ranks
+    bandwidth = link_bandwidth(device, local=ranks)
     seconds = wire / (rows.measured_value.to_numpy(dtype=float) * 1e9)
 
     def error(x: np.ndarray) -> np.ndarray:

@@ -68,6 +68,8 @@ class Link(Spec):
     """``one``: the figure counts one direction; ``both``: it adds both, as NVIDIA prints it."""
     domain_size: Whole | None = None
     """Accelerators that reach each other over this link."""
+    topology: Literal["switch", "mesh"] | None = None
+    """``mesh``: each pair has a link of its own, so that a group of n uses n - 1 of them; any group has all of it otherwise."""
 
     @property
     def one_way(self) -> float:

@@ -27,6 +27,8 @@ class Cluster(Spec):
     """Network ports of one node; one per accelerator if absent."""
     nic_bandwidth: BytesPerSecond | None = None
     """Bandwidth of one port in one direction."""
+    collective_bandwidth: BytesPerSecond | None = None
+    """Most that one collective gets out of a node, where its ports together have more: nccl-tests' bus bandwidth between nodes."""
     topology: Text | None = None
     """Shape of the network, such as ``fat-tree`` or ``rail-optimised``."""
     oversubscription: Annotated[float, Field(ge=1, lt=1000)] = 1.0

@@ -56,6 +56,8 @@ class Hardware(Spec):
     """Accelerators in one node; the cluster's, or the accelerator's usual, if absent."""
     network_bandwidth: BytesPerSecond | None = None
     """Scale-out bandwidth of one accelerator in one direction; replaces the cluster's."""
+    collective_bandwidth: BytesPerSecond | None = None
+    """Most that one collective gets out of a node, such as nccl-tests' bus bandwidth between nodes; replaces the cluster's."""
     price: Offer | None = None
     """Such as ``$2.99/GPU-h``; ``{provider: ..., terms: ...}`` from the shipped price books; ``{buy: $30k/GPU, ...}``."""
     offers: Annotated[tuple[Offer, ...], Field(max_length=20), OneOrMany()] = ()

@@ -208,6 +208,8 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         accelerator,
         precision=training.precision,
         network_bandwidth=network,
+        collective_bandwidth=hardware.collective_bandwidth
+        or (cluster.collective_bandwidth if cluster else None),
         accelerators_per_node=hardware.node_size,
     )
     if scenario.budget.memory is not None:
