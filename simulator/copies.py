@@ -242,12 +242,14 @@ def split_width_elements(*, rotary_width: Numeric, intermediate_size: Numeric, g
     return 2.0 * np.asarray(rotary_width) + (2.0 + np.asarray(gated)) * intermediate_size
 
 
-def quantized_elements(*, inputs: Numeric) -> Numeric:
+def quantized_elements(*, inputs: Numeric, frozen: Numeric = 0) -> Numeric:
     """Sixteen-bit elements per token moved to cast matmul inputs to 8 bits or fewer. [elements]
 
-    Each input is read (2 B) and written twice (1 B as it is, 1 B transposed for the weight gradient): two elements.
+    Each input is read (2 B) and written twice (1 B as it is, 1 B transposed for the weight gradient): two elements in the
+    forward pass, and twice that in the backward pass. Frozen weights have no gradient, so nothing is transposed and one
+    operand less is cast: half of it in all.
     """
-    return 2.0 * np.asarray(inputs)
+    return (2.0 - np.asarray(frozen)) * np.asarray(inputs)
 
 
 def logit_bytes(*, vocab_size: Numeric) -> Numeric:

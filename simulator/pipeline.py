@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.columns import Numeric
+from simulator.transformer import Shape
 
 
 def bubble_fraction(*, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1) -> Numeric:
@@ -22,11 +23,30 @@ def bubble_fraction(*, pp: Numeric, num_microbatches: Numeric, vp: Numeric = 1) 
     return (np.asarray(pp) - 1.0) / (np.asarray(vp) * num_microbatches)
 
 
-def stage_layers(*, num_hidden_layers: Numeric, pp: Numeric) -> tuple[Numeric, Numeric]:
+def head_cost(shape: Shape) -> Numeric:
+    """Compute of the output head in units of one layer, as nanotron's `get_block_compute_costs` counts it. [layers]"""
+    h, heads = np.asarray(shape.hidden_size, dtype=float), np.asarray(shape.num_attention_heads)
+    return (
+        h * shape.vocab_size / (4 * h * heads * shape.head_dim + 3 * h * np.asarray(shape.intermediate_size))
+    )
+
+
+def stage_layers(
+    *, num_hidden_layers: Numeric, pp: Numeric, balance: Numeric = 0, head: Numeric = 0.0
+) -> tuple[Numeric, Numeric]:
     """Layers of the fullest stage and of the last one: a pair. [-]
 
-    Where the stages do not divide the layers, the fullest hold a layer more than the others, and the last stage, which
-    also computes the logits, is one of the others.
+    Parameters
+    ----------
+    num_hidden_layers, pp : numeric
+        Layers of the model, and stages. [-]
+    balance : numeric, optional
+        0: every stage takes the same number; where the stages do not divide the layers, the fullest hold a layer more than
+        the others, and the last stage, which also computes the logits, is one of the others. Else stages take layers in turn
+        until they reach their part of all layers and of the output head (1), or pass it (2); the first is the fullest. So
+        does nanotron (src/nanotron/models/base.py): the first of these since the repair of its pipeline engine.
+    head : numeric, optional
+        Cost of the output head, which counts where `balance` is not 0. [layers]
 
     Examples
     --------
@@ -36,10 +56,23 @@ def stage_layers(*, num_hidden_layers: Numeric, pp: Numeric) -> tuple[Numeric, N
     [8, 7]
     >>> [int(n) for n in stage_layers(num_hidden_layers=96, pp=8)]
     [12, 12]
+
+    Sixteen layers and a head that weighs as much as four: 5, 5, 5 and 1, or 6, 5, 5 and none.
+
+    >>> [[int(n) for n in stage_layers(num_hidden_layers=16, pp=4, head=4, balance=b)] for b in (1, 2)]
+    [[5, 1], [6, 0]]
     """
     layers, pp = np.asarray(num_hidden_layers, dtype=float), np.asarray(pp)
     most = np.ceil(layers / pp)
-    return most, most - (most * pp > layers)
+    last = most - (most * pp > layers)
+    part = (layers + head) / pp
+
+    def closed(reached: Numeric) -> Numeric:
+        return np.where(np.asarray(balance) > 1.5, np.floor(reached) + 1.0, np.ceil(reached - 1e-9))
+
+    counted = (np.asarray(balance) > 0.5) & (pp > 1)
+    first, rest = np.minimum(closed(part), layers), np.maximum(layers - closed(part * (pp - 1.0)), 0.0)
+    return np.where(counted, first, most), np.where(counted, rest, last)
 
 
 def pipeline_time(
@@ -50,13 +83,14 @@ def pipeline_time(
     num_microbatches: Numeric,
     vp: Numeric = 1,
     serial: Numeric = 0,
+    mean_s: Numeric | None = None,
 ) -> Numeric:
     r"""Time from the first forward to the last backward of one step.
 
     Parameters
     ----------
     middle_s : numeric
-        Forward and backward of one micro-batch on a middle stage. [s]
+        Forward and backward of one micro-batch on the fullest of the stages before the last. [s]
     last_s : numeric
         The same on the last stage, which also computes the logits and the loss. [s]
     pp, vp : numeric
@@ -65,10 +99,12 @@ def pipeline_time(
         Micro-batches per step. [-]
     serial : numeric, optional
         1 where stages wait for each other, so that every micro-batch passes all stages alone. [-]
+    mean_s : numeric, optional
+        Mean over the stages before the last; `middle_s` if they are alike. [s]
 
     Notes
     -----
-    .. math:: T = m \max(t, t_l) + \frac{(p - 1)\,t + t_l - \max(t, t_l)}{v}
+    .. math:: T = m \max(t, t_l) + \frac{(p - 1)\,\bar t + t_l - \max(t, t_l)}{v}
 
     The slowest stage sets the beat; the other stages are paid once, to fill and drain. With one stage it is ``m t_l``.
 
@@ -80,6 +116,6 @@ def pipeline_time(
     8.0
     """
     slowest = np.where(np.asarray(pp) > 1, np.maximum(middle_s, last_s), last_s)
-    through = (np.asarray(pp) - 1.0) * middle_s + last_s
+    through = (np.asarray(pp) - 1.0) * (middle_s if mean_s is None else mean_s) + last_s
     overlapped = num_microbatches * slowest + (through - slowest) / vp
     return np.where(np.asarray(serial) > 0, num_microbatches * through, overlapped)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from simulator import calibrations, clock, collectives, copies, library, traffic
+from simulator import calibrations, clock, collectives, copies, library, pipeline, traffic
 from simulator.device import Constants, Device
 from simulator.layout import Layout
 from simulator.schema import load_accelerator, load_model
 from simulator.transformer import Shape, attention_matrix_parameters, decoder, expert_parameters, shape_of
+from simulator.validate import cases as tables
 
 H100 = load_accelerator("h100-sxm-80gb")
 DEVICE = calibrations.device_of(H100)
@@ -168,3 +170,51 @@ def test_chunks_of_the_best_size_are_the_best_of_all_sizes() -> None:
         assert float(best) <= every.min() < 1.5 * float(best)
     assert float(best) == pytest.approx(every.min(), rel=1e-3)  # of a long message
     assert float(collectives.filled_time(fill_s=0.0, stream_s=1e-3)) == pytest.approx(1e-3)
+
+
+def test_frozen_weights_halve_the_casts_to_narrow_formats() -> None:
+    """An input that no weight gradient reads needs no transposed copy, and the backward pass casts one operand less."""
+    assert float(copies.quantized_elements(inputs=10.0)) == 20.0
+    assert float(copies.quantized_elements(inputs=10.0, frozen=1)) == 10.0
+    layout = Layout(dp=8, micro_batch_size=2, seq_length=4096, frozen=1.0)
+    narrow = DEVICE.with_(operand_bytes=1.0)
+    casts = [
+        levels(each, device=narrow)["memory"] - levels(each)["memory"]
+        for each in (layout, layout.with_(frozen=0.0))
+    ]
+    assert 0.0 < casts[0] == pytest.approx(0.5 * casts[1])
+
+
+def test_a_stack_that_counts_the_logits_deals_fewer_layers_to_their_stage() -> None:
+    """nanotron on Llama-like models of the sweep, whose vocabulary of 131,072 weighs as much as four of 16 layers."""
+    small = decoder(
+        num_hidden_layers=16,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_attention_heads=32,
+        vocab_size=131072,
+    )
+    assert float(pipeline.head_cost(small)) == pytest.approx(4.0)
+    layout = Layout(pp=4, num_microbatches=32, micro_batch_size=4, seq_length=4096)
+    even, counted = (
+        sum(levels(layout, small, constants=CONSTANTS.with_(stage_balance=how)).values())
+        for how in (0.0, 1.0)
+    )
+    assert 1.2 < even / counted < 1.6  # 4 + 4 of 20 layers' worth on the last stage against 5
+    one = layout.with_(pp=1)
+    assert levels(one, small) == levels(one, small, constants=CONSTANTS.with_(stage_balance=1.0))
+
+
+def test_pipelined_runs_of_the_sweep_are_met_by_stages_dealt_by_cost() -> None:
+    frame = pd.read_csv(library.find("measurements", "throughput"), low_memory=False)
+    healthy = frame.notes.astype(str).str.contains("after_pp_fix=True")
+    cases = tables.of_frame(frame[(frame.source_group == "HuggingFace") & healthy & (frame.pp >= 4)])
+    assert len(cases) > 150
+    constants = tables.constants(cases, calibrations.shipped_values())
+    medians = {}
+    for how in (0.0, 1.0):
+        found = clock.memory_copies(
+            cases.shape, cases.layout, cases.device, constants.with_(stage_balance=np.full(len(cases), how))
+        )
+        medians[how] = float(np.median(np.abs(sum(found.values()) / cases.measured_s - 1.0)))
+    assert medians[1.0] < 0.12 < 0.14 < medians[0.0]

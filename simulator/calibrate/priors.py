@@ -26,6 +26,9 @@ _MATMUL = "best measured matmuls reach 0.71-0.87 of peak (github:stas00/ml-engin
 _FLASH = "FlashAttention-2 on A100 and H100 (arXiv:2307.08691, figures 4-7)"
 _NCCL = "NCCL collectives in a node on A100, H100, H200, B200, GB200, GB300 (micro.csv)"
 _NETWORK = "NCCL all-reduce on 8 x A100 and 8 x H200 (github:stas00/ml-engineering@744d01e); github:NVIDIA/nccl tuning.cc"
+_BALANCED = (
+    "stages are dealt by the weights of layers and output matmul (github:huggingface/nanotron models/base.py)"
+)
 _OWN = "order of magnitude, wide; moved by the data"
 
 PRIORS: dict[str, Prior] = {
@@ -79,6 +82,7 @@ PRIORS: dict[str, Prior] = {
         1.0,
         "a checkpointed layer runs to its end (Megatron-LM, DeepSpeed: reentrant checkpoints)",
     ),
+    "stage_balance": Prior(1e-6, 0.01, 1e-9, 2.0, "none: stages take the same number of layers"),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
     "grouped_rate": Prior(0.8, 0.3, 0.1, 1.0, _OWN),
     "collective_kernels": Prior(5.0, 0.7, 0.1, 100.0, _OWN),
@@ -119,10 +123,19 @@ OVERRIDES: dict[Key, Prior] = {
     ("fabric-degraded", "network_latency_s"): Prior(3e-4, 1.0, 1e-6, 1e-2, _OWN),
     ("fabric-degraded", "host_blocking"): Prior(0.9, 0.5, 1e-4, 1.0, _OWN),
     ("deepspeed", "tp_overlap"): Prior(0.01, 0.5, 0.001, 1.0, "Megatron-DeepSpeed waits for its all-reduces"),
+    ("deepspeed", "gather_overlap"): Prior(
+        0.5,
+        1.0,
+        0.01,
+        1.0,
+        "ZeRO 3 prefetches by buckets of parameters, which FSDP's figure says nothing of; " + _OWN,
+    ),
     ("megatron", "gradient_bytes"): Prior(
         3.0, 0.3, 2.0, 4.0, "16 or 32 bits (grad_reduce_in_fp32) by recipe"
     ),
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
+    ("nanotron", "stage_balance"): Prior(1.0, 0.01, 1e-9, 2.0, _BALANCED),
+    ("nanotron-early", "stage_balance"): Prior(2.0, 0.01, 1e-9, 2.0, _BALANCED),
     ("llm-foundry", "gradient_bytes"): Prior(
         2.0, 0.01, 2.0, 4.0, "FSDP reduces in 16 bits under mixed precision"
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import transformer
+from simulator import pipeline, transformer
 from simulator.layout import Layout
 from simulator.memory import activations, states
 from simulator.transformer import Shape
@@ -46,33 +46,13 @@ class Held:
         return self.matrix + self.other + self.experts
 
 
-def head_cost(s: Shape) -> Numeric:
-    """Compute of the output head in units of one layer, as nanotron's `get_block_compute_costs` counts it. [layers]"""
-    h = np.asarray(s.hidden_size)
-    return (
-        h
-        * s.vocab_size
-        / (4 * h * s.num_attention_heads * s.head_dim + 3 * h * np.asarray(s.intermediate_size))
-    )
-
-
 def layers_on_stage(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Numeric:
-    """Layers that one pipeline stage holds. [layers]
-
-    ``balance`` 0 deals them evenly, ``ceil(L / pp)``. Otherwise the output head counts by its cost c and a stage takes
-    layers until it reaches its share ``(L + c) / pp`` (1) or passes it (2), as nanotron's `build_model` does.
-    """
-    pp, n = np.asarray(layout.pp), np.asarray(s.num_hidden_layers)
-    if not balance:
-        return np.ceil(n / pp)
-    share = (n + head_cost(s)) / pp
-
-    def closed(x: Numeric) -> Numeric:
-        return np.ceil(x - 1e-9) if balance == 1 else np.floor(x) + 1
-
-    if stage == "last":
-        return np.where(pp > 1, np.maximum(0, n - closed(share * (pp - 1))), n)
-    return np.where(pp > 1, np.minimum(closed(share), n), n)
+    """Layers that one pipeline stage holds, dealt as `pipeline.stage_layers` says; evenly, all have those of the fullest. [layers]"""
+    n, pp = np.asarray(s.num_hidden_layers), np.asarray(layout.pp)
+    first, last = pipeline.stage_layers(
+        num_hidden_layers=n, pp=pp, balance=balance, head=pipeline.head_cost(s)
+    )
+    return np.where(pp > 1, last if stage == "last" and balance else first, n)
 
 
 def sparse_on_stage(s: Shape, layout: Layout, layers: Numeric, *, stage: str) -> Numeric:
