@@ -25,7 +25,7 @@ BOUNDS = {
     "sequences to 128k and more, context parallel": 0.10,
     "context parallelism": 0.13,
     "8 bits against 16": 0.08,
-    "4 bits against 8": 0.13,
+    "4 bits against 8": 0.14,
     "tensor parallelism in the node": 0.09,
     "tensor parallelism across nodes": 0.10,
     "pipeline stages": 0.03,
