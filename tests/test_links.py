@@ -178,6 +178,10 @@ def test_a_scenario_may_state_what_its_collectives_reach() -> None:
     jean_zay = seconds(**old)
     replaced = seconds(**{**old, "hardware": {**old["hardware"], "collective_bandwidth": "50 GB/s"}})
     assert jean_zay > 1.2 * replaced
+    ports = seconds(**{**old, "hardware": {**old["hardware"], "network_bandwidth": "12.5 GB/s"}})
+    assert ports == pytest.approx(
+        replaced
+    )  # a stated network is not bound by what the cluster's own one reached
 
 
 @pytest.mark.parametrize(

@@ -201,15 +201,18 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
     """One entry of ``hardware:`` as numbers."""
     accelerator, training = hardware.accelerator, scenario.training
     cluster = hardware.cluster
-    network = hardware.network_bandwidth or (cluster.network_per_accelerator if cluster else None)
-    if network is not None and cluster is not None and hardware.network_bandwidth is None:
-        network = network / cluster.oversubscription
+    network, collective = hardware.network_bandwidth, hardware.collective_bandwidth
+    if (
+        network is None and cluster is not None
+    ):  # a stated network replaces all that the cluster says of its own
+        ports = cluster.network_per_accelerator
+        network = ports / cluster.oversubscription if ports is not None else None
+        collective = collective or cluster.collective_bandwidth
     device = calibrations.device_of(
         accelerator,
         precision=training.precision,
         network_bandwidth=network,
-        collective_bandwidth=hardware.collective_bandwidth
-        or (cluster.collective_bandwidth if cluster else None),
+        collective_bandwidth=collective,
         accelerators_per_node=hardware.node_size,
     )
     if scenario.budget.memory is not None:
