@@ -129,9 +129,10 @@ def collective_time(
     .. math:: t = k\,\alpha + \max\left(\left(\sqrt{a} + \sqrt{b / B_l}\right)^2,
               \frac{b}{\min(g\,B_n, B_c)}\,(1 + \sigma \log_2 m)\right)
 
-    with B_c the `collective_bandwidth`, k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local
-    ranks (ports) per domain and m domains: a pipelined hierarchical ring is limited by its slower level, and the network
-    only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as slow as its slowest hop.
+    with k steps, a the time to fill the pipelines of the link (or of the network, where every hop crosses it), g local
+    ranks (ports) per domain, m domains and B_c the `collective_bandwidth`: a pipelined hierarchical ring is limited by its
+    slower level, and the network only carries one g-th of the bytes per port. A ring of n ranks takes n - 1 steps, each as
+    slow as its slowest hop.
     Optimistic for fabrics with oversubscription, pessimistic for small messages on tree algorithms.
 
     Examples

@@ -84,7 +84,7 @@ class Constants(Columns):
     last_matmul_share: Numeric = 1.0
     """Share of a layer's last matmul that full recomputation repeats, though no backward pass needs its result. [-]"""
     stage_balance: Numeric = 0.0
-    """How the stack deals layers to the stages of a pipeline: evenly below 0.5, else `pipeline.stage_layers`. [-]"""
+    """How the stack deals layers to the stages of a pipeline: 0 evenly, 1 and 2 by the cost of layers and logits. [-]"""
     kernels_per_layer: Numeric = 30.0
     """Kernels of one layer's forward pass. [-]"""
     attention_factor: Numeric = 1.0

@@ -197,9 +197,9 @@ def send_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     """Exposed time of handing one micro-batch's activations and gradients to the next stage. [s]
 
     A stage exchanges two messages with each neighbour, activations and gradients, once per virtual stage; the message is
-    split over the tensor-parallel ranks. Stages follow each other in the outermost order of ranks, as in Megatron-LM, DeepSpeed
-    and nanotron: where a domain holds all of them no message leaves it, where it holds several the slowest stage has one
-    neighbour inside and one outside.
+    split over the tensor-parallel ranks. Stages follow each other in the outermost order of ranks, as in Megatron-LM,
+    DeepSpeed and nanotron: where a domain holds all of them no message leaves it, where it holds several the slowest stage
+    has one neighbour inside and one outside.
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / np.asarray(layout.tp)
     link, network = (

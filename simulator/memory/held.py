@@ -47,7 +47,10 @@ class Held:
 
 
 def layers_on_stage(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Numeric:
-    """Layers that one pipeline stage holds, dealt as `pipeline.stage_layers` says; evenly, all have those of the fullest. [layers]"""
+    """Layers that one pipeline stage holds, dealt as `pipeline.stage_layers` says. [layers]
+
+    Dealt evenly (``balance`` 0), every stage counts as the fullest.
+    """
     n, pp = np.asarray(s.num_hidden_layers), np.asarray(layout.pp)
     first, last = pipeline.stage_layers(
         num_hidden_layers=n, pp=pp, balance=balance, head=pipeline.head_cost(s)

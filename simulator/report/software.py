@@ -16,6 +16,9 @@ from simulator.validate.profiles import PROFILES, USUAL
 UNITS = {"_s": ("ms", 1e3), "_bytes": ("B", 1.0)}
 """End of the name of a constant, to its unit on the page and the factor from SI."""
 
+WAYS = ("stage_balance",)
+"""Constants that number the ways of a stack, and measure nothing."""
+
 INTRODUCTION = """
 The same layout takes different times under different software: kernels are issued faster or slower, fused or not, and
 communication hides behind computation or does not. Each stack has a calibration set with a handful of constants, fitted
@@ -112,7 +115,8 @@ def _constants() -> list[Table]:
         for one in sets.values():
             found = one.constants.get(constant)
             mark = "" if found is None or found.status == "fitted" else " p"
-            cells.append("-" if found is None else f"{number(factor * found.value, 3)}{mark}")
+            text = "-" if found is None else f"{number(factor * found.value, 3)}{mark}"
+            cells.append(f"{found.value:.0f}" if found is not None and constant in WAYS else text)
         rows.append((f"`{constant}` [{unit}]", *cells))
     table = Table(
         "Constants",
