@@ -174,6 +174,7 @@ CLOCK_CONSTANTS = (
 )
 SOFTWARE_CONSTANTS = (
     "launch_s",
+    "kernel_gap_s",
     "attention_factor",
     "compiled_factor",
     "selective_share",
@@ -184,6 +185,8 @@ SOFTWARE_CONSTANTS = (
     "collective_kernels",
     "elementwise_factor",
     "softmax_passes",
+    "softmax_multiple",
+    "unfused_kernels",
     "tp_overlap",
     "dp_overlap",
     "gather_overlap",

@@ -117,6 +117,19 @@ def matmul_time(
     return forward, backward, sum(scale[i] * triples[i][0] for i in last)
 
 
+def unfused_softmax(shape: Shape, layout: Layout, c: Constants) -> Numeric:
+    """1 where plain attention falls back to a softmax in single operations, else 0. [-]
+
+    Megatron-LM's fused softmax takes score matrices (heads of a rank times sequences) by `softmax_multiple`, and is not used
+    where their number is no multiple of it (github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py).
+    """
+    plain = np.asarray(layout.flash_attention) == 0
+    if not np.any(plain):
+        return 0.0
+    matrices = np.asarray(shape.num_attention_heads) / layout.tp * np.asarray(layout.micro_batch_size)
+    return plain & (matrices % np.maximum(np.round(c.softmax_multiple), 1.0) != 0)
+
+
 def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
     """Forward and backward time of one layer's attention core. [s]
 
@@ -130,7 +143,9 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     seen = windows.attended_share(shape, seq_length=layout.seq_length, block=windows.KERNEL_BLOCK)
     flash = 0.5 * seen * flop / (peak * c.attention_efficiency * c.attention_factor)
     scores = copies.score_bytes(
-        num_attention_heads=shape.num_attention_heads, seq_length=layout.seq_length, passes=c.softmax_passes
+        num_attention_heads=shape.num_attention_heads,
+        seq_length=layout.seq_length,
+        passes=c.softmax_passes + copies.UNFUSED_PASSES * unfused_softmax(shape, layout, c),
     )
     moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
     sixteen = device.with_(peak_flops=peak, operand_bytes=2)  # attention stays in 16 bits
@@ -229,7 +244,10 @@ def layer_time(
 ) -> dict[str, Numeric]:
     """Seconds of one layer on one micro-batch, forward and backward, by level. [s]
 
-    Beside `LEVELS`: ``host``, the time to issue it, and ``blocked``, in which collectives keep the host from issuing.
+    Beside `LEVELS`: ``host``, the time to issue it, ``blocked``, in which collectives keep the host waiting, and ``gaps``, in
+    which the device starts its kernels. Under sequence parallelism the backward pass gathers the inputs of the column-parallel
+    matmuls, which are stored split, once more beside their input gradients, half of all input gradients (arXiv:2205.05198,
+    section 4.2.2).
     """
     fwd, bwd, last = matmul_time(shape, layout, device, c, sparse=sparse)
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
@@ -245,22 +263,44 @@ def layer_time(
     expert = traffic.expert_parallel_time(shape, layout, device, c) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     issued = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
+    gaps = kernels * c.compiled_factor * c.kernel_gap_s
     kernels = kernels + issued * c.collective_kernels
+    kernels = kernels + (3.0 + full) * c.unfused_kernels * unfused_softmax(shape, layout, c)
     context_cover = att_fwd
     tiles = fwd * (1.0 + full + half) + bwd - dropped * last
+    blocked = waiting * times * np.asarray(c.host_blocking)
     hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
+    regathers = (np.asarray(layout.sequence_parallel) > 0) & (np.asarray(layout.frozen) == 0)
+    again = np.where(regathers, moving, 0.0)
+    hidden = hidden + np.minimum(again, bwd / 4.0)
     return {
         "tiles": tiles,
         "attention": att_fwd * (1.0 + full + core) + att_bwd,
         "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
         "host": kernels * c.launch_s,
-        "blocked": (moving + waiting) * times * np.asarray(c.host_blocking),
+        "blocked": blocked,
+        "gaps": gaps,
         "tensor_parallel": moving * times
+        + again
         - hidden * (1.0 - c.stolen_share)
-        + _beside(waiting * times, tiles - hidden),
+        + _beside(waiting * times - blocked, np.maximum(tiles - hidden, 0.0)),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
         "expert_parallel": expert * (2.0 + full),
+    }
+
+
+def _with_host(parts: dict[str, Numeric]) -> dict[str, Numeric]:
+    """The levels of one layer with what issuing it adds: as ``host``, or to the traffic that kept the host; and the sum, ``all``."""
+    work = sum(parts[k] for k in LEVELS) + parts["gaps"]
+    issuing = parts["host"] + parts["blocked"]
+    longer = _longer(work, issuing)
+    kept = (longer - work) * parts["blocked"] / np.maximum(issuing, 1e-300)
+    return {
+        **parts,
+        "tensor_parallel": parts["tensor_parallel"] + kept,
+        "host": parts["gaps"] + longer - work - kept,
+        "all": longer,
     }
 
 
@@ -311,8 +351,8 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     Notes
     -----
     A stage takes as long as its device work or as the host needs to launch it, whichever is longer; where collectives
-    block the host, it launches nothing while they run. Stages follow the pipeline schedule; the layers' levels are those
-    of the fullest stage.
+    keep the host, their waiting is the host's, and the device works off what was issued before. Stages follow the pipeline
+    schedule; the layers' levels are those of the fullest stage.
     Gradient traffic hides behind a share of the last backward pass, ZeRO-3 gathers behind the pass they feed.
     """
     c = constants
@@ -327,12 +367,10 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         sparse = layer_time(shape, layout, device, c, sparse=True)
         share = tf.moe_layers(shape) / shape.num_hidden_layers
         parts = {k: parts[k] * (1 - share) + sparse[k] * share for k in parts}
+    parts = _with_host(parts)
     levels = {k: parts[k] * layers for k in LEVELS}
-    busy = sum(levels.values())
-    blocked = parts["blocked"] * layers
-    host = _longer(busy - blocked, parts["host"] * layers) - (busy - blocked)
+    host, stage = parts["host"] * layers, parts["all"] * layers
     gather_fwd, gather_bwd = traffic.gather_time(shape, layout, device, c)
-    stage = busy + host
     cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
     gather = gather + c.stolen_share * (gather_fwd + gather_bwd - gather)

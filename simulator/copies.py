@@ -252,6 +252,14 @@ def quantized_elements(*, inputs: Numeric, frozen: Numeric = 0) -> Numeric:
     return (2.0 - np.asarray(frozen)) * np.asarray(inputs)
 
 
+UNFUSED_PASSES = 16.0
+"""Times that a softmax in single operations moves the score matrix more than a fused one, in 16-bit passes. [-]
+
+Cast to 32 bits (3), scale (4), mask (4), softmax (4) and cast back (3) against one read and one write
+(github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py).
+"""
+
+
 def logit_bytes(*, vocab_size: Numeric) -> Numeric:
     """Device-memory bytes per token of the logits and the loss, forward and backward, outside the matmul. [B]
 

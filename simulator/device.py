@@ -65,7 +65,7 @@ class Constants(Columns):
     network_slowdown: Numeric
     """Relative growth of network time with each doubling of nodes. [-]"""
     host_blocking: Numeric
-    """Share of a tensor-parallel collective during which the host cannot launch ahead. [-]"""
+    """Share of the waiting of tensor-parallel collectives during which the host cannot launch ahead. [-]"""
     launch_s: Numeric
     """Time the host needs to issue one kernel. [s]"""
     power_exponent: Numeric = 0.0
@@ -83,6 +83,12 @@ class Constants(Columns):
     """Share of the forward matmuls that selective recomputation repeats. [-]"""
     last_matmul_share: Numeric = 1.0
     """Share of a layer's last matmul that full recomputation repeats, though no backward pass needs its result. [-]"""
+    softmax_multiple: Numeric = 1.0
+    """Number of score matrices of which the fused softmax of plain attention takes only multiples. [-]"""
+    unfused_kernels: Numeric = 0.0
+    """Kernels that a softmax in single operations adds to a layer's forward pass, in kernels of usual issuing time. [-]"""
+    kernel_gap_s: Numeric = 0.0
+    """Time the device needs to end one kernel and start the next. [s]"""
     stage_balance: Numeric = 0.0
     """How the stack deals layers to the stages of a pipeline: 0 evenly, 1 and 2 by the cost of layers and logits. [-]"""
     kernels_per_layer: Numeric = 30.0

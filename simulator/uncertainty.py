@@ -4,15 +4,26 @@ The residuals of measured rows that the constants were *not* fitted to (split co
 percentile of measured over predicted. They are kept by regime; a plan takes the most specific regime that holds enough
 rows, so an extrapolation says so by its width. A plan is the run of somebody whose runs nobody has fitted: its regime is
 made of whole organisations left out (``seen=false``).
+
+Inside a regime a step is known the worse, the more of it is communication that nothing hides: networks differ more from
+cluster to cluster than matmuls do. So the percentiles are those of a step without any, and a step of which a share x is
+exposed communication gets their logarithms times 1 + (r - 1) x (locally weighted conformal prediction).
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from simulator import library, yamlio
+from simulator.columns import Numeric
+
+COMMUNICATION = ("tensor_parallel", "context_parallel", "expert_parallel", "data_parallel", "pipeline_send")
+"""Levels of a step that are communication nothing hides."""
 
 ENOUGH = 25
 """Rows that a regime must hold to be used. [-]"""
@@ -49,6 +60,16 @@ class Regime:
     """Whether every setting of the layout is known."""
     software: str = "megatron"
     """Software set; a degraded fabric is appended with a plus sign."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Percentiles of measured over predicted by regime."""
+
+    regimes: Mapping[str, Mapping[str, float]]
+    """By name of the regime, of a step without exposed communication: ``rows sources low high``; and ``median_error``."""
+    communication: float = 1.0
+    """Width of the interval of a step that is nothing but exposed communication over that of one without any. [-]"""
 
 
 @dataclass(frozen=True)
@@ -107,32 +128,74 @@ def name_of(regime: Regime, level: tuple[str, ...]) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def table() -> dict[str, dict[str, float]]:
-    """Shipped residual percentiles by regime."""
+def table() -> Table:
+    """Shipped residual percentiles."""
     path = library.packaged_root() / "hardware_specs" / "intervals" / "step_time.yaml"
-    regimes: dict[str, dict[str, float]] = yamlio.loads(yamlio.read_text(path), path.name).data["regimes"]
-    return regimes
+    data = yamlio.loads(yamlio.read_text(path), path.name).data
+    return Table(data["regimes"], float(data["communication"]))
 
 
-def step_time_factors(regime: Regime, known: dict[str, dict[str, float]] | None = None) -> Factors:
+def exposed_share(levels: Mapping[str, Numeric]) -> Numeric:
+    """Share of a step that is communication nothing hides. [-]
+
+    Parameters
+    ----------
+    levels : mapping
+        Step time by level, of any shape. [s]
+
+    Examples
+    --------
+    >>> exposed_share({"tiles": 3.0, "tensor_parallel": 0.5, "data_parallel": 0.5})
+    0.25
+    """
+    exposed = sum(levels[name] for name in COMMUNICATION if name in levels)
+    return exposed / sum(levels.values())
+
+
+def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: float = 0.0) -> Factors:
     """Percentiles of measured over predicted step time for a regime.
+
+    Parameters
+    ----------
+    regime : Regime
+        What the prediction is about.
+    known : Table, optional
+        Percentiles by regime; the shipped ones if absent.
+    exposed : float, optional
+        Share of the step that is communication nothing hides. [-]
 
     Examples
     --------
     >>> factors = step_time_factors(Regime())
     >>> factors.low < 1.0 < factors.high
     True
+    >>> step_time_factors(Regime(), exposed=0.5).high > factors.high
+    True
     """
     known = table() if known is None else known
-    found = _most_specific(regime, known)
-    if regime.seen:
-        return found
-    # An organisation nobody has seen is never known better than one that was.
-    own = _most_specific(replace(regime, seen=True), known)
-    return replace(found, low=min(found.low, own.low), high=max(found.high, own.high))
+    found = _most_specific(regime, known.regimes)
+    if not regime.seen:
+        # An organisation nobody has seen is never known better than one that was.
+        own = _most_specific(replace(regime, seen=True), known.regimes)
+        found = replace(found, low=min(found.low, own.low), high=max(found.high, own.high))
+    wider = widening(exposed, known.communication)
+    return replace(found, low=found.low**wider, high=found.high**wider)
 
 
-def _most_specific(regime: Regime, known: dict[str, dict[str, float]]) -> Factors:
+def widening(exposed: Numeric, communication: float) -> Numeric:
+    """Width of an interval over that of a step without exposed communication, both in logarithms. [-]
+
+    Parameters
+    ----------
+    exposed : float or array
+        Share of the step that is communication nothing hides. [-]
+    communication : float
+        What it is where that share is 1. [-]
+    """
+    return 1.0 + (communication - 1.0) * np.asarray(exposed)
+
+
+def _most_specific(regime: Regime, known: Mapping[str, Mapping[str, float]]) -> Factors:
     """Percentiles of the most specific regime that holds enough rows, and enough organisations where those are in doubt."""
     for level in LEVELS:
         name = name_of(regime, level)

@@ -223,8 +223,8 @@ HIGHER = (
     "dp_overlap gather_overlap ep_overlap"
 ).split()
 LOWER = (
-    "tile_fill link_latency_s network_latency_s network_slowdown host_blocking launch_s compiled_factor kernels_per_layer "
-    "moe_kernel_factor elementwise_factor softmax_passes send_latency_s gradient_buckets gradient_bytes optimizer_bytes "
+    "tile_fill link_latency_s network_latency_s network_slowdown launch_s compiled_factor kernels_per_layer "
+    "moe_kernel_factor elementwise_factor softmax_passes unfused_kernels kernel_gap_s send_latency_s gradient_buckets gradient_bytes optimizer_bytes "
     "step_overhead_s"
 ).split()
 

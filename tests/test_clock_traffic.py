@@ -218,3 +218,118 @@ def test_pipelined_runs_of_the_sweep_are_met_by_stages_dealt_by_cost() -> None:
         )
         medians[how] = float(np.median(np.abs(sum(found.values()) / cases.measured_s - 1.0)))
     assert medians[1.0] < 0.12 < 0.14 < medians[0.0]
+
+
+def test_sequence_parallelism_gathers_inputs_once_more_beside_the_input_gradients() -> None:
+    """Hidden on a fast link but for what its kernels take; beyond the gradients' time where the link is slow."""
+    layout = Layout(tp=8, micro_batch_size=2, sequence_parallel=1, seq_length=4096)
+    constants = CONSTANTS.with_(tp_overlap=0.0, stolen_share=0.0)
+    free = clock.layer_time(SHAPE, layout, DEVICE, constants, sparse=False)
+    moving, waiting = traffic.tensor_parallel_time(SHAPE, layout, DEVICE, constants)
+    assert float(free["tensor_parallel"]) < 4.0 * float(moving + waiting)
+    taken = clock.layer_time(SHAPE, layout, DEVICE, constants.with_(stolen_share=0.5), sparse=False)
+    assert float(taken["tensor_parallel"] - free["tensor_parallel"]) == pytest.approx(0.5 * float(moving))
+    frozen = clock.layer_time(
+        SHAPE, layout.with_(frozen=1.0), DEVICE, constants.with_(stolen_share=0.5), sparse=False
+    )
+    assert float(frozen["tensor_parallel"]) < float(
+        taken["tensor_parallel"]
+    )  # no weight gradient, no input needed
+    slow = DEVICE.with_(link_bandwidth=DEVICE.link_bandwidth / 50.0)
+    crawling = clock.layer_time(SHAPE, layout, slow, constants, sparse=False)
+    moving, _ = traffic.tensor_parallel_time(SHAPE, layout, slow, constants)
+    assert 4.5 * float(moving) < float(crawling["tensor_parallel"]) < 5.01 * float(moving)
+    whole = clock.layer_time(SHAPE, layout.with_(sequence_parallel=0), slow, constants, sparse=False)
+    assert float(whole["tensor_parallel"]) < 4.01 * float(moving)
+
+
+@pytest.mark.parametrize(
+    ("tp", "micro_batch_size", "flash", "multiple", "unfused"),
+    [
+        (8, 1, 0, 4.0, True),  # two matrices
+        (8, 2, 0, 4.0, False),  # four
+        (8, 3, 0, 4.0, True),  # six
+        (4, 1, 0, 4.0, False),
+        (8, 1, 1, 4.0, False),  # flash attention has no such softmax
+        (8, 1, 0, 1.0, False),  # a stack without the rule
+    ],
+)
+def test_megatron_fuses_the_softmax_of_four_matrices_at_a_time(
+    tp: int, micro_batch_size: int, flash: int, multiple: float, unfused: bool
+) -> None:
+    shape = decoder(num_hidden_layers=24, hidden_size=2048, num_attention_heads=16, vocab_size=51200)
+    layout = Layout(tp=tp, micro_batch_size=micro_batch_size, flash_attention=flash, seq_length=1024)
+    constants = CONSTANTS.with_(softmax_multiple=multiple, unfused_kernels=5.0)
+    assert bool(np.any(clock.unfused_softmax(shape, layout, constants))) == unfused
+    found, fused = (
+        clock.layer_time(shape, layout, DEVICE, each, sparse=False)
+        for each in (constants, constants.with_(softmax_multiple=1.0))
+    )
+    assert (float(found["attention"]) > float(fused["attention"])) == unfused
+    more = float(found["host"] - fused["host"])
+    assert more == pytest.approx(3.0 * 5.0 * constants.launch_s if unfused else 0.0)
+
+
+def test_vtrain_ran_without_the_fused_softmax_where_two_heads_met_one_sequence() -> None:
+    """Sixteen heads, tensor parallelism 8, one sequence: predicted a quarter too fast with it, a tenth without."""
+    every = tables.read(library.find("measurements", "throughput"))
+    heads = every.shape.num_attention_heads / every.layout.tp
+    own = (every.source == "KAIST-vTrain") & (heads * every.layout.micro_batch_size == 2.0)
+    cases = every.take(np.flatnonzero(own))
+    assert len(cases) >= 30
+    constants = tables.constants(cases, calibrations.shipped_values())
+    found, fused = (
+        sum(clock.memory_copies(cases.shape, cases.layout, cases.device, each).values()) / cases.measured_s
+        for each in (constants, constants.with_(softmax_multiple=np.ones(len(cases))))
+    )
+    assert np.median(fused) < 0.80 < 0.85 < np.median(found) < 1.15
+
+
+def test_the_device_pauses_between_kernels() -> None:
+    layout = Layout(micro_batch_size=4, num_microbatches=3, seq_length=4096)
+    none, some = (levels(layout, constants=CONSTANTS.with_(kernel_gap_s=gap)) for gap in (0.0, 2e-6))
+    kernels = 3.0 * 32 * 3.0 * CONSTANTS.kernels_per_layer * CONSTANTS.compiled_factor
+    assert some["host"] - none["host"] == pytest.approx(2e-6 * kernels, rel=0.01)
+    same = set(none) - {"host"}
+    assert {name: none[name] for name in same} == pytest.approx({name: some[name] for name in same})
+
+
+def test_where_collectives_keep_the_host_the_device_works_on() -> None:
+    """Waiting is then the host's: a stage takes the longer of it and of the device's work, not their sum."""
+    layout = Layout(tp=8, micro_batch_size=16, sequence_parallel=1, seq_length=4096)
+    shape = SHAPE.with_(hidden_size=2048.0, intermediate_size=8192.0, num_attention_heads=32.0)
+    waits = CONSTANTS.with_(link_latency_s=3e-4)
+    on_device, on_host = (levels(layout, shape, constants=waits.with_(host_blocking=x)) for x in (0.0, 1.0))
+    assert on_host["tensor_parallel"] < on_device["tensor_parallel"]
+    assert sum(on_host.values()) < sum(on_device.values())
+    _, waiting = traffic.tensor_parallel_time(shape, layout, DEVICE, waits)
+    small, large = (
+        sum(
+            levels(layout.with_(micro_batch_size=b), shape, constants=waits.with_(host_blocking=1.0)).values()
+        )
+        for b in (1, 8)
+    )
+    assert small > 4.0 * float(waiting) * 32
+    assert large < 1.2 * small  # eight times the work in about the same time
+
+
+def test_the_degraded_sweep_took_as_long_with_one_sequence_as_with_eight() -> None:
+    """Rows of the degraded fabric with tensor parallelism 8, whose micro-batch alone differs: measured and predicted."""
+    every = tables.read(library.find("measurements", "throughput"))
+    fabric = np.array([keys["link_latency_s"][0] for keys in every.keys])
+    own = (fabric == "fabric-degraded") & (every.layout.tp == 8) & (every.shape.hidden_size == 2048)
+    own &= np.array([keys["launch_s"][0] == "nanotron" for keys in every.keys]) & (every.layout.pp == 2)
+    cases = every.take(np.flatnonzero(own))
+    constants = tables.constants(cases, calibrations.shipped_values())
+    predicted = sum(clock.memory_copies(cases.shape, cases.layout, cases.device, constants).values())
+    slots = (
+        (cases.layout.num_microbatches + cases.layout.pp - 1)
+        * cases.shape.num_hidden_layers
+        / cases.layout.pp
+    )
+    one, eight = (cases.layout.micro_batch_size == b for b in (1, 8))
+    assert one.sum() >= 3
+    assert eight.sum() >= 3
+    for step_s in (cases.measured_s, predicted):
+        layer_s = step_s / slots
+        assert 0.7 < np.median(layer_s[eight]) / np.median(layer_s[one]) < 1.3

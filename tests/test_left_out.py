@@ -166,18 +166,53 @@ def test_an_unknown_organisation_is_never_known_better_than_a_known_one() -> Non
 def test_intervals_of_a_left_out_source_do_not_know_its_residuals(cases: tables.Cases) -> None:
     predicted = cases.measured_s.copy()
     predicted[cases.source == "MosaicML"] *= 100.0  # absurd errors of one source
-    known = conformal.without_own_source(cases, predicted, {"all": {"rows": 1}})
-    mine = known[int(np.flatnonzero(cases.source == "MosaicML")[0])]
-    others = known[int(np.flatnonzero(cases.source == "MLPerf-Dell")[0])]
+    shipped = uncertainty.Table({"all": {"rows": 1}}, 2.0)
+    known = conformal.without_own_source(cases, predicted, np.zeros(len(cases)), shipped)
+    mine = known[int(np.flatnonzero(cases.source == "MosaicML")[0])].regimes
+    others = known[int(np.flatnonzero(cases.source == "MLPerf-Dell")[0])].regimes
     assert mine["seen=false"]["high"] == pytest.approx(1.0)
     assert others["seen=false"]["high"] > 50.0
     assert mine["seen=false"]["sources"] == others["seen=false"]["sources"] == len(SOURCES) - 1
 
 
 def test_percentiles_of_unknown_organisations_are_symmetric(cases: tables.Cases) -> None:
-    slow = conformal.part(cases, "source", cases.measured_s / 1.5)
-    row = conformal.percentiles([slow])["seen=false"]
+    none = np.zeros(len(cases))
+    slow = conformal.part(cases, "source", cases.measured_s / 1.5, none)
+    row = conformal.percentiles([slow]).regimes["seen=false"]
     assert row["high"] == pytest.approx(1.5, rel=1e-3)
     assert row["low"] == pytest.approx(1 / 1.5, rel=1e-3)
-    row = conformal.percentiles([conformal.part(cases, "model", cases.measured_s / 1.5)])["seen=true"]
+    known = conformal.part(cases, "model", cases.measured_s / 1.5, none)
+    row = conformal.percentiles([known]).regimes["seen=true"]
     assert row["low"] == pytest.approx(1.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("true", [1.0, 2.5, 6.0])
+def test_how_much_communication_widens_an_interval_is_found(cases: tables.Cases, true: float) -> None:
+    """Errors drawn with a spread that grows along the share: the fit finds by how much, and the intervals cover 80 %."""
+    source = np.random.default_rng(7)
+    many = cases.take(np.tile(np.arange(len(cases)), 8))
+    share = source.uniform(0.0, 1.0, len(many))
+    spread = 0.05 * (1.0 + (true - 1.0) * share)
+    predicted = many.measured_s * np.exp(spread * source.standard_normal(len(many)))
+    table = conformal.percentiles([conformal.part(many, "model", predicted, share)])
+    assert table.communication == pytest.approx(true, rel=0.25)
+    assert table.communication >= 1.0
+    found = [
+        uncertainty.step_time_factors(each, table, exposed=float(x))
+        for each, x in zip(regimes.regimes(many, seen=True), share, strict=True)
+    ]
+    ratio = many.measured_s / predicted
+    inside = (ratio >= [each.low for each in found]) & (ratio <= [each.high for each in found])
+    for part in (share < 0.3, share > 0.7):
+        assert 0.7 < inside[part].mean() < 0.9
+
+
+def test_exposed_communication_widens_the_shipped_intervals() -> None:
+    shipped = uncertainty.table()
+    assert 1.5 < shipped.communication < 4.0
+    none, half, all_of_it = (
+        uncertainty.step_time_factors(uncertainty.Regime(), exposed=x) for x in (0, 0.5, 1)
+    )
+    assert all_of_it.low < half.low < none.low < 1.0 < none.high < half.high < all_of_it.high
+    assert np.log(all_of_it.high) == pytest.approx(shipped.communication * np.log(none.high))
+    assert none.regime == half.regime

@@ -13,7 +13,7 @@ from simulator.layout import n_gpus
 from simulator.report import residuals as report
 from simulator.report import validation
 from simulator.validate import cases as tables
-from simulator.validate import left_out, residuals
+from simulator.validate import intervals, residuals
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -39,7 +39,7 @@ def test_factors_that_sources_have_of_their_own_are_no_trend(cases: tables.Cases
 
 
 def test_parts_hold_every_row_once(cases: tables.Cases) -> None:
-    predicted = left_out.in_sample(cases)
+    predicted = intervals.step_times(cases)
     for name in residuals.QUANTITIES:
         parts = residuals.parts(cases, predicted, name)
         assert sum(part.rows for part in parts) == len(cases)

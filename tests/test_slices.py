@@ -13,7 +13,7 @@ from simulator import library
 from simulator.cli import main
 from simulator.errors import SpecError
 from simulator.validate import cases as tables
-from simulator.validate import left_out, slices
+from simulator.validate import intervals, slices
 
 TABLE = library.find("measurements", "throughput")
 
@@ -30,7 +30,7 @@ def cases(frame: pd.DataFrame) -> tables.Cases:
 
 @pytest.fixture(scope="module")
 def found(frame: pd.DataFrame, cases: tables.Cases) -> dict[str, slices.Scored]:
-    scored = slices.score(frame, cases, left_out.in_sample(cases))
+    scored = slices.score(frame, cases, intervals.step_times(cases))
     return {each.part.name: each for each in scored}
 
 
@@ -52,7 +52,7 @@ def test_slices_hold_the_rows_that_they_name(frame: pd.DataFrame, cases: tables.
 
 
 def test_figures_are_those_of_the_rows(found: dict[str, slices.Scored], cases: tables.Cases) -> None:
-    predicted = left_out.in_sample(cases)
+    predicted = intervals.step_times(cases)
     own = np.char.startswith(cases.id.astype(str), "korthikanti")
     error = np.abs(predicted[own] / cases.measured_s[own] - 1)
     assert found["Korthikanti 2022"].figures["mape"] == pytest.approx(error.mean(), abs=1e-4)
@@ -80,7 +80,7 @@ def test_promises_about_accelerators_never_fitted_need_folds(
     frame: pd.DataFrame, cases: tables.Cases, found: dict[str, slices.Scored]
 ) -> None:
     assert "unseen accelerators" not in found
-    scored = slices.score(frame, cases, left_out.in_sample(cases), "accelerator")
+    scored = slices.score(frame, cases, intervals.step_times(cases), "accelerator")
     assert "unseen accelerators" in {each.part.name for each in scored}
 
 

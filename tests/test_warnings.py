@@ -122,3 +122,40 @@ def test_heads_that_are_no_multiple_of_eight_are_named_where_attention_is_not_fu
         }
     )
     assert ("ragged-heads" in {each["id"] for each in answer.warnings}) == warned
+
+
+@pytest.mark.parametrize(
+    ("micro_batch_size", "software", "flash", "warned"),
+    [
+        (1, "megatron", False, True),
+        (2, "megatron", False, False),
+        (1, "megatron", True, False),
+        (1, "hf", False, False),
+    ],
+)
+def test_a_softmax_that_is_not_fused_is_named(
+    micro_batch_size: int, software: str, flash: bool, warned: bool
+) -> None:
+    """Two heads of a rank: one sequence makes two score matrices, Megatron's fused softmax takes four at a time."""
+    answer = sim.run(
+        {
+            "find": "estimate",
+            "software": software,
+            "model": {
+                "num_hidden_layers": 12,
+                "hidden_size": 1024,
+                "num_attention_heads": 16,
+                "vocab_size": 51200,
+            },
+            "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
+            "training": {
+                "seq_length": 1024,
+                "global_batch_size": 64,
+                "micro_batch_size": micro_batch_size,
+                "tokens": "10B",
+                "flash_attention": flash,
+            },
+            "parallelism": {"tp": 8, "pp": 1},
+        }
+    )
+    assert ("unfused-softmax" in {each["id"] for each in answer.warnings}) == warned

@@ -11,6 +11,7 @@ from simulator.calibrate.fit import Fit, fit, predict
 from simulator.validate import cases as tables
 from simulator.validate import conformal
 from simulator.validate import left_out as stored
+from simulator.validate.intervals import exposed_shares
 from simulator.validate.metrics import summary
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def run(
     if intervals is not None:
         table = intervals.with_name(stored.shipped_path().name)
         predicted = left_out.write(table, rows, centre=start, values=values, tell=tell)
-        parts = [conformal.part(rows, kind, column) for kind, column in predicted.items()]
+        exposed = exposed_shares(rows, values=values)
+        parts = [conformal.part(rows, kind, column, exposed) for kind, column in predicted.items()]
         for each in parts:
             tell(f"left out, {len(each.cases)} rows: {summary(each.predicted, rows.measured_s)}")
         document = conformal.document(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator import calibrations
+from simulator.validate.profiles import SOFTMAX_MULTIPLE
 
 Key = tuple[str, str]
 """A constant of a set: (set id, constant)."""
@@ -29,6 +30,7 @@ _NETWORK = "NCCL all-reduce on 8 x A100 and 8 x H200 (github:stas00/ml-engineeri
 _BALANCED = (
     "stages are dealt by the weights of layers and output matmul (github:huggingface/nanotron models/base.py)"
 )
+_FUSED = "attn_batch_size % 4 == 0 (github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py)"
 _OWN = "order of magnitude, wide; moved by the data"
 
 PRIORS: dict[str, Prior] = {
@@ -70,6 +72,13 @@ PRIORS: dict[str, Prior] = {
     "network_slowdown": Prior(0.1, 0.7, 0.005, 1.0, _OWN),
     "host_blocking": Prior(1e-3, 0.01, 1e-4, 1.0, "collectives are queued on the device"),
     "launch_s": Prior(1.5e-5, 0.8, 1e-6, 3e-4, _OWN),
+    "kernel_gap_s": Prior(
+        1e-6,
+        1.0,
+        1e-7,
+        3e-5,
+        "kernels of 2.9 us took 3.8 us each one behind the other (developer.nvidia.com/blog/cuda-graphs)",
+    ),
     "compiled_factor": Prior(0.6, 0.3, 0.1, 1.0, _OWN),
     "attention_factor": Prior(
         1.0, 0.25, 0.4, 2.0, "1 is FlashAttention-2; cuDNN and FlashAttention-3 are faster"
@@ -89,6 +98,14 @@ PRIORS: dict[str, Prior] = {
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
     "softmax_passes": Prior(
         6.0, 0.3, 1.0, 20.0, "scores out; mask, softmax, dropout in and out; probabilities in"
+    ),
+    "softmax_multiple": Prior(1.0, 0.01, 0.9, 8.0, "none"),
+    "unfused_kernels": Prior(
+        3.0,
+        0.8,
+        0.1,
+        100.0,
+        "four kernels more forward, as many backward, over three passes (github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py)",
     ),
     "tp_overlap": Prior(0.1, 0.8, 0.001, 1.0, _OWN),
     "dp_overlap": Prior(0.5, 0.6, 0.001, 1.0, _OWN),
@@ -133,6 +150,10 @@ OVERRIDES: dict[Key, Prior] = {
     ("megatron", "gradient_bytes"): Prior(
         3.0, 0.3, 2.0, 4.0, "16 or 32 bits (grad_reduce_in_fp32) by recipe"
     ),
+    **{
+        (name, "softmax_multiple"): Prior(multiple, 0.01, 0.9, 8.0, _FUSED)
+        for name, multiple in SOFTMAX_MULTIPLE.items()
+    },
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
     ("nanotron", "stage_balance"): Prior(1.0, 0.01, 1e-9, 2.0, _BALANCED),
     ("nanotron-early", "stage_balance"): Prior(2.0, 0.01, 1e-9, 2.0, _BALANCED),

@@ -187,7 +187,7 @@ def _slices(cases: Path | None, kind: str | None, *, as_json: bool, write: Path 
     """Figures of the promised slices, in sample or on rows that the fit did not see."""
     from simulator.report import accuracy, output, validation
     from simulator.validate import cases as tables
-    from simulator.validate import left_out, slices
+    from simulator.validate import intervals, slices
 
     path = cases or validation.shipped()["cases"]
     frame = tables.read_frame(path)
@@ -195,7 +195,7 @@ def _slices(cases: Path | None, kind: str | None, *, as_json: bool, write: Path 
     if write is not None:
         _write_left_out(found, kind, write)
         return
-    predicted = _left_out(found, kind, shipped=cases is None) if kind else {None: left_out.in_sample(found)}
+    predicted = _left_out(found, kind, shipped=cases is None) if kind else {None: intervals.step_times(found)}
     scored = {each: slices.score(frame, found, values, each) for each, values in predicted.items()}
     if as_json:
         document = {each or "in_sample": slices.documents(rows) for each, rows in scored.items()}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations, uncertainty
+from simulator import calibrations
 from simulator.calibrate import fit, gemm, predict, priors, write
 from simulator.calibrate.fit import Fit
 from simulator.errors import SpecError
@@ -24,6 +24,7 @@ from simulator.layout import tokens_per_step
 from simulator.measuring import accelerator as accelerators
 from simulator.measuring.tables import HELD_OUT, MICRO_COLUMNS, Table
 from simulator.validate import cases as tables
+from simulator.validate import intervals
 from simulator.validate.metrics import summary, with_coverage
 from simulator.validate.regimes import regimes
 
@@ -174,9 +175,9 @@ def at_one_rate(cases: Cases, measured: np.ndarray, seen: np.ndarray) -> np.ndar
 
 def _values(cases: Cases, measured: np.ndarray, predicted: np.ndarray, grade: str) -> dict[str, np.ndarray]:
     """Predicted and measured steps with the interval that the evidence of a grade allows."""
-    factors = [uncertainty.step_time_factors(each) for each in regimes(cases, grade)]
-    low, high = (predicted * np.array([getattr(each, end) for each in factors]) for end in ("low", "high"))
-    return {"predicted": predicted, "measured": measured, "low": low, "high": high}
+    alone = np.zeros(len(cases))  # one accelerator exchanges nothing
+    values = intervals.around(cases, predicted, regimes=regimes(cases, grade), exposed=alone)
+    return {**values, "measured": measured}
 
 
 def _part(values: dict[str, np.ndarray], keep: np.ndarray) -> dict[str, float]:

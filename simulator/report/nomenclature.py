@@ -91,7 +91,7 @@ RESULT: dict[str, tuple[str, str]] = {
     "interval": ("as the figure", "10th and 90th percentile of some figures"),
     "evidence": (
         "-",
-        "grade (measured, transferred, datasheet), calibration sets, error on rows like this one",
+        "grade (measured, transferred, datasheet), calibration sets, error on rows like this one, share of exposed communication",
     ),
     "kind": ("-", "of an alternative: architecture, hardware, layout or scratch"),
     "why": ("-", "of an alternative: why it lost"),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from simulator import uncertainty
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
 from simulator.report.explained import HINT
 from simulator.report.text import bar, duration, number, percent, plural, quantity, span, table, wrap
@@ -14,6 +15,9 @@ Document = Mapping[str, Any]
 
 LEAST = 0.005
 """Levels below this share of a step are added up. [-]"""
+
+WIDER = 1.1
+"""Widening of an interval by exposed communication from which on it is told. [-]"""
 
 LABEL = 11
 """Width of the labels of a line. [columns]"""
@@ -27,7 +31,7 @@ LEVELS = {
     "tensor_parallel": "links: tensor parallelism",
     "context_parallel": "links: context parallelism",
     "expert_parallel": "links: tokens to experts and back",
-    "host": "kernel launches that are not hidden",
+    "host": "kernel launches that are not hidden, gaps",
     "logits": "output layer and loss",
     "pipeline_bubble": "waiting for other pipeline stages",
     "pipeline_send": "network: between pipeline stages",
@@ -295,6 +299,10 @@ def evidence(answer: Document) -> list[str]:
         left_out = "each with its whole organisation" if "seen=false" in known["regime"] else "each"
         text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit; see docs/accuracy.md."
         out += wrap(text, indent=2, hang=2)
+    wider = float(uncertainty.widening(known.get("exposed_share", 0.0), uncertainty.table().communication))
+    if wider >= WIDER:
+        text = f"{percent(known['exposed_share'])} of the step is communication that nothing hides, which is known less well: "
+        out += wrap(f"{text}the interval is {number(wider, 2)} times as wide for it.", indent=2, hang=2)
     return out
 
 

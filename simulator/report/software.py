@@ -16,7 +16,7 @@ from simulator.validate.profiles import PROFILES, USUAL
 UNITS = {"_s": ("ms", 1e3), "_bytes": ("B", 1.0)}
 """End of the name of a constant, to its unit on the page and the factor from SI."""
 
-WAYS = ("stage_balance",)
+WAYS = ("softmax_multiple", "stage_balance")
 """Constants that number the ways of a stack, and measure nothing."""
 
 INTRODUCTION = """

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from simulator import clocks, library, uncertainty
-from simulator.report import accuracy, residuals
+from simulator.report import accuracy, coverage, residuals
 from simulator.report.tables import Table
 from simulator.report.text import percent
 from simulator.result import plain
-from simulator.validate import contradictions, left_out, slices
+from simulator.validate import contradictions, intervals, left_out, slices
 from simulator.validate.metrics import with_coverage
 from simulator.validate.throughput import means_over
 
@@ -200,15 +200,16 @@ def accuracy_page() -> str:
     sections: Sequence[Table | None] = (
         accuracy.worst(cases.report["rows"], cases.labels, most=15),
         *_slices(frame, columns),
-        accuracy.held_out(uncertainty.table()),
+        accuracy.held_out(uncertainty.table().regimes),
+        _communication(columns),
         accuracy.overall(cases.report, cases.name),
         accuracy.clocks(cases.by_clock),
         accuracy.clock_sources(cases.by_clock),
         _known(cases),
         accuracy.grouped(cases.report["by_source"], "By source, worst first"),
         accuracy.grouped(cases.report["by_gpu"], "By accelerator, worst first"),
-        residuals.trends(whole, left_out.in_sample(whole)),
-        residuals.parts(whole, left_out.in_sample(whole)),
+        residuals.trends(whole, intervals.step_times(whole)),
+        residuals.parts(whole, intervals.step_times(whole)),
         residuals.shipped_effects(frame, columns),
         accuracy.skipped(cases.report),
         accuracy.contradictions(contradictions.find(frame), cases.name),
@@ -225,7 +226,7 @@ def accuracy_page() -> str:
 
 def _slices(frame: Any, columns: Any) -> list[Table]:
     """The promised slices in sample and, as far as they are stored, left out of the fit."""
-    tables = [accuracy.slices(slices.score(frame, columns, left_out.in_sample(columns)))]
+    tables = [accuracy.slices(slices.score(frame, columns, intervals.step_times(columns)))]
     if left_out.shipped_path().is_file():
         then, stored = left_out.read()
         late = "" if left_out.is_fresh(columns, then) else "Slices (of an earlier calibration)"
@@ -233,6 +234,14 @@ def _slices(frame: Any, columns: Any) -> list[Table]:
             found = slices.score(frame, columns, predicted, kind)
             tables.append(accuracy.slices(found, kind, title=late or "Slices", explained=False))
     return tables
+
+
+def _communication(columns: Any) -> Table | None:
+    """Coverage by exposed communication, if predictions of left-out rows are stored."""
+    if not left_out.shipped_path().is_file():
+        return None
+    stored = left_out.columns(columns, left_out.read()[1])
+    return coverage.by_communication(columns, stored, uncertainty.table().communication)
 
 
 def case_rows(cases: Checked, columns: Any) -> list[dict[str, Any]]:
@@ -276,7 +285,7 @@ def _strange() -> str:
 def summary(found: Mapping[str, Checked]) -> list[str]:
     """The figures that matter, as a list of sentences in Markdown; `found` holds all shipped tables and all clocks."""
     cases, memory, growth = found["cases"].report, found["memory"].report, found["growth"].report
-    whole, unseen = cases["complete"], uncertainty.table()
+    whole, unseen = cases["complete"], uncertainty.table().regimes
     mean = "mean_over_sources_median_ape"
     rule = found["cases"].by_clock["constant_mfu"]["complete"]
     median = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator import goodput, money, scaling, transformer
-from simulator.clock import ALIGNED
+from simulator.clock import ALIGNED, unfused_softmax
 from simulator.errors import SimulatorError
 from simulator.growth import KAPPA
 from simulator.schema import Scenario
@@ -45,6 +45,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     _annotate_goodput(question, notes, best)
     _annotate_vocabulary(notes, best)
     _annotate_heads(notes, best)
+    _annotate_softmax(question, notes, best)
     if question.inference_tokens:
         use = float(money.request_utilisation())
         notes.assumptions.append(
@@ -78,6 +79,17 @@ def _annotate_heads(notes: Notes, best: Plan) -> None:
         notes.warn(
             "ragged-heads",
             f"heads of {width:g} are no multiple of {ALIGNED}; attention that is not fused then leaves the tensor cores, and whole steps were measured a third slower",
+        )
+
+
+def _annotate_softmax(question: Question, notes: Notes, best: Plan) -> None:
+    """Say where the stack's fused softmax does not take the plan's score matrices."""
+    c = question.machines[best.machine].setting.constants
+    if np.any(unfused_softmax(best.shape, best.layout, c)):
+        heads = float(best.shape.num_attention_heads / best.layout.tp)
+        notes.warn(
+            "unfused-softmax",
+            f"{heads:g} heads of a rank times a micro-batch of {best.layout.micro_batch_size:g} are no multiple of {c.softmax_multiple:g}; the stack's softmax is then five operations instead of one",
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from simulator.validate import left_out, slices
+from simulator.validate import intervals, left_out, slices
 from simulator.validate.metrics import by_group
 from simulator.validate.throughput import means_over
 
@@ -33,7 +33,7 @@ Figures = dict[str, dict[str, dict[str, float]]]
 
 def figures(frame: pd.DataFrame, cases: Cases) -> Figures:
     """Errors of the constants that ship: pooled, by slice, by source, and on rows left out of the fit (as stored)."""
-    predicted = left_out.in_sample(cases)
+    predicted = intervals.step_times(cases)
     values = left_out.with_interval(cases, predicted)
     complete = {name: value[cases.complete] for name, value in values.items()}
     means = means_over(cases.source[cases.complete], complete)

@@ -4,6 +4,9 @@ Split conformal prediction: the spread of the errors on left-out rows is the spr
 organisation whose other runs the constants were fitted to is like a model left out; a plan of a reader is like a whole
 organisation left out. The second is wider, and is taken symmetric: whether the next organisation is faster or slower than
 the constants is not known from those that were.
+
+Errors grow with the share of a step that is exposed communication. One number says how much, the same in all regimes; errors
+are divided by it before their percentiles are taken.
 """
 
 from __future__ import annotations
@@ -13,14 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.uncertainty import LEVELS, Regime, name_of
+from simulator.uncertainty import LEVELS, Regime, Table, name_of, widening
 from simulator.validate import folds
 from simulator.validate.regimes import regimes
 
 if TYPE_CHECKING:
     from simulator.validate.cases import Cases
 
-Table = dict[str, dict[str, float]]
+LEVEL = 0.8
+"""Share of the measured values that an interval is to hold. [-]"""
+
+MOST = 20.0
+"""Bound on how much less communication is known than computing. [-]"""
 
 
 @dataclass(frozen=True)
@@ -31,70 +38,120 @@ class Part:
     regimes: list[Regime]
     predicted: np.ndarray
     """Step times. [s]"""
+    exposed: np.ndarray
+    """Share of each step that is communication nothing hides. [-]"""
+
+    def take(self, places: np.ndarray) -> Part:
+        """Some of the rows."""
+        kept = [self.regimes[i] for i in places]
+        return Part(self.cases.take(places), kept, self.predicted[places], self.exposed[places])
 
 
-def part(cases: Cases, kind: str, predicted: np.ndarray) -> Part:
+def part(cases: Cases, kind: str, predicted: np.ndarray, exposed: np.ndarray) -> Part:
     """One kind of left-out predictions with the regime that each row is left in."""
-    return Part(cases, regimes(cases, folds.grades(cases, kind), seen=kind != "source"), predicted)
+    return Part(cases, regimes(cases, folds.grades(cases, kind), seen=kind != "source"), predicted, exposed)
 
 
-def percentiles(parts: list[Part]) -> Table:
-    """Percentiles by the name of a regime: ``rows sources low high median_error``."""
+def percentiles(parts: list[Part], communication: float | None = None) -> Table:
+    """Percentiles of measured over predicted by the name of a regime, and how much communication widens them.
+
+    Parameters
+    ----------
+    parts : list of Part
+        Rows predicted by constants that never saw them.
+    communication : float, optional
+        Width at nothing but exposed communication over that without any; fitted to the rows if absent. [-]
+    """
     ratio = np.concatenate([each.cases.measured_s / each.predicted for each in parts])
     weight = np.concatenate([folds.row_weights(each.cases) ** 2 for each in parts])
     sources = np.concatenate([each.cases.source.astype(str) for each in parts])
+    exposed = np.concatenate([each.exposed for each in parts])
     found = [regime for each in parts for regime in each.regimes]
     keep = np.isfinite(ratio)
-    table: Table = {}
+    if communication is None:
+        communication = _communication(np.abs(np.log(ratio[keep])), exposed[keep], weight[keep])
+    wider = widening(exposed, communication)
+    table: dict[str, dict[str, float]] = {}
     for level in LEVELS:
         names = np.array([name_of(regime, level) for regime in found])
         for name in sorted(set(names[keep].tolist())):
             own = keep & (names == name)
             even = np.ones(own.sum()) if "software" in level else weight[own]
             symmetric = "seen=false" in name
-            table[name] = _summary(ratio[own], even, symmetric=symmetric) | {
+            table[name] = _summary(ratio[own], wider[own], even, symmetric=symmetric) | {
                 "sources": len(set(sources[own].tolist()))
             }
-    return table
+    return Table(table, communication)
 
 
-def _summary(ratio: np.ndarray, weight: np.ndarray, *, symmetric: bool) -> dict[str, float]:
+def _communication(error: np.ndarray, exposed: np.ndarray, weight: np.ndarray) -> float:
+    """Width of an interval at nothing but communication over that without any: quantile regression of the errors on its share.
+
+    The `LEVEL` percentile of the absolute logarithmic error is taken as a line in the share; the pinball loss is least there.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(communication: float) -> float:
+        wider = widening(exposed, communication)
+        beyond = error - _quantile(error / wider, weight * wider, LEVEL) * wider
+        return float(weight @ np.maximum(LEVEL * beyond, (LEVEL - 1.0) * beyond) / weight.sum())
+
+    if not len(error) or not np.ptp(exposed):
+        return 1.0
+    return round(float(minimize_scalar(loss, bounds=(1.0, MOST), method="bounded").x), 2)
+
+
+def _summary(
+    ratio: np.ndarray, wider: np.ndarray, weight: np.ndarray, *, symmetric: bool
+) -> dict[str, float]:
     error = np.abs(1.0 / ratio - 1.0)
+    score = np.log(ratio) / wider
     if symmetric:
-        high = float(np.exp(_quantile(np.abs(np.log(ratio)), weight, 0.8)))
-        low = 1.0 / high
+        high = _outwards(np.abs(score), weight, LEVEL)
+        low = -high
     else:
-        low, high = _quantile(ratio, weight, 0.1), _quantile(ratio, weight, 0.9)
+        low, high = (_outwards(score, weight, share) for share in (0.5 - LEVEL / 2.0, 0.5 + LEVEL / 2.0))
     return {
         "rows": len(ratio),
-        "low": round(low, 3),
-        "high": round(high, 3),
+        "low": round(float(np.exp(low)), 3),
+        "high": round(float(np.exp(high)), 3),
         "median_error": round(_quantile(error, weight, 0.5), 3),
     }
 
 
-def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+def _outwards(values: np.ndarray, weight: np.ndarray, share: float) -> float:
     """Weighted percentile, moved outwards by the finite-sample term of split conformal prediction."""
-    n = len(values)
-    share = min(max(share + (share - 0.5) * 2.0 / max(n, 1), 0.0), 1.0)
+    moved = share + (share - 0.5) * 2.0 / max(len(values), 1)
+    return _quantile(values, weight, min(max(moved, 0.0), 1.0))
+
+
+def _quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """Weighted percentile."""
     order = np.argsort(values)
     position = (np.cumsum(weight[order]) - 0.5 * weight[order]) / weight.sum()
     return float(np.interp(share, position, values[order]))
 
 
-def without_own_source(cases: Cases, predicted: np.ndarray, shipped: Table) -> list[Table]:
-    """For each row, the table that lacks the residuals of the row's own source: what would ship had it never measured."""
-    whole = part(cases, "source", predicted)
+def without_own_source(
+    cases: Cases, predicted: np.ndarray, exposed: np.ndarray, shipped: Table
+) -> list[Table]:
+    """For each row, the table that lacks the residuals of the row's own source: what would ship had it never measured.
+
+    How much communication widens it is left as shipped: one number of all rows, which hardly depends on a single source.
+    """
+    whole = part(cases, "source", predicted, exposed)
     groups = folds.groups_of(cases, "source")
-    rest = {name: row for name, row in shipped.items() if "seen=false" not in name}
+    rest = {name: row for name, row in shipped.regimes.items() if "seen=false" not in name}
     tables: dict[str, Table] = {}
     for name in np.unique(groups):
-        inside = np.flatnonzero(groups != name)
-        others = Part(cases.take(inside), [whole.regimes[i] for i in inside], predicted[inside])
-        tables[str(name)] = {**rest, **{k: v for k, v in percentiles([others]).items() if "seen=false" in k}}
+        others = whole.take(np.flatnonzero(groups != name))
+        found = percentiles([others], shipped.communication)
+        unseen = {key: row for key, row in found.regimes.items() if "seen=false" in key}
+        tables[str(name)] = Table({**rest, **unseen}, found.communication)
     return [tables[str(name)] for name in groups]
 
 
 def document(table: Table, *, command: str, data: str) -> dict[str, Any]:
     """The table as plain data, ready to be written as YAML."""
-    return {"command": command, "data": data, "regimes": table}
+    regimes = {name: dict(row) for name, row in table.regimes.items()}
+    return {"command": command, "data": data, "communication": table.communication, "regimes": regimes}

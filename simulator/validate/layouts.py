@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations, clocks, library
+from simulator import clocks, library
 from simulator.errors import SpecError, UnknownNameError
 from simulator.validate import cases as tables
+from simulator.validate import intervals
 from simulator.validate.published import validate_published
 from simulator.validate.rows import with_all_columns
 
@@ -67,9 +68,7 @@ def validate_layouts(path: str | Path, *, clock: str = "memory_copies", rows: bo
     frame = with_all_columns(frame)
     sweep = frame[frame["framework"].fillna("").str.startswith(FRAMEWORK)]
     cases = tables.of_frame(sweep)
-    constants = tables.constants(cases, calibrations.shipped_values())
-    levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
-    predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
+    predicted = intervals.step_times(cases, clock)
     found = groups(cases, predicted)
     apart = groups(cases, predicted, states=_states(sweep, cases))
     report: dict[str, Any] = {

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations, clocks, library, uncertainty
+from simulator import library, uncertainty
 from simulator.errors import SpecError
 from simulator.validate import cases as tables
-from simulator.validate import conformal, folds
+from simulator.validate import conformal, folds, intervals
 from simulator.validate.folds import KINDS
 from simulator.validate.metrics import summary
 from simulator.validate.regimes import regimes
@@ -33,17 +33,6 @@ def shipped_path() -> Path:
     return library.packaged_root() / "hardware_specs" / "intervals" / "left_out.csv"
 
 
-def in_sample(
-    cases: tables.Cases,
-    clock: str = "memory_copies",
-    values: dict[tuple[str, str], float] | None = None,
-) -> np.ndarray:
-    """Step time of every row by the shipped constants, or others. [s]"""
-    constants = tables.constants(cases, calibrations.shipped_values() if values is None else values)
-    levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
-    return np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
-
-
 def with_interval(
     cases: tables.Cases, predicted: np.ndarray, kind: str | None = None
 ) -> dict[str, np.ndarray]:
@@ -53,25 +42,19 @@ def with_interval(
     source's residuals: the interval is made of the other organisations alone.
     """
     grade = folds.grades(cases, kind) if kind else None
-    wanted = regimes(cases, grade, seen=kind != "source" if kind else None)
-    shipped = uncertainty.table()
-    known = (
-        conformal.without_own_source(cases, predicted, shipped)
-        if kind == "source"
-        else [shipped] * len(wanted)
+    exposed, shipped = intervals.exposed_shares(cases), uncertainty.table()
+    return intervals.around(
+        cases,
+        predicted,
+        regimes=regimes(cases, grade, seen=kind != "source" if kind else None),
+        exposed=exposed,
+        known=conformal.without_own_source(cases, predicted, exposed, shipped) if kind == "source" else None,
     )
-    factors = [uncertainty.step_time_factors(each, table) for each, table in zip(wanted, known, strict=True)]
-    return {
-        "predicted": predicted,
-        "measured": cases.measured_s,
-        "low": predicted * np.array([each.low for each in factors]),
-        "high": predicted * np.array([each.high for each in factors]),
-    }
 
 
 def state(cases: tables.Cases, values: dict[tuple[str, str], float] | None = None) -> dict[str, float]:
     """Accuracy of the shipped constants, or others, on the rows: what tells one calibration from the next."""
-    found = summary(in_sample(cases, values=values), cases.measured_s)
+    found = summary(intervals.step_times(cases, values=values), cases.measured_s)
     return {"rows": len(cases), **{name: found[name] for name in STATE}}
 
 

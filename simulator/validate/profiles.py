@@ -54,6 +54,10 @@ PROFILES: dict[str, Profile] = {
 for autocast and states the programs that made the rows (github:languini-kitchen/languini-kitchen throughput_utils.py;
 github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand."""
 
+SOFTMAX_MULTIPLE: dict[str, float] = {"megatron": 4.0, "megatron-2021": 4.0, "deepspeed": 4.0}
+"""Score matrices (heads of a rank times sequences) by which a stack's fused softmax takes them: ``attn_batch_size % 4 == 0``
+(github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py), which Megatron-DeepSpeed has too. [-]"""
+
 USUAL = Profile("megatron")
 """Framework not named, or not known: a current Megatron-Core stack."""
 

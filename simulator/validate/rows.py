@@ -21,7 +21,7 @@ from simulator.validate.machines import (
     network_bandwidth,
     slices_of,
 )
-from simulator.validate.profiles import Profile, profile_of
+from simulator.validate.profiles import SOFTMAX_MULTIPLE, Profile, profile_of
 from simulator.validate.shapes import shape_of_row
 
 if TYPE_CHECKING:
@@ -252,8 +252,8 @@ def usual_micro_batch(
     """Sequences per forward pass of a row that does not state them.
 
     Its own accumulation steps if those are stated; the whole share of the batch under the stacks whose recipes do so;
-    one sequence in a pipeline, whose bubble grows with the micro-batch; else the largest power of two that fits in the
-    memory.
+    in a pipeline, whose bubble grows with the micro-batch, one sequence, or as many as a fused softmax needs; else the
+    largest power of two that fits in the memory.
 
     `layout` is ``tp pp cp dp local``, local the sequences of one replica.
     """
@@ -263,7 +263,7 @@ def usual_micro_batch(
     if profile.whole_share:
         return local
     if pp > 1:
-        return 1.0
+        return _fewest_fused(profile, float(shape.num_attention_heads) / tp)
     zero, ranks = number(row["zero_stage"], profile.zero_stage), dp * cp
     kept, shared = _state_bytes(row, device)
     states = kept / (ranks if zero >= 3 else 1.0) + shared / (ranks if zero >= 1 else 1.0)
@@ -274,6 +274,12 @@ def usual_micro_batch(
         width * float(shape.num_hidden_layers) * float(shape.hidden_size) + 6.0 * float(shape.vocab_size)
     )
     return float(2.0 ** np.floor(np.log2(max(room / one, 1.0))))
+
+
+def _fewest_fused(profile: Profile, heads: float) -> float:
+    """Fewest sequences, a power of two, whose plain attention runs with a fused softmax. [sequences]"""
+    multiple = 1.0 if profile.flash_attention else SOFTMAX_MULTIPLE.get(profile.software, 1.0)
+    return next((b for b in (1.0, 2.0, 4.0) if heads * b % multiple == 0), 1.0)
 
 
 def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:

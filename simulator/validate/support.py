@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator import calibrations, clocks, library, uncertainty
+from simulator import library, uncertainty
 from simulator.schema import load_accelerator
 from simulator.validate import cases as tables
+from simulator.validate import intervals
 from simulator.validate.metrics import by_group
 from simulator.validate.regimes import regimes
 
@@ -40,16 +41,12 @@ def support(path: str | Path | None = None, *, clock: str = "memory_copies") -> 
         first; ``regimes``, the intervals by regime; accelerators without a row are listed with 0 and their evidence.
     """
     cases = tables.read(library.find("measurements", "throughput") if path is None else path)
-    constants = tables.constants(cases, calibrations.shipped_values())
-    levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
-    predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
-    factors = [uncertainty.step_time_factors(each) for each in regimes(cases)]
-    values = {
-        "predicted": predicted,
-        "measured": cases.measured_s,
-        "low": predicted * np.array([each.low for each in factors]),
-        "high": predicted * np.array([each.high for each in factors]),
-    }
+    values = intervals.around(
+        cases,
+        intervals.step_times(cases, clock),
+        regimes=regimes(cases),
+        exposed=intervals.exposed_shares(cases, clock),
+    )
     report: dict[str, Any] = {"clock": clock, "rows": len(cases)}
     names = _names(cases)
     for group in GROUPS[:-1]:
@@ -58,7 +55,7 @@ def support(path: str | Path | None = None, *, clock: str = "memory_copies") -> 
     report["accelerator"] += _unmeasured({line["name"] for line in report["accelerator"]})
     report["regimes"] = [
         {"name": name, **{key: float(value) for key, value in row.items()}}
-        for name, row in uncertainty.table().items()
+        for name, row in uncertainty.table().regimes.items()
     ]
     return report
 

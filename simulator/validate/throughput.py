@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator import calibrations, clocks, uncertainty
+from simulator import clocks
 from simulator.errors import UnknownNameError
 from simulator.validate import cases as tables
+from simulator.validate import intervals
 from simulator.validate.metrics import by_group, with_coverage
 from simulator.validate.regimes import regimes
 
@@ -50,16 +51,12 @@ def validate_cases(
     """Do as `validate_throughput` for a table that has been read, so that several clocks share it."""
     if clock not in clocks.CLOCKS:
         raise UnknownNameError(clock, kind="clock", names=clocks.CLOCKS)
-    constants = tables.constants(cases, calibrations.shipped_values())
-    levels = clocks.CLOCKS[clock](cases.shape, cases.layout, cases.device, constants)
-    predicted = np.asarray(sum(levels.values()) + np.zeros(len(cases)), dtype=float)
-    factors = [uncertainty.step_time_factors(each) for each in regimes(cases)]
-    values = {
-        "predicted": predicted,
-        "measured": cases.measured_s,
-        "low": predicted * np.array([each.low for each in factors]),
-        "high": predicted * np.array([each.high for each in factors]),
-    }
+    values = intervals.around(
+        cases,
+        intervals.step_times(cases, clock),
+        regimes=regimes(cases),
+        exposed=intervals.exposed_shares(cases, clock),
+    )
     report: dict[str, Any] = {
         "clock": clock,
         **with_coverage(values),

@@ -1,0 +1,57 @@
+"""Whether intervals mean the same everywhere: their coverage along what widens them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from simulator.report.accuracy import error
+from simulator.report.tables import Table
+from simulator.report.text import number, percent
+from simulator.validate import intervals, left_out
+
+if TYPE_CHECKING:
+    from simulator.validate.cases import Cases
+
+EDGES = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
+"""Shares of a step that is exposed communication, at which its rows are cut. [-]"""
+
+HEADS = {"source": "organisation out", "model": "models out", "accelerator": "accelerator out"}
+"""What the fit did not see, as heads of columns."""
+
+
+def by_communication(cases: Cases, left: Mapping[str, np.ndarray], widest: float) -> Table:
+    """Error and coverage by the share of the step that is exposed communication.
+
+    Parameters
+    ----------
+    cases : Cases
+        Measured rows.
+    left : mapping
+        Step times by constants that never saw the row, by what was left out. [s]
+    widest : float
+        Width of the interval at nothing but exposed communication over that without any. [-]
+    """
+    share = intervals.exposed_shares(cases)
+    values = {kind: left_out.with_interval(cases, left[kind], kind) for kind in HEADS}
+    rows = []
+    for low, high in pairwise(EDGES):
+        own = (share >= low) & ((share < high) | (high == EDGES[-1]))
+        cells = [f"{percent(low)} to {percent(high)}", f"{own.sum():,}"]
+        for each in values.values():
+            kept = own & np.isfinite(each["predicted"])
+            measured = each["measured"][kept]
+            inside = (measured >= each["low"][kept]) & (measured <= each["high"][kept])
+            cells.append(error(float(np.median(np.abs(each["predicted"][kept] / measured - 1.0)))))
+            cells.append(percent(float(inside.mean())))
+        rows.append(tuple(cells))
+    note = (
+        "Rows by the share of their step that is communication nothing hides; median error and share of the measured values "
+        f"inside the 80 % interval, on rows left out of the fit. With that share the interval widens: {number(widest, 2)} "
+        "times as wide, in the logarithm, for nothing but communication as for none."
+    )
+    heads = ("exposed", "rows", *(head for name in HEADS.values() for head in (name, "in 80 %")))
+    return Table("The interval and communication", heads, rows, note=note)
