@@ -178,7 +178,7 @@ def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: fl
         # An organisation nobody has seen is never known better than one that was.
         own = _most_specific(replace(regime, seen=True), known.regimes)
         found = replace(found, low=min(found.low, own.low), high=max(found.high, own.high))
-    wider = widening(exposed, known.communication)
+    wider = float(widening(exposed, known.communication))
     return replace(found, low=found.low**wider, high=found.high**wider)
 
 

@@ -19,13 +19,8 @@ def every() -> tables.Cases:
 def test_rows_are_cut_once_and_counted(every: tables.Cases) -> None:
     left = left_out.columns(every, left_out.read()[1])
     table = coverage.by_communication(every, left, uncertainty.table().communication)
-    assert [row[0] for row in table.rows] == [
-        "0 % to 2 %",
-        "2 % to 10 %",
-        "10 % to 25 %",
-        "25 % to 50 %",
-        "50 % to 100 %",
-    ]
+    heads = ["0 to 2 %", "2 to 10 %", "10 to 25 %", "25 to 50 %", "50 to 100 %"]
+    assert [row[0] for row in table.rows] == heads
     assert sum(int(row[1].replace(",", "")) for row in table.rows) == len(every)
 
 

@@ -40,7 +40,7 @@ def by_communication(cases: Cases, left: Mapping[str, np.ndarray], widest: float
     rows = []
     for low, high in pairwise(EDGES):
         own = (share >= low) & ((share < high) | (high == EDGES[-1]))
-        cells = [f"{percent(low)} to {percent(high)}", f"{own.sum():,}"]
+        cells = [f"{100 * low:g} to {100 * high:g} %", f"{own.sum():,}"]
         for each in values.values():
             kept = own & np.isfinite(each["predicted"])
             measured = each["measured"][kept]
