@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from simulator import calibrations, clock, collectives, copies, library, pipeline, traffic
+from simulator import calibrations, clock, collectives, copies, kernels, library, pipeline, traffic
 from simulator.device import Constants, Device
 from simulator.layout import Layout
 from simulator.schema import load_accelerator, load_model
@@ -79,9 +79,9 @@ def test_projections_have_the_weights_of_every_published_model() -> None:
     """Rows times columns of the attention matmuls are the attention's weights, latent or not, with and without splitting."""
     for name in library.names("models"):
         shape = shape_of(load_model(name))
-        weights = sum(float(np.asarray(n) * k) for n, k in clock.projections(shape, tp=1.0))
+        weights = sum(float(np.asarray(n) * k) for n, k in kernels.projections(shape, tp=1.0))
         assert weights == pytest.approx(float(attention_matrix_parameters(shape)), rel=1e-12), name
-        split = sum(float(np.asarray(n) * k) for n, k in clock.projections(shape, tp=2.0))
+        split = sum(float(np.asarray(n) * k) for n, k in kernels.projections(shape, tp=2.0))
         assert weights / 2 <= split < weights
 
 
@@ -113,7 +113,7 @@ def test_casting_weights_costs_less_the_more_tokens_share_it() -> None:
 def test_experts_that_are_not_split_are_cast_whole() -> None:
     layout = Layout(tp=4, dp=8, ep=8, num_microbatches=4, autocast=1)
     whole, split = (
-        float(clock.autocast_elements(MIXTURE, layout.with_(etp=etp), sparse=True)) for etp in (1, 4)
+        float(kernels.autocast_elements(MIXTURE, layout.with_(etp=etp), sparse=True)) for etp in (1, 4)
     )
     experts = 3.0 * float(expert_parameters(MIXTURE))  # one on each device
     assert whole - split == pytest.approx(experts * 3 / 4)
@@ -260,7 +260,7 @@ def test_megatron_fuses_the_softmax_of_four_matrices_at_a_time(
     shape = decoder(num_hidden_layers=24, hidden_size=2048, num_attention_heads=16, vocab_size=51200)
     layout = Layout(tp=tp, micro_batch_size=micro_batch_size, flash_attention=flash, seq_length=1024)
     constants = CONSTANTS.with_(softmax_multiple=multiple, unfused_kernels=5.0)
-    assert bool(np.any(clock.unfused_softmax(shape, layout, constants))) == unfused
+    assert bool(np.any(kernels.unfused_softmax(shape, layout, constants))) == unfused
     found, fused = (
         clock.layer_time(shape, layout, DEVICE, each, sparse=False)
         for each in (constants, constants.with_(softmax_multiple=1.0))
@@ -288,8 +288,8 @@ def test_vtrain_ran_without_the_fused_softmax_where_two_heads_met_one_sequence()
 def test_the_device_pauses_between_kernels() -> None:
     layout = Layout(micro_batch_size=4, num_microbatches=3, seq_length=4096)
     none, some = (levels(layout, constants=CONSTANTS.with_(kernel_gap_s=gap)) for gap in (0.0, 2e-6))
-    kernels = 3.0 * 32 * 3.0 * CONSTANTS.kernels_per_layer * CONSTANTS.compiled_factor
-    assert some["host"] - none["host"] == pytest.approx(2e-6 * kernels, rel=0.01)
+    count = 3.0 * 32 * 3.0 * CONSTANTS.kernels_per_layer * CONSTANTS.compiled_factor
+    assert some["host"] - none["host"] == pytest.approx(2e-6 * count, rel=0.01)
     same = set(none) - {"host"}
     assert {name: none[name] for name in same} == pytest.approx({name: some[name] for name in same})
 

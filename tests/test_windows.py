@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import simulator as sim
-from simulator import clock, library, serving
+from simulator import clock, kernels, library, serving
 from simulator.calibrations import constants_of, device_of
 from simulator.errors import SpecError
 from simulator.exporters.huggingface import config_of
@@ -167,7 +167,7 @@ def test_attention_that_is_not_fused_computes_the_matrix_whole() -> None:
     layout = Layout(seq_length=8192, flash_attention=0)
     shape = named("mistral-7b")
     times = [
-        clock.attention_time(s, layout, device, constants) for s in (shape, shape.with_(sliding_window=0))
+        kernels.attention_time(s, layout, device, constants) for s in (shape, shape.with_(sliding_window=0))
     ]
     assert times[0] == times[1]
 

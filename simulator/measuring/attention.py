@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.clock import FLASH_BACKWARD
+from simulator.kernels import FLASH_BACKWARD
 from simulator.measuring.gemm import formats
 from simulator.measuring.plan import Micro
 from simulator.measuring.timing import Work

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from simulator import goodput, money, scaling, transformer
-from simulator.clock import ALIGNED, unfused_softmax
 from simulator.errors import SimulatorError
 from simulator.growth import KAPPA
+from simulator.kernels import ALIGNED, unfused_softmax
 from simulator.schema import Scenario
 from simulator.search import answer as answers
 from simulator.search import growing

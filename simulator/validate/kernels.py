@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator import calibrations, collectives, copies
-from simulator.clock import tile_share
 from simulator.errors import SpecError, UnknownNameError
+from simulator.kernels import tile_share
 from simulator.traffic import link_bandwidth
 from simulator.validate.cases import read_frame
 from simulator.validate.effects import RIVALS, Tracked, track
