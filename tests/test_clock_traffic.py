@@ -270,9 +270,13 @@ def test_megatron_fuses_the_softmax_of_four_matrices_at_a_time(
     assert more == pytest.approx(3.0 * 5.0 * constants.launch_s if unfused else 0.0)
 
 
-def test_vtrain_ran_without_the_fused_softmax_where_two_heads_met_one_sequence() -> None:
+@pytest.fixture(scope="module")
+def every() -> tables.Cases:
+    return tables.read(library.find("measurements", "throughput"))
+
+
+def test_vtrain_ran_without_the_fused_softmax_where_two_heads_met_one_sequence(every: tables.Cases) -> None:
     """Sixteen heads, tensor parallelism 8, one sequence: predicted a quarter too fast with it, a tenth without."""
-    every = tables.read(library.find("measurements", "throughput"))
     heads = every.shape.num_attention_heads / every.layout.tp
     own = (every.source == "KAIST-vTrain") & (heads * every.layout.micro_batch_size == 2.0)
     cases = every.take(np.flatnonzero(own))
@@ -313,9 +317,8 @@ def test_where_collectives_keep_the_host_the_device_works_on() -> None:
     assert large < 1.2 * small  # eight times the work in about the same time
 
 
-def test_the_degraded_sweep_took_as_long_with_one_sequence_as_with_eight() -> None:
+def test_the_degraded_sweep_took_as_long_with_one_sequence_as_with_eight(every: tables.Cases) -> None:
     """Rows of the degraded fabric with tensor parallelism 8, whose micro-batch alone differs: measured and predicted."""
-    every = tables.read(library.find("measurements", "throughput"))
     fabric = np.array([keys["link_latency_s"][0] for keys in every.keys])
     own = (fabric == "fabric-degraded") & (every.layout.tp == 8) & (every.shape.hidden_size == 2048)
     own &= np.array([keys["launch_s"][0] == "nanotron" for keys in every.keys]) & (every.layout.pp == 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,12 @@ TABLE = library.find("measurements", "throughput")
 SOURCES = ("MosaicML", "NVIDIA-papers-2021-22", "MooreThreads-SimuMax", "MLPerf-Dell")
 
 
+@functools.lru_cache(maxsize=1)
+def whole() -> tables.Cases:
+    """The table that ships, read once."""
+    return tables.read(TABLE)
+
+
 @pytest.fixture(scope="module")
 def cases() -> tables.Cases:
     frame = tables.read_frame(TABLE)
@@ -27,7 +34,7 @@ def cases() -> tables.Cases:
 
 
 def test_folds_leave_whole_groups_out() -> None:
-    every = tables.read(TABLE)
+    every = whole()
     groups = folds.groups_of(every, "source")
     for name in ("KAIST-vTrain", "HuggingFace", "NVIDIA"):
         assert (groups[every.source == name] == name).all()
@@ -123,7 +130,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
 
 def test_the_table_that_ships_holds_every_row(capsys: pytest.CaptureFixture[str]) -> None:
     """Refresh with: make calibrations."""
-    every = tables.read(TABLE)
+    every = whole()
     then, found = left_out.read()
     assert then["rows"] == pytest.approx(len(every), rel=0.02)
     assert tuple(found) == folds.KINDS
@@ -138,7 +145,7 @@ def test_the_table_that_ships_holds_every_row(capsys: pytest.CaptureFixture[str]
 
 def test_what_is_left_of_the_evidence() -> None:
     """Out goes a source that alone measured an accelerator, an architecture, or neither."""
-    every = tables.read(TABLE)
+    every = whole()
     by_source = folds.grades(every, "source")
     mosaic = every.source == "MosaicML"
     assert (by_source[mosaic & (every.gpu == "H100-SXM-80GB")] == "measured").all()  # so did others
@@ -152,7 +159,7 @@ def test_what_is_left_of_the_evidence() -> None:
 
 
 def test_an_unknown_organisation_is_never_known_better_than_a_known_one() -> None:
-    every = tables.read(TABLE)
+    every = whole()
     assert every.seen.all()
     own, other = (
         [uncertainty.step_time_factors(each) for each in regimes.regimes(every, seen=seen)]

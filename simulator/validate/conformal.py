@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.uncertainty import LEVELS, Regime, Table, name_of, widening
+from simulator.uncertainty import LEVELS, Table, name_of, widening
 from simulator.validate import folds
 from simulator.validate.regimes import regimes
 
@@ -35,7 +35,8 @@ class Part:
     """Rows predicted by constants that never saw them."""
 
     cases: Cases
-    regimes: list[Regime]
+    names: tuple[np.ndarray, ...]
+    """Name of each row's regime at each of `LEVELS`."""
     predicted: np.ndarray
     """Step times. [s]"""
     exposed: np.ndarray
@@ -43,13 +44,15 @@ class Part:
 
     def take(self, places: np.ndarray) -> Part:
         """Some of the rows."""
-        kept = [self.regimes[i] for i in places]
-        return Part(self.cases.take(places), kept, self.predicted[places], self.exposed[places])
+        names = tuple(each[places] for each in self.names)
+        return Part(self.cases.take(places), names, self.predicted[places], self.exposed[places])
 
 
 def part(cases: Cases, kind: str, predicted: np.ndarray, exposed: np.ndarray) -> Part:
     """One kind of left-out predictions with the regime that each row is left in."""
-    return Part(cases, regimes(cases, folds.grades(cases, kind), seen=kind != "source"), predicted, exposed)
+    found = regimes(cases, folds.grades(cases, kind), seen=kind != "source")
+    names = tuple(np.array([name_of(regime, level) for regime in found]) for level in LEVELS)
+    return Part(cases, names, predicted, exposed)
 
 
 def percentiles(parts: list[Part], communication: float | None = None) -> Table:
@@ -66,14 +69,13 @@ def percentiles(parts: list[Part], communication: float | None = None) -> Table:
     weight = np.concatenate([folds.row_weights(each.cases) ** 2 for each in parts])
     sources = np.concatenate([each.cases.source.astype(str) for each in parts])
     exposed = np.concatenate([each.exposed for each in parts])
-    found = [regime for each in parts for regime in each.regimes]
     keep = np.isfinite(ratio)
     if communication is None:
         communication = _communication(np.abs(np.log(ratio[keep])), exposed[keep], weight[keep])
     wider = widening(exposed, communication)
     table: dict[str, dict[str, float]] = {}
-    for level in LEVELS:
-        names = np.array([name_of(regime, level) for regime in found])
+    for number, level in enumerate(LEVELS):
+        names = np.concatenate([each.names[number] for each in parts])
         for name in sorted(set(names[keep].tolist())):
             own = keep & (names == name)
             even = np.ones(own.sum()) if "software" in level else weight[own]
