@@ -223,3 +223,20 @@ def test_exposed_communication_widens_the_shipped_intervals() -> None:
     assert all_of_it.low < half.low < none.low < 1.0 < none.high < half.high < all_of_it.high
     assert np.log(all_of_it.high) == pytest.approx(shipped.communication * np.log(none.high))
     assert none.regime == half.regime
+
+
+def test_rows_of_one_organisation_leave_nothing_to_fit_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One clear line, and no half-written sets, for a reader's own runs."""
+    few = tmp_path / "few.csv"
+    lines = Path(TABLE).read_text(encoding="utf-8").splitlines(keepends=True)
+    few.write_text("".join(lines[:8]), encoding="utf-8")
+    asked = ["calibrate", "--cases", str(few), "--out", str(tmp_path / "sets"), "--start", "shipped"]
+    assert main([*asked, "--intervals", str(tmp_path / "intervals.yaml")]) != 0
+    told = capsys.readouterr().err
+    assert "needs rows of two organisations (one here: MosaicML), of two" in told
+    assert "internal" not in told
+    assert not (tmp_path / "sets").exists()
+    assert main(["validate", "--cases", str(few), "--slices", "--left-out", "source"]) != 0
+    assert "two organisations" in capsys.readouterr().err

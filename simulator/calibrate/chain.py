@@ -48,6 +48,8 @@ def run(
     known = calibrations.sets() if shipped else write.planned_sets()
     rows = tables.read(cases, known)
     tell(f"{len(rows)} rows, {sum(rows.skipped.values())} skipped")
+    if intervals is not None:
+        left_out.check(rows)
     start = calibrations.shipped_values() if shipped else {}
     if micro is not None:
         start |= left_out.micro_centre(micro)

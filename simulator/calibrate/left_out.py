@@ -18,6 +18,7 @@ from simulator import calibrations, library
 from simulator.calibrate import gemm, links
 from simulator.calibrate.fit import fit, predict
 from simulator.calibrate.priors import Key
+from simulator.errors import SpecError
 from simulator.validate import left_out as stored
 from simulator.validate.folds import KINDS, groups_of
 
@@ -31,6 +32,34 @@ if TYPE_CHECKING:
 def folds(cases: Cases, kind: str) -> list[str]:
     """Names of the folds, in the order in which they are computed."""
     return sorted({str(name) for name in groups_of(cases, kind)})
+
+
+WHAT = {
+    "source": "organisations",
+    "model": "groups of models",
+    "accelerator": "accelerators",
+    "architecture": "architectures",
+}
+"""What a fold leaves out, in words."""
+
+
+def check(cases: Cases, kinds: tuple[str, ...] = KINDS) -> None:
+    """See that something is left to fit to whatever is left out.
+
+    Raises
+    ------
+    SpecError
+        If all rows are of one fold; every kind that is so is named.
+    """
+    alone = [
+        f"{WHAT[kind]} (one here: {names[0].strip('()')})"
+        for kind in kinds
+        if len(names := folds(cases, kind)) == 1
+    ]
+    if alone:
+        raise SpecError(
+            f"leaving rows out needs rows of two {', of two '.join(alone)}; nothing would be left to fit to"
+        )
 
 
 def predict_fold(
@@ -86,6 +115,7 @@ def all_folds(
     dict
         By kind, the step time of every row. [s]
     """
+    check(cases, kinds)
     centre = micro_centre() if centre is None else centre
     warm = calibrations.shipped_values() if warm is None else warm
     predicted = {}
