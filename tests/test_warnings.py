@@ -94,6 +94,23 @@ def test_a_vocabulary_that_starves_tensor_cores_is_told(vocab_size: int, tp: int
     assert ("ragged-vocabulary" in {each["id"] for each in answer.warnings}) == warned
 
 
+def warned_of(
+    *, software: str, model: dict[str, int], parallelism: dict[str, int], **training: object
+) -> set[str]:
+    """Ids of the warnings of a small model on a node of A100s."""
+    answer = sim.run(
+        {
+            "find": "estimate",
+            "software": software,
+            "model": {"num_hidden_layers": 12, "vocab_size": 50304, **model},
+            "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
+            "training": {"seq_length": 1024, "global_batch_size": 64, "tokens": "10B", **training},
+            "parallelism": parallelism,
+        }
+    )
+    return {each["id"] for each in answer.warnings}
+
+
 @pytest.mark.parametrize(
     ("heads", "software", "warned"),
     [(16, "deepspeed", True), (24, "deepspeed", False), (16, "megatron", False)],
@@ -101,27 +118,15 @@ def test_a_vocabulary_that_starves_tensor_cores_is_told(vocab_size: int, tp: int
 def test_heads_that_are_no_multiple_of_eight_are_named_where_attention_is_not_fused(
     heads: int, software: str, warned: bool
 ) -> None:
-    answer = sim.run(
-        {
-            "find": "estimate",
-            "software": software,
-            "model": {
-                "num_hidden_layers": 12,
-                "hidden_size": 1728,  # heads of 108 and of 72
-                "num_attention_heads": heads,
-                "vocab_size": 50304,
-            },
-            "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
-            "training": {
-                "seq_length": 1024,
-                "global_batch_size": 64,
-                "micro_batch_size": 8,
-                "tokens": "10B",
-                "flash_attention": software != "deepspeed",
-            },
-        }
+    """Heads of 108 and of 72."""
+    found = warned_of(
+        software=software,
+        model={"hidden_size": 1728, "num_attention_heads": heads},
+        parallelism={},
+        micro_batch_size=8,
+        flash_attention=software != "deepspeed",
     )
-    assert ("ragged-heads" in {each["id"] for each in answer.warnings}) == warned
+    assert ("ragged-heads" in found) == warned
 
 
 @pytest.mark.parametrize(
@@ -137,25 +142,11 @@ def test_a_softmax_that_is_not_fused_is_named(
     micro_batch_size: int, software: str, flash: bool, warned: bool
 ) -> None:
     """Two heads of a rank: one sequence makes two score matrices, Megatron's fused softmax takes four at a time."""
-    answer = sim.run(
-        {
-            "find": "estimate",
-            "software": software,
-            "model": {
-                "num_hidden_layers": 12,
-                "hidden_size": 1024,
-                "num_attention_heads": 16,
-                "vocab_size": 51200,
-            },
-            "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
-            "training": {
-                "seq_length": 1024,
-                "global_batch_size": 64,
-                "micro_batch_size": micro_batch_size,
-                "tokens": "10B",
-                "flash_attention": flash,
-            },
-            "parallelism": {"tp": 8, "pp": 1},
-        }
+    found = warned_of(
+        software=software,
+        model={"hidden_size": 1024, "num_attention_heads": 16},
+        parallelism={"tp": 8, "pp": 1},
+        micro_batch_size=micro_batch_size,
+        flash_attention=flash,
     )
-    assert ("unfused-softmax" in {each["id"] for each in answer.warnings}) == warned
+    assert ("unfused-softmax" in found) == warned
