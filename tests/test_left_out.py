@@ -50,6 +50,13 @@ def test_folds_leave_whole_groups_out() -> None:
     assert len(set(layers[korthikanti].tolist())) == 1
 
 
+def test_a_table_of_few_rows_keeps_its_folds_apart(cases: tables.Cases) -> None:
+    """Sixteen rows of each of four organisations: no accelerator has the thirty of a fold, and each is one all the same."""
+    groups = folds.groups_of(cases, "accelerator").astype(str)
+    assert len(set(groups.tolist())) > 1
+    assert np.array_equal(groups, cases.gpu.astype(str))
+
+
 def test_grouped_differences_are_the_jacobian() -> None:
     """Rows that take two constants each, against differences one constant at a time."""
     random = np.random.default_rng(0)

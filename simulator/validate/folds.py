@@ -33,8 +33,10 @@ ONE_NODE = 8
 
 
 def _few_together(names: np.ndarray, fewest: int, together: str) -> np.ndarray:
+    """Groups of few rows as one; each on its own where all are of few rows, lest nothing be left outside."""
     found, inverse, counts = np.unique(names.astype(str), return_inverse=True, return_counts=True)
-    return np.where(counts >= fewest, found, together)[inverse]
+    own = (counts >= fewest) | (counts < fewest).all()
+    return np.where(own, found, together)[inverse]
 
 
 def source_groups(cases: Cases) -> np.ndarray:
