@@ -306,6 +306,8 @@ def test_interrupted_it_says_what_to_do_and_leaves_no_process(question: str, tmp
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # A job in the background is born deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     begun = time.monotonic()
     while not list(out.glob("chunks/*.jsonl")) and time.monotonic() - begun < 60:
