@@ -3,7 +3,8 @@
 The residuals of measured rows that the constants were *not* fitted to (split conformal prediction) give the 10th and 90th
 percentile of measured over predicted. They are kept by regime; a plan takes the most specific regime that holds enough
 rows, so an extrapolation says so by its width. A plan is the run of somebody whose runs nobody has fitted: its regime is
-made of whole organisations left out (``seen=false``).
+made of whole organisations left out (``seen=false``). In every regime an organisation weighs as much as any other, however
+many runs it published (pooled distributions of a two-layer model: Dunn, Wasserman and Ramdas, arXiv:1809.07441).
 
 Inside a regime a step is known the worse, the more of it is communication that nothing hides: networks differ more from
 cluster to cluster than matmuls do. So the percentiles are those of a step without any, and a step of which a share x is
@@ -13,7 +14,7 @@ exposed communication gets their logarithms times 1 + (r - 1) x (locally weighte
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,11 +33,13 @@ ENOUGH_SOURCES = 3
 """Organisations that a regime must hold to say how far the next one may be: a choice, more than a pair. [-]"""
 
 LEVELS = (
-    ("grade", "seen", "kind", "scale", "complete", "software"),
-    ("grade", "seen", "kind", "complete", "software"),
-    ("grade", "seen", "kind", "scale", "complete"),
-    ("grade", "seen", "kind", "complete"),
-    ("grade", "seen", "kind"),
+    ("grade", "seen", "kind", "scale", "complete", "software", "fabric", "architecture"),
+    ("grade", "seen", "kind", "scale", "complete", "software", "fabric"),
+    ("grade", "seen", "kind", "complete", "software", "fabric"),
+    ("grade", "seen", "kind", "scale", "complete", "fabric", "architecture"),
+    ("grade", "seen", "kind", "scale", "complete", "fabric"),
+    ("grade", "seen", "kind", "complete", "fabric"),
+    ("grade", "seen", "kind", "fabric"),
     ("grade", "seen"),
     ("seen",),
     (),
@@ -59,7 +62,11 @@ class Regime:
     complete: bool = True
     """Whether every setting of the layout is known."""
     software: str = "megatron"
-    """Software set; a degraded fabric is appended with a plus sign."""
+    """Calibration set of the software."""
+    fabric: str = "fabric"
+    """Calibration set of links and network: what is known of healthy ones says nothing of a degraded one."""
+    architecture: str = "hopper"
+    """Calibration set of the accelerator."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class Factors:
 def regime_of(
     *,
     grade: str,
+    sets: Sequence[str] = (),
     num_experts: float = 0,
     frozen: float = 0,
     n_gpus: float = 1,
@@ -103,13 +111,16 @@ def regime_of(
     ----------
     grade : str
         Evidence of the accelerator's constants.
+    sets : sequence of str, optional
+        Calibration sets of the accelerator, of links and network, and of the software.
     num_experts, frozen : float, optional
         Experts of the model; 1 where base weights are frozen. [-]
     n_gpus, link_domain : float, optional
         Accelerators, and accelerators per scale-up domain. [-]
     **more
-        ``seen``, ``complete`` and ``software`` of `Regime`.
+        ``seen`` and ``complete`` of `Regime`.
     """
+    more |= dict(zip(("architecture", "fabric", "software"), sets, strict=False))
     kind = "lora" if frozen else "moe" if num_experts > 0 else "dense"
     return Regime(
         grade=grade, kind=kind, scale="node" if n_gpus <= min(link_domain, 8) else "cluster", **more

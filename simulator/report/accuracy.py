@@ -241,7 +241,7 @@ def held_out(regimes: Mapping[str, Report]) -> Table:
         if key in regimes
     ]
     note = (
-        "Each row predicted by constants fitted without it; rows weigh as in the fit, so that no organisation decides alone. The "
+        "Each row predicted by constants fitted without it; every organisation has the same weight. The "
         "interval is that of measured over predicted step time where no communication is exposed."
     )
     return Table("Rows left out of the fit", ("", "rows", "median", "80 % interval"), rows, note=note)

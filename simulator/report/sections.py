@@ -311,8 +311,10 @@ def regime_words(regime: str) -> str:
 
     Examples
     --------
-    >>> regime_words("grade=measured seen=false kind=dense scale=cluster complete=true software=megatron")
-    'measured accelerator, another organisation, dense, several nodes, complete configuration, megatron'
+    >>> regime_words("grade=measured seen=false kind=dense scale=cluster complete=true fabric=fabric architecture=hopper")
+    'measured accelerator, another organisation, dense, several nodes, complete configuration, hopper'
+    >>> regime_words("")
+    'of any kind'
     """
     told = {
         "grade=measured": "measured accelerator",
@@ -326,8 +328,11 @@ def regime_words(regime: str) -> str:
         "scale=node": "one node",
         "complete=true": "complete configuration",
         "complete=false": "incomplete configuration",
+        "fabric=fabric": "",
+        "fabric=fabric-degraded": "degraded fabric",
     }
-    return ", ".join(told.get(pair, pair.rpartition("=")[2]) for pair in regime.split())
+    words = [told.get(pair, pair.rpartition("=")[2]) for pair in regime.split()]
+    return ", ".join(word for word in words if word) or "of any kind"
 
 
 def search(document: Document) -> list[str]:

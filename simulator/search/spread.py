@@ -50,11 +50,11 @@ def _factors(question: Question, plan: Plan, grade: str, *, exposed: float = 0.0
     setting = machine.setting
     regime = uncertainty.regime_of(
         grade=grade,
+        sets=[str(name) for name in machine.about["evidence"]["sets"]],
         num_experts=float(plan.shape.num_experts),
         frozen=float(plan.layout.frozen),
         n_gpus=float(plan.n_gpus),
         link_domain=float(setting.device.link_domain),
         complete=True,
-        software=str(machine.about["evidence"]["sets"][-1]),
     )
     return uncertainty.step_time_factors(regime, exposed=exposed)

@@ -3,7 +3,8 @@
 Split conformal prediction: the spread of the errors on left-out rows is the spread to expect of the next one. A row of an
 organisation whose other runs the constants were fitted to is like a model left out; a plan of a reader is like a whole
 organisation left out. The second is wider, and is taken symmetric: whether the next organisation is faster or slower than
-the constants is not known from those that were.
+the constants is not known from those that were. In a regime every organisation has the same weight, split over its rows:
+the next run is a draw among organisations first, and among the runs of one second (arXiv:1809.07441).
 
 Errors grow with the share of a step that is exposed communication. One number says how much, the same in all regimes; errors
 are divided by it before their percentiles are taken.
@@ -78,10 +79,10 @@ def percentiles(parts: list[Part], communication: float | None = None) -> Table:
         names = np.concatenate([each.names[number] for each in parts])
         for name in sorted(set(names[keep].tolist())):
             own = keep & (names == name)
-            even = np.ones(own.sum()) if "software" in level else weight[own]
+            _, of, rows = np.unique(sources[own], return_inverse=True, return_counts=True)
             symmetric = "seen=false" in name
-            table[name] = _summary(ratio[own], wider[own], even, symmetric=symmetric) | {
-                "sources": len(set(sources[own].tolist()))
+            table[name] = _summary(ratio[own], wider[own], 1.0 / rows[of], symmetric=symmetric) | {
+                "sources": len(rows)
             }
     return Table(table, communication)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator import calibrations
 from simulator.uncertainty import Regime, regime_of
 
 if TYPE_CHECKING:
@@ -30,17 +29,17 @@ def regimes(cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool |
     known = np.broadcast_to(cases.seen if seen is None else np.asarray(seen), len(cases))
     found = []
     for i, keys in enumerate(cases.keys):
-        fabric, software = keys["link_latency_s"][0], keys["launch_s"][0]
+        sets = tuple(keys[name][0] for name in ("hbm_efficiency", "link_latency_s", "launch_s"))
         found.append(
             regime_of(
                 grade=str(grades[i]),
+                sets=sets,
                 seen=bool(known[i]),
                 num_experts=cases.shape.num_experts[i],
                 frozen=cases.layout.frozen[i],
                 n_gpus=gpus[i],
                 link_domain=cases.device.link_domain[i],
                 complete=bool(cases.complete[i]),
-                software=software if fabric == calibrations.FABRIC else f"{software}+{fabric}",
             )
         )
     return found
