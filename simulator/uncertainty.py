@@ -186,9 +186,13 @@ def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: fl
     known = table() if known is None else known
     found = _most_specific(regime, known.regimes)
     if not regime.seen:
-        # An organisation nobody has seen is never known better than one that was.
-        own = _most_specific(replace(regime, seen=True), known.regimes)
-        found = replace(found, low=min(found.low, own.low), high=max(found.high, own.high))
+        # An organisation nobody has seen is never known better than one that was, nor evidence of a grade better than the few
+        # organisations that had it.
+        least = [_most_specific(replace(regime, seen=True), known.regimes)]
+        if "grade" not in found.regime:
+            least.append(_most_specific(regime, known.regimes, sources=1))
+        low, high = min(each.low for each in least), max(each.high for each in least)
+        found = replace(found, low=min(found.low, low), high=max(found.high, high))
     wider = float(widening(exposed, known.communication))
     return replace(found, low=found.low**wider, high=found.high**wider)
 
@@ -206,14 +210,16 @@ def widening(exposed: Numeric, communication: float) -> Numeric:
     return 1.0 + (communication - 1.0) * np.asarray(exposed)
 
 
-def _most_specific(regime: Regime, known: Mapping[str, Mapping[str, float]]) -> Factors:
+def _most_specific(
+    regime: Regime, known: Mapping[str, Mapping[str, float]], *, sources: int = ENOUGH_SOURCES
+) -> Factors:
     """Percentiles of the most specific regime that holds enough rows, and enough organisations where those are in doubt."""
     for level in LEVELS:
         name = name_of(regime, level)
         row = known.get(name)
         if row is None or row["rows"] < ENOUGH:
             continue
-        if regime.seen or row["sources"] >= ENOUGH_SOURCES:
+        if regime.seen or row["sources"] >= sources:
             return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), name)
     row = known["all"]
     return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), "all")

@@ -228,6 +228,23 @@ def test_a_regime_knows_the_architecture_and_the_fabric() -> None:
     assert degraded.high > healthy.high
 
 
+def test_evidence_of_few_organisations_still_widens_an_interval() -> None:
+    """What two organisations saw of a grade says no bound, but no plan of that grade is known better."""
+    rows = {"rows": 40.0, "sources": 9.0, "median_error": 0.1}
+    name = "grade=datasheet seen=false"
+    known = uncertainty.Table(
+        {
+            "all": {**rows, "low": 0.9, "high": 1.1},
+            "seen=false": {**rows, "low": 0.9, "high": 1.1},
+            name: {**rows, "sources": 2.0, "low": 0.5, "high": 2.0},
+        }
+    )
+    found = uncertainty.step_time_factors(uncertainty.Regime(grade="datasheet"), known)
+    assert (found.low, found.high) == (0.5, 2.0)
+    measured = uncertainty.step_time_factors(uncertainty.Regime(grade="measured"), known)
+    assert (measured.low, measured.high) == (0.9, 1.1)
+
+
 @pytest.mark.parametrize("true", [1.0, 2.5, 6.0])
 def test_how_much_communication_widens_an_interval_is_found(cases: tables.Cases, true: float) -> None:
     """Errors drawn with a spread that grows along the share: the fit finds by how much, and the intervals cover 80 %."""

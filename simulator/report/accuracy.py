@@ -241,8 +241,8 @@ def held_out(regimes: Mapping[str, Report]) -> Table:
         if key in regimes
     ]
     note = (
-        "Each row predicted by constants fitted without it; every organisation has the same weight. The "
-        "interval is that of measured over predicted step time where no communication is exposed."
+        "Each row predicted by constants fitted without it. The interval is that of measured over predicted step time where no "
+        "communication is exposed; every organisation has the same weight in it."
     )
     return Table("Rows left out of the fit", ("", "rows", "median", "80 % interval"), rows, note=note)
 
