@@ -73,6 +73,17 @@ def test_errors_are_bounded(report: dict[str, Any]) -> None:
         assert abs(by_id[name]) < 0.35, name
 
 
+def test_runs_inside_their_interval_are_counted(report: dict[str, Any]) -> None:
+    inside = [
+        row["interval_gpu_hours"][0] <= row["published_gpu_hours"] <= row["interval_gpu_hours"][1]
+        for row in report["rows"]
+    ]
+    assert report["coverage_80"] == pytest.approx(np.mean(inside), abs=1e-4)
+    assert 0 < report["coverage_80"] < 0.8  # hours hold more than steps, as the page says
+    for row in report["rows"]:
+        assert row["interval_gpu_hours"][0] < row["predicted_gpu_hours"] < row["interval_gpu_hours"][1]
+
+
 def test_published_layouts_are_kept(report: dict[str, Any]) -> None:
     found = {row["id"]: row["layout"] for row in report["rows"]}
     for row in rows_of():

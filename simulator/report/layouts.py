@@ -103,19 +103,31 @@ def _hours(hours: Mapping[str, Any]) -> list[str]:
         "read off a logbook by others. A prediction is of steps, with the default of lost time where the hours contain losses."
     )
     lines = Table(title, heads, cells, left=(0, 2, 6), note=note).text()
-    lines += ["", *_kinds(hours), *_costs(hours)]
+    lines += ["", *Table("By what is published", KINDS, kinds(hours), left=(0,)).text(), *_costs(hours)]
     return [*lines, *_skipped(hours)]
 
 
-def _kinds(hours: Mapping[str, Any]) -> list[str]:
-    kinds = [(f"layout {word}", one) for word, one in hours["by_layout"].items()]
-    kinds += [(f"hours {word}", one) for word, one in hours["by_hours"].items()]
-    rows = [
-        (words, str(one["n"]), _percent(one["median_ape"]), _percent(one["p90_ape"]), f"{one['bias']:+.2f}")
-        for words, one in kinds
+KINDS = ("runs", "number", "median", "90th", "mean log ratio", "in 80 %")
+"""Columns of `kinds`."""
+
+
+def kinds(hours: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Errors of published hours by what is published, as cells under `KINDS`; the last counts runs inside the interval."""
+    found = [("all", hours)]
+    found += [(f"layout {word}", one) for word, one in hours["by_layout"].items()]
+    found += [(f"hours {word}", one) for word, one in hours["by_hours"].items()]
+    return [
+        (
+            words,
+            str(one["n"]),
+            _percent(one["median_ape"]),
+            _percent(one["p90_ape"]),
+            f"{one['bias']:+.2f}",
+            f"{one['coverage_80'] * one['n']:.0f}",
+        )
+        for words, one in found
         if one["n"]
     ]
-    return Table("By what is published", ("runs", "number", "median", "90th", "bias"), rows, left=(0,)).text()
 
 
 def _costs(hours: Mapping[str, Any]) -> list[str]:
