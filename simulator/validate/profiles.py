@@ -44,6 +44,7 @@ PROFILES: dict[str, Profile] = {
     "megatron-core": Profile("megatron"),
     "megatron-lm 0.": Profile("megatron"),
     "nemo": Profile("megatron"),
+    "megatron-lm 2022": Profile("megatron", flash_attention=0, sequence_parallel=0, zero_stage=0),
     "megatron-lm": Profile("megatron-2021", flash_attention=0, sequence_parallel=0, zero_stage=0),
     "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
     "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
