@@ -8,7 +8,7 @@ rows (organisations) are weighted so that none dominates, and a configuration th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -146,6 +146,13 @@ def grouped_jacobian(
     return found
 
 
+GAIN = 0.2
+"""Fall of the cost, half a sum of squared standard deviations, below which the optimiser is not started again. [-]"""
+
+ROUNDS = 6
+"""Bound on its starts. [-]"""
+
+
 def _solve(
     errors: Callable[[np.ndarray], np.ndarray],
     places: list[np.ndarray],
@@ -153,20 +160,32 @@ def _solve(
     start: np.ndarray,
     max_evaluations: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Least squares over row errors and prior: the unknowns, and their posterior spread."""
+    """Least squares over row errors and prior: the unknowns, and their posterior spread.
+
+    The clock has kinks (the longer of two times, whole waves of tiles), at which the optimiser's steps shrink until it stops.
+    It is started again from there, the means over sets back at their prior, which takes it off the kink, until that gains
+    nothing.
+    """
     from scipy.optimize import least_squares
 
-    found = least_squares(
-        lambda x: np.concatenate([errors(x), belief.residuals(x)]),
-        belief.inside(start),
-        jac=lambda x: np.vstack([grouped_jacobian(errors, x, places), belief.slopes]),
-        bounds=(belief.low, belief.high),
-        max_nfev=max_evaluations,
-        x_scale=belief.spread,
-        ftol=TOLERANCE,
-        xtol=TOLERANCE,
-    )
-    return found.x, np.sqrt(np.clip(np.diag(np.linalg.pinv(found.jac.T @ found.jac)), 0.0, None))
+    best: Any = None
+    for _ in range(ROUNDS):
+        found = least_squares(
+            lambda x: np.concatenate([errors(x), belief.residuals(x)]),
+            belief.inside(start),
+            jac=lambda x: np.vstack([grouped_jacobian(errors, x, places), belief.slopes]),
+            bounds=(belief.low, belief.high),
+            max_nfev=max_evaluations,
+            x_scale=belief.spread,
+            ftol=TOLERANCE,
+            xtol=TOLERANCE,
+        )
+        gain = np.inf if best is None else best.cost - found.cost
+        best = found if gain > 0.0 else best
+        if gain < GAIN:
+            break
+        start = np.concatenate([best.x[: len(belief.keys)], belief.centre[len(belief.keys) :]])
+    return best.x, np.sqrt(np.clip(np.diag(np.linalg.pinv(best.jac.T @ best.jac)), 0.0, None))
 
 
 def _unseen(base: dict[Key, float], start: dict[Key, float], means: dict[str, float]) -> dict[Key, float]:
