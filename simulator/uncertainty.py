@@ -3,8 +3,8 @@
 The residuals of measured rows that the constants were *not* fitted to (split conformal prediction) give the 10th and 90th
 percentile of measured over predicted. They are kept by regime; a plan takes the most specific regime that holds enough
 rows, so an extrapolation says so by its width. A plan is the run of somebody whose runs nobody has fitted: its regime is
-made of whole organisations left out (``seen=false``). In every regime an organisation weighs as much as any other, however
-many runs it published (pooled distributions of a two-layer model: Dunn, Wasserman and Ramdas, arXiv:1809.07441).
+made of whole organisations left out (``seen=false``). In every regime an organisation of ten runs weighs as much as one of a
+thousand (pooled distributions of a two-layer model: Dunn, Wasserman and Ramdas, arXiv:1809.07441).
 
 Inside a regime a step is known the worse, the more of it is communication that nothing hides: networks differ more from
 cluster to cluster than matmuls do. So the percentiles are those of a step without any, and a step of which a share x is

@@ -201,14 +201,25 @@ def test_percentiles_of_unknown_organisations_are_symmetric(cases: tables.Cases)
     assert row["low"] == pytest.approx(1.5, rel=1e-3)
 
 
-def test_in_a_regime_every_organisation_weighs_alike(cases: tables.Cases) -> None:
-    """Three are predicted to the per cent, however often they measured; the fourth, twice off, has a quarter of the say."""
+def test_in_a_regime_organisations_weigh_alike(cases: tables.Cases) -> None:
+    """Three are predicted to the per cent, however often they measured; the fourth, twice off, has a quarter of the say.
+
+    Of three rows it has less, and the interval is that of the others.
+    """
     many = cases.take(np.concatenate([np.repeat(np.flatnonzero(cases.source != "MosaicML"), 50),
                                       np.flatnonzero(cases.source == "MosaicML")]))  # fmt: skip
     predicted = many.measured_s / np.where(many.source == "MosaicML", 2.0, 1.01)
     found = conformal.percentiles([conformal.part(many, "source", predicted, np.zeros(len(many)))])
     assert found.regimes["all"]["sources"] == len(SOURCES)
+    assert (cases.source == "MosaicML").sum() >= conformal.SAY
     assert found.regimes["seen=false"]["high"] == pytest.approx(2.0, rel=1e-3)
+    few = np.concatenate(
+        [np.flatnonzero(many.source != "MosaicML"), np.flatnonzero(many.source == "MosaicML")[:3]]
+    )
+    found = conformal.percentiles(
+        [conformal.part(many.take(few), "source", predicted[few], np.zeros(len(few)))]
+    )
+    assert found.regimes["seen=false"]["high"] == pytest.approx(1.01, rel=1e-3)
 
 
 def test_a_regime_knows_the_architecture_and_the_fabric() -> None:

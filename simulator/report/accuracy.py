@@ -242,7 +242,7 @@ def held_out(regimes: Mapping[str, Report]) -> Table:
     ]
     note = (
         "Each row predicted by constants fitted without it. The interval is that of measured over predicted step time where no "
-        "communication is exposed; every organisation has the same weight in it."
+        "communication is exposed; organisations of ten rows or more have the same weight in it."
     )
     return Table("Rows left out of the fit", ("", "rows", "median", "80 % interval"), rows, note=note)
 

@@ -55,7 +55,9 @@ WHY = """\
   prediction is of steps alone, so a bias below zero is expected. The 80 % interval is that of step times and of nothing else: far fewer
   than 80 of a hundred trainings end inside it. Read it as what a cluster that runs as measured ones do needs; the rest is your own.
 - Where the authors state no layout the planner takes the best one. The clock's constants come mostly from runs of 2023 to 2025.
-- Pythia: its configurations ask GPT-NeoX to synchronise after every layer and to gather split activations; neither is modelled.
+- Pythia: its configurations ask GPT-NeoX to synchronise after every layer and to gather split activations; neither is modelled. Those
+  marked * are said not to fit because the memory of `deepspeed` is that of Hugging Face's loss, 14 B per logit; with the 8 B of
+  Megatron's, which GPT-NeoX has, all of them fit.
 - Llama 3 8B and 70B: the stated hours come to 154 and 273 TFLOP/s per accelerator at 15T tokens (6 N D), against 400 that the
   paper prints for 405B. The cards do not say why.
 - DeepSeek-V3: its all-to-all traffic hides behind computation in both directions and reaches at most four nodes; the clock's
