@@ -16,13 +16,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import simulator as sim
 from simulator import calibrations, clocks
 from simulator.schema import load_accelerator
-from simulator.search import evaluate, lattice, shapes
+from simulator.search import breakdown, evaluate, lattice, shapes
 from simulator.search.evaluate import Counts, Setting
 from simulator.search.lattice import Axes, Pins
 from simulator.transformer import Shape
@@ -114,9 +115,15 @@ def question(asked: dict[str, object]) -> Callable[[], Work]:
 
     def prepare() -> Work:
         scenario = sim.load_scenario(asked)
-        return lambda: sim.run(scenario)
+        return lambda: answered(scenario)
 
     return prepare
+
+
+def answered(scenario: Any) -> Any:
+    """Answer a question of which nothing is known from the last time."""
+    breakdown.forget()
+    return sim.run(scenario)
 
 
 def child(*arguments: str) -> Work:

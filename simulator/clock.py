@@ -133,9 +133,11 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     )
 
 
-def optimizer_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+def optimizer_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants, held: traffic.Held | None = None
+) -> Numeric:
     """Time of the optimizer's sweep over its states, which `Layout.update_share` scales. [s]"""
-    dense, experts = traffic.device_parameters(shape, layout)
+    dense, experts = held or traffic.device_parameters(shape, layout)
     shards = np.where(np.asarray(layout.zero_stage) >= 1, shard_degree(layout), 1.0)
     expert_shards = np.maximum(shards / np.maximum(layout.ep, 1), 1.0)
     moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes * np.asarray(layout.update_share)
@@ -179,7 +181,8 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     parts = _with_host(parts)
     levels = {k: parts[k] * layers for k in LEVELS}
     host, stage = parts["host"] * layers, parts["all"] * layers
-    gather_fwd, gather_bwd = traffic.gather_time(shape, layout, device, c)
+    held = traffic.device_parameters(shape, layout)
+    gather_fwd, gather_bwd = traffic.gather_time(shape, layout, device, c, held)
     cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
     gather = gather + c.stolen_share * (gather_fwd + gather_bwd - gather)
@@ -210,10 +213,10 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     window = stage * np.where(
         interleaved, np.maximum(np.minimum(m, layout.pp) * (1.0 - 1.0 / layout.vp), 1.0), 1.0
     )
-    sent = traffic.data_parallel_time(shape, layout, device, c)
+    sent = traffic.data_parallel_time(shape, layout, device, c, held)
     exposed = _exposed(sent, window * np.asarray(c.dp_overlap))
     exposed = exposed + c.stolen_share * (sent - exposed)
     step["data_parallel"] = gather * m + exposed
-    step["optimizer"] = optimizer_time(shape, layout, device, c)
+    step["optimizer"] = optimizer_time(shape, layout, device, c, held)
     step["overhead"] = np.asarray(c.step_overhead_s) + 0.0 * m
     return step

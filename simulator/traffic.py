@@ -124,19 +124,25 @@ def device_parameters(shape: Shape, layout: Layout) -> tuple[Numeric, Numeric]:
     return dense, experts * share / (expert_tp(layout) * np.maximum(layout.ep, 1))
 
 
-def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+Held = tuple[Numeric, Numeric]
+"""What `device_parameters` gives; a caller that has it hands it on. [parameters]"""
+
+
+def data_parallel_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants, held: Held | None = None
+) -> Numeric:
     """Time of the gradient (and, with ZeRO, parameter) traffic of one step, if nothing hid it. [s]
 
     Replicated states: an all-reduce of the gradients. ZeRO-1 and 2: a reduce-scatter of gradients and an all-gather of
     16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`. Hybrid sharding does so inside its groups and adds
     `replica_time` between them.
     """
-    dense, experts = device_parameters(shape, layout)
+    dense, experts = held or device_parameters(shape, layout)
     zero = np.asarray(layout.zero_stage)
     ranks = np.asarray(layout.dp, dtype=float) * layout.cp
     between: Numeric = 0.0
     if np.any(np.asarray(layout.shard_group) > 0):
-        between = replica_time(shape, layout, device, c)
+        between = replica_time(shape, layout, device, c, held=(dense, experts))
         ranks = np.where(zero >= 1, shard_degree(layout), ranks)
     stride = np.asarray(layout.tp)
     per_parameter = np.where(
@@ -152,13 +158,15 @@ def data_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constant
     return (np.where(zero < 3, time, 0.0) + between) * (1.0 - np.asarray(layout.frozen))
 
 
-def replica_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+def replica_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants, held: Held | None = None
+) -> Numeric:
     """Time of the all-reduce of sharded gradients between the groups of hybrid sharding, once per step. [s]
 
     Every rank holds one part in ``shard_group`` of the gradients and meets the ranks that hold the same part elsewhere
     (Zhao et al., arXiv:2304.11277, section 3.2.2). Zero without ZeRO, which replicates everything.
     """
-    dense, experts = device_parameters(shape, layout)
+    dense, experts = held or device_parameters(shape, layout)
     group = shard_degree(layout)
     replicas = np.maximum(np.asarray(layout.dp, dtype=float) * layout.cp / group, 1.0)
     nbytes = (dense + experts) * np.asarray(c.gradient_bytes) / group
@@ -168,9 +176,13 @@ def replica_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> 
     return np.where(np.asarray(layout.zero_stage) >= 1, time, 0.0)
 
 
-def gather_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
+def gather_time(
+    shape: Shape, layout: Layout, device: Device, c: Constants, held: Held | None = None
+) -> tuple[Numeric, Numeric]:
     """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]"""
-    dense, experts = device_parameters(shape, layout)
+    if not np.any(np.asarray(layout.zero_stage) >= 3):
+        return 0.0, 0.0
+    dense, experts = held or device_parameters(shape, layout)
     ranks = shard_degree(layout)
     blocks = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
     gather = _collective(

@@ -9,6 +9,7 @@ import numpy as np
 from simulator import energy, flop, memory, money, transformer
 from simulator.layout import RECOMPUTE, is_hybrid
 from simulator.memory import CATEGORIES
+from simulator.search.breakdown import breakdown
 from simulator.search.question import ENOUGH_DATA, Machine, Question
 from simulator.search.spread import rows_like_this
 from simulator.search.table import Plan
@@ -134,12 +135,6 @@ def _shape(s: Shape) -> dict[str, Any]:
     out["active_params"] = whole(transformer.active_parameters(s))
     out["non_embedding_params"] = whole(transformer.non_embedding_parameters(s))
     return out
-
-
-def breakdown(plan: Plan, machine: Machine) -> dict[str, float]:
-    """Step time by level; the rows sum to the step time. [s]"""
-    levels = machine.setting.clock(plan.shape, plan.layout, machine.setting.device, machine.setting.constants)
-    return {name: float(value) for name, value in levels.items()}
 
 
 def _speed(plan: Plan, machine: Machine) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from simulator import scaling
 from simulator.errors import SimulatorError
 from simulator.search import choice, goal, required
-from simulator.search.answer import breakdown
+from simulator.search.breakdown import breakdown
 from simulator.search.choice import Pool
 from simulator.search.question import ENOUGH_DATA, RESOLUTION_NATS, Limits, Question
 from simulator.search.table import Found, Plan

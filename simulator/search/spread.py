@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from simulator import uncertainty
+from simulator.search.breakdown import breakdown
 from simulator.search.question import Question
 from simulator.search.table import Plan
 
@@ -39,9 +40,7 @@ def rows_like_this(question: Question, plan: Plan) -> dict[str, float | int | st
 
 
 def _exposed_share(question: Question, plan: Plan) -> float:
-    setting = question.machines[plan.machine].setting
-    levels = setting.clock(plan.shape, plan.layout, setting.device, setting.constants)
-    return float(uncertainty.exposed_share(levels))
+    return float(uncertainty.exposed_share(breakdown(plan, question.machines[plan.machine])))
 
 
 def _factors(question: Question, plan: Plan, grade: str, *, exposed: float = 0.0) -> uncertainty.Factors:
