@@ -89,7 +89,7 @@ fuzz: $(DEV_READY)
 bench: $(DEV_READY)
 	$(BIN)/pytest benchmarks --benchmark-columns=min,median,rounds
 
-# A quarter of an hour: the fit, every row by constants that never saw it, and the intervals made of those errors.
+# A quarter of an hour on a fast machine, half an hour on a slow one: the fit, every row by constants that never saw it, and the intervals made of those errors.
 calibrations: $(RUN_READY)
 	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --micro measurements/micro.csv \
 	  --out hardware_specs/calibrations --intervals hardware_specs/intervals/step_time.yaml

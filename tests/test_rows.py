@@ -55,6 +55,20 @@ def test_the_page_lists_the_settings_of_every_framework() -> None:
         assert cells[7] == ("yes |" if each.compiled else "no |")
 
 
+def stack_of(name: str, without: tuple[str, ...] = ()) -> str:
+    """Set of software constants that a row takes, after some of its columns were dropped."""
+    cases = tables.of_frame(pd.DataFrame([TABLE.loc[name].drop(list(without))]))
+    return str(cases.keys[0]["launch_s"][0])
+
+
+def test_a_paper_dates_a_megatron_that_states_no_version() -> None:
+    assert stack_of("megatron21-0007") == "megatron-2021"  # arXiv:2104.04473
+    assert stack_of("korthikanti-0003") == "megatron"  # arXiv:2205.05198, sequence parallelism
+    assert stack_of("korthikanti-0003", without=("source_ref",)) == "megatron-2021"
+    assert layout_of("korthikanti-0003").flash_attention[0] == 0.0
+    assert stack_of("korthikanti-0003", without=("framework",)) == "megatron"  # unknown: a current stack
+
+
 def test_megatron_interleaves_unless_a_row_says_otherwise() -> None:
     """Of the rows of current Megatron stacks that print virtual stages, 19 in 20 have more than one."""
     current = TABLE.framework.fillna("").str.contains("NeMo|Megatron-Bridge|Megatron-Core")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,13 +64,37 @@ USUAL = Profile("megatron")
 """Framework not named, or not known: a current Megatron-Core stack."""
 
 
-def profile_of(framework: Any) -> Profile:
+SEQUENCE_PARALLELISM = 2022
+"""Year whose papers on runs of Megatron-LM are of its code with sequence parallelism (arXiv:2205.05198)."""
+
+
+def profile_of(framework: Any, source_ref: Any = None) -> Profile:
     """Usual settings of a framework, by the first known word in its name.
+
+    Parameters
+    ----------
+    framework : str
+        As the table has it.
+    source_ref : str, optional
+        Where the row is from: a paper's number dates a Megatron-LM that states no version.
 
     Examples
     --------
     >>> profile_of("NeMo (Megatron-Core)").software
     'megatron'
+    >>> profile_of("Megatron-LM", "arXiv:2104.04473 Table 1").software
+    'megatron-2021'
+    >>> profile_of("Megatron-LM", "arXiv:2205.05198 Table 5").software
+    'megatron'
     """
     name = "" if framework is None or framework != framework else str(framework).lower()
-    return next((profile for word, profile in PROFILES.items() if word in name), USUAL)
+    word = next((word for word in PROFILES if word in name), None)
+    if word == "megatron-lm" and _paper_year(source_ref) >= SEQUENCE_PARALLELISM:
+        word = "megatron-lm 2022"
+    return USUAL if word is None else PROFILES[word]
+
+
+def _paper_year(source_ref: Any) -> int:
+    """Year in the first number of arXiv in a text; 0 without one."""
+    found = re.search(r"arXiv:(\d\d)\d\d\.", str(source_ref))
+    return 2000 + int(found[1]) if found else 0

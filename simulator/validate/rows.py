@@ -74,7 +74,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with an empty column for each that it lacks."""
     wanted = (
-        "id source source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
+        "id source source_ref source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
         "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
         "compile total_tokens notes quality flops_convention config_group"
     ).split()
@@ -97,7 +97,7 @@ class Row:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
         check_machine(row["notes"])
         self.accelerator = _accelerator(str(row["gpu"]))
-        self.profile = profile_of(row["framework"])
+        self.profile = profile_of(row["framework"], row["source_ref"])
         self.precision = _precision(row["precision"], usual_precision(row))
         self.shape = shape_of_row(row)
         network = network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8))
