@@ -190,3 +190,27 @@ def test_maxtext_recomputes_what_its_recipes_say() -> None:
         2.5 / 13 + 10.5 / 13 / 3
     )  # of Llama 3.1 8B: attention's projections and the last matmul, in squares of the width
     assert share == pytest.approx(1 - kept, abs=0.03)
+
+
+def test_vtrain_rows_of_one_node_are_sums_of_few_measured_layers() -> None:
+    """Steps on a machine scatter; these obey ``m (L a + b) + L c + d``, with the same ``a`` for every pipeline."""
+    rows = pd.read_csv(library.find("measurements", "throughput"), low_memory=False)
+    rows = rows[(rows["source"] == "vTrain") & (rows["n_gpus"] <= 8)]
+    micro_batches = rows["global_batch_seqs"] / (rows["dp"] * rows["micro_batch"])
+    layers, measured = rows["n_layers"], rows["measured_value"]
+    terms = np.stack([micro_batches * layers, micro_batches, layers, layers * 0.0 + 1.0], axis=1)
+    rows = rows.assign(**{str(i): terms[:, i] / measured for i in range(4)})
+    misses, per_layer = [], {}
+    for (width, tp, size, pp, _), group in rows.groupby(["d_model", "tp", "micro_batch", "pp", "dp"]):
+        system = group[["0", "1", "2", "3"]].to_numpy()
+        if len(group) < 6 or np.linalg.matrix_rank(system) < 4:
+            continue
+        found = np.linalg.lstsq(system, np.ones(len(group)), rcond=None)[0]
+        misses.append(np.abs(system @ found - 1.0).max())
+        per_layer.setdefault((width, tp, size), []).append(found[0] * pp)
+    assert len(misses) == 102
+    assert np.median(misses) < 1e-5
+    assert np.mean(np.array(misses) < 1e-3) > 0.9
+    assert max(misses) < 0.01
+    assert len(per_layer) == 24
+    assert max(np.ptp(found) / np.mean(found) for found in per_layer.values()) < 1e-3
