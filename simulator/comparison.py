@@ -16,8 +16,6 @@ from simulator.schema import Scenario, load_scenario, quote
 from simulator.schema.load import open_scenario, validate
 from simulator.simulate import run
 from simulator.sweeping.points import Axis, Grid, axes_of, shown
-from simulator.yamlio import Document
-from simulator.yamlio import plain as plain_yaml
 
 FIGURES = (
     "accelerator n_gpus params tokens loss time_to_train_days gpu_hours cost_usd usd_per_gpu_hour usd_per_m_tokens "
@@ -174,18 +172,13 @@ class _Base:
     def __init__(
         self, source: str | Path | Mapping[str, Any] | Scenario, changes: Sequence[str], variant: str | None
     ) -> None:
-        self.folder: Path | None = None
         # From Python bare numbers are SI, in a file they need their unit.
         self.written = not isinstance(source, Scenario | Mapping)
-        if isinstance(source, Scenario):
-            self.asked = source
-            self.document = Document(data=plain_yaml(source.model_dump(exclude_unset=True)))
-        else:
-            self.asked = load_scenario(source, changes, variant)
-            document, self.folder = open_scenario(source)
-            if variant is not None:
-                document = documents.choose_scenario(document, variant)
-            self.document = documents.apply_settings(document, changes)
+        self.asked = load_scenario(source, changes, variant)
+        document, self.folder = open_scenario(source)
+        if variant is not None:
+            document = documents.choose_scenario(document, variant)
+        self.document = documents.apply_settings(document, changes)
         written = self.document.data["hardware"]
         self.n_gpus = self.asked.hardware[0].n_gpus
         self.place = {
@@ -200,9 +193,7 @@ class _Base:
         document = documents.put(self.document, "hardware", dict(entry))
         for path, value in zip(paths, point, strict=True):
             document = documents.put(document, path, value, origin="--vary")
-        if self.written:
-            return validate(Scenario, document, self.folder)
-        return Scenario.model_validate(document.data)
+        return validate(Scenario, document, self.folder, written=self.written)
 
 
 def _questions(

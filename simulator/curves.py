@@ -58,7 +58,7 @@ class Asked:
 
 def asked(source: Source, result: Result) -> Asked | None:
     """The question behind a result; ``None`` where nothing ends a run or nothing runs."""
-    scenario = source if isinstance(source, Scenario) else load_scenario(source)
+    scenario = load_scenario(source)
     question = question_of(scenario, Notes())
     answer = result.answer
     if not answer or not result.feasible or not question.bounded:
@@ -213,9 +213,8 @@ def _per_budget(where: Asked, found: Found) -> list[dict[str, Any]]:
         question = _scaled(where.question, float(factor))
         pool = choice.pool(question, found, objective=objective)
         if len(pool):
-            rows.append(
-                {"factor": float(factor), **_row(pool.columns, choice.lifetime_first(question, pool))}
-            )
+            row = {"factor": float(factor), **_row(pool.columns, choice.lifetime_first(question, pool))}
+            rows.append(row if question.from_scratch else {**row, "loss": None})
     return [row for row in rows if not any(_beats(other, row) for other in rows)]
 
 

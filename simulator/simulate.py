@@ -71,7 +71,7 @@ def run(
     >>> result.feasible, result.answer["params"]
     (True, 6738415616)
     """
-    asked = source if isinstance(source, Scenario) else load_scenario(source, set, scenario)
+    asked = load_scenario(source, set, scenario)
     notes, how = Notes(), efforts.get("full" if _fixed(asked) else effort)
     question = how.question(question_of(asked, notes))
     if not any(machine.counts for machine in question.machines):
@@ -167,6 +167,8 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     grows = scenario.find == "growth" and grown is not None and grown.answer.pays
     answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
     others = [assembly.alternative(asked, best, answer, "scratch")] if grows else []
+    given = remarks.given_alternative(asked, grown, best) if grown is not None and not grows else None
+    others += [given] if given is not None else []
     others += [assembly.alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
     beside = [plan for plan, _, _ in per_machine[1:]]
     if not how.beside:
@@ -297,13 +299,19 @@ def _grow(
     if question.tokens is not None or question.steps is not None:
         notes.warn("growth", "growth is planned for a limit on time or money; leave out training.tokens")
         return None
-    sunk = remarks.sunk_model(scenario, question, notes)
-    grown = growing.search(question, candidates, best, sunk=sunk, effort=how, **settings)
-    if grown is None:
-        notes.warn(
-            "growth",
-            "no growth: no two sizes that fit are linked by the operator, or the law has no closed form",
-        )
+    grown = growing.search(
+        question,
+        candidates,
+        best,
+        given=remarks.given_model(scenario, question, notes),
+        pins=remarks.growth_pins(scenario, fixed=_fixed(scenario)),
+        template=_shape(scenario),
+        effort=how,
+        **settings,
+    )
+    if isinstance(grown, str):
+        notes.warn("growth", grown)
+        return None
     return grown
 
 

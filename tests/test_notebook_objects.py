@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import simulator as sim
-from simulator.errors import InfeasibleError, SimulatorError, UnknownNameError
+from simulator.errors import InfeasibleError, SimulatorError, SpecError, UnknownNameError
 
 QUESTION: dict[str, Any] = {
     "name": "a <b> & c",
@@ -129,3 +129,34 @@ def test_a_sweep_is_drawn(objects: dict[str, Any]) -> None:
     with pytest.raises(UnknownNameError):
         objects["sweep"].plot("costs")
     plt.close("all")
+
+
+def test_changes_apply_to_a_scenario_that_is_loaded_and_to_an_answer_at_hand() -> None:
+    loaded = sim.load_scenario("llama-2-7b-a100")
+    assert sim.run(loaded, set=["training.tokens=1T"]).answer["tokens"] == 1e12
+    assert sim.load_scenario(loaded) is loaded
+    with pytest.raises(SpecError, match="nonsense"):
+        sim.run(loaded, set=["nonsense.field=3"])
+    with pytest.raises(UnknownNameError, match="nope"):
+        sim.run(loaded, scenario="nope")
+    compared = sim.compare(loaded, ["h100-sxm-80gb:64"], set=["training.tokens=1T"])
+    assert compared.results[0].answer["tokens"] == 1e12
+    answer = sim.run(loaded)
+    for one in (loaded, answer):
+        found = sim.diff(one, one, set_second=["hardware.n_gpus=128"])
+        assert next(row["second"] for row in found.rows if row["figure"] == "n_gpus") == 128
+    assert not sim.diff(answer, answer).rows
+
+
+def test_bare_numbers_of_a_mapping_stay_si_when_something_is_set(tmp_path: Path) -> None:
+    question = {
+        "model": "llama-2-7b",
+        "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 64},
+        "training": {"tokens": 1e12},
+        "budget": {"time": 90 * 86400.0},
+    }
+    assert sim.run(question, set=["training.seq_length=2048"]).answer["tokens"] == 1e12
+    swept = sim.sweep(question, {"hardware.n_gpus": [32, 64]}, out=tmp_path)
+    assert list(swept.frame["n_gpus"]) == [32, 64]
+    loaded = sim.sweep(sim.load_scenario(question), {"hardware.n_gpus": [32]}, out=tmp_path / "loaded")
+    assert list(loaded.frame["n_gpus"]) == [32]

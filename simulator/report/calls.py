@@ -10,8 +10,9 @@ from typing import Any
 from simulator.report import difference as differences
 from simulator.report import html, monitoring, validation
 from simulator.result import Result, plain
+from simulator.schema import Scenario
 
-Source = str | Path | Mapping[str, Any] | Result
+Source = str | Path | Mapping[str, Any] | Scenario | Result
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,10 @@ def diff(
 
     Parameters
     ----------
-    first, second : str, Path, mapping or Result
+    first, second : str, Path, mapping, Scenario or Result
         Questions, or answers that are at hand.
     set : sequence of str, optional
-        Changes of both questions.
+        Changes of both; an answer at hand is asked again.
     set_second : sequence of str, optional
         Changes of the second only.
     every : bool, optional
@@ -167,7 +168,7 @@ def watch(
     log : str or Path
         File of Megatron-LM, torchtitan, nanotron or the Hugging Face Trainer, or a table of Weights & Biases or
         TensorBoard.
-    scenario : str, Path, mapping or Result
+    scenario : str, Path, mapping, Scenario or Result
         The plan that the run follows.
     set : sequence of str, optional
         Changes of the scenario.
@@ -224,12 +225,17 @@ def validated(
 
 
 def _answered(source: Source, changes: Sequence[str]) -> Result:
+    """The answer to a question with changes; an answer at hand is asked again where something changes."""
     from simulator.simulate import run
 
-    return source if isinstance(source, Result) else run(source, set=changes)
+    if isinstance(source, Result):
+        return run(source.scenario, set=changes) if changes else source
+    return run(source, set=changes)
 
 
 def _name(source: Source, other: str) -> str:
+    if isinstance(source, Scenario):
+        return source.name or other
     if isinstance(source, Result):
         return str(source.scenario.get("name") or other)
     return str(source.get("name") or other) if isinstance(source, Mapping) else str(source)

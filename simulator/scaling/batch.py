@@ -7,6 +7,7 @@ hardly with size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -227,11 +228,13 @@ def _law(
     equation: str,
     source: str,
     quantity: str,
+    starts: Mapping[str, tuple[float, float]] | None = None,
     **about: Any,
 ) -> Law:
+    parameters = tuple(constants) or tuple(starts or {})
     return Law(
         name=name,
-        form=Form(f"batch_{name}", function, inputs, tuple(constants), equation),
+        form=Form(f"batch_{name}", function, inputs, parameters, equation, starts=starts or {}),
         constants=constants,
         corpus=about.pop("corpus", "not stated"),
         tokenizer=about.pop("tokenizer", "not stated"),
@@ -334,6 +337,7 @@ LAWS = (
         "B_crit ~ D^0.462, B_opt ~ D^0.383",
         "arXiv:2505.13738",
         CRITICAL,
+        starts={"c": (1e-3, 1e4), "p": (0.2, 0.8)},
         provenance=FORM,
         notes="Exponents are published, factors are not known here: fit c and p of B = c D^p.",
     ),

@@ -62,8 +62,8 @@ def shape_correction(
     1.0069
     """
     law = get(shape_law)
-    if "hidden_size" not in law.inputs:
-        sees = [name for name, other in laws.items() if "hidden_size" in other.inputs]
+    if not law.sees_shape:
+        sees = [name for name, other in laws.items() if other.sees_shape]
         raise UnknownNameError(law.name, kind="law of shape", names=sees, suggestions=sees[:3])
     width, depth = np.asarray(hidden_size, dtype=float), np.asarray(num_hidden_layers, dtype=float)
     inside = (
@@ -82,6 +82,25 @@ def shape_correction(
         mlp_attention_ratio=REFERENCE_MLP_ATTENTION,
     )
     return here / typical
+
+
+def _check_names(law: Law, given: dict[str, Any]) -> None:
+    """See that every input is one that this law or another has."""
+    known = sorted({name for other in (law, *laws.values()) for name in other.inputs})
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(name, kind="input of a law", names=known)
+
+
+def _check_sizes(**given: Any) -> None:
+    """See that sizes are numbers, and none of them negative."""
+    for name, value in given.items():
+        try:
+            wrong = value is not None and np.any(np.asarray(value, dtype=float) < 0)
+        except (TypeError, ValueError):
+            raise SimulatorError(f"{name}: expected numbers such as 7e9, not {value!r}") from None
+        if wrong:
+            raise SimulatorError(f"{name}: expected numbers above zero")
 
 
 def loss(
@@ -116,12 +135,19 @@ def loss(
     shape_law : str or Law, optional
         A law of shape whose ratio multiplies the loss (see `shape_correction`).
     **other
-        Further inputs of the law, such as ``granularity``.
+        Further inputs of the law, such as ``granularity``; inputs of other laws are ignored.
 
     Returns
     -------
     numeric
         Loss in the law's own unit. [nats/token]
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such law, or if no law has an input of that name.
+    SimulatorError
+        If the law gives something else than a loss, or sees shape and is given a law of shape too; if a size is negative.
 
     Notes
     -----
@@ -137,6 +163,8 @@ def loss(
     found = get(law)
     if found.quantity != "loss":
         raise SimulatorError(f"{found.name} gives {found.quantity}, not a loss")
+    _check_names(found, other)
+    _check_sizes(params=params, tokens=tokens, unique_tokens=unique_tokens)
     n, d = params, tokens
     unique = unique_tokens
     if "unique_tokens" in found.inputs:
@@ -164,6 +192,8 @@ def loss(
     value = found(**numbers)
     if shape_law is None:
         return value
+    if found.sees_shape:
+        raise SimulatorError(f"{found.name} sees width and depth itself; leave shape_law out")
     if hidden_size is None or num_hidden_layers is None:
         raise SimulatorError("a law of shape needs hidden_size and num_hidden_layers")
     factor = shape_correction(

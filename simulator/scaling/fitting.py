@@ -15,6 +15,7 @@ import numpy as np
 
 from simulator.errors import SimulatorError, UnknownNameError
 
+from . import batch
 from .law import REFIT, Array, Form, Law
 from .problem import Problem, flat_directions, predict, solve
 from .registry import forms, laws
@@ -226,9 +227,11 @@ def _form(law: str | Form | Law) -> Form:
         return law.form
     if law in laws:
         return laws[law].form
+    if law in batch.laws:
+        return batch.laws[law].form
     if law in forms:
         return forms[law]
-    raise UnknownNameError(law, kind="form", names=[*forms, *laws])
+    raise UnknownNameError(law, kind="form", names=[*forms, *laws, *batch.laws])
 
 
 def _starts(problem: Problem, rng: np.random.Generator, count: int) -> Array:

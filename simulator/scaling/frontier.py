@@ -106,7 +106,8 @@ def optimal_repeated(
     Returns
     -------
     tuple of numeric
-        Parameters and tokens; `optimal` while the corpus suffices.
+        Parameters and tokens; `optimal` while the corpus suffices, not-a-number where the corpus is so small that no optimum
+        lies within `widest` of it.
 
     Notes
     -----
@@ -132,7 +133,8 @@ def optimal_repeated(
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         keep = at(left) < at(right)
         low, high = np.where(keep, low, left), np.where(keep, right, high)
-    factor = np.exp((low + high) / 2)
+    move = (low + high) / 2
+    factor = np.exp(np.where(np.abs(move) < 0.999 * np.log(widest), move, np.nan))
     return (params / factor)[()], (tokens * factor)[()]
 
 

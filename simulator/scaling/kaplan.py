@@ -194,7 +194,8 @@ def frontier(*, compute_flop: Numeric, at_critical_batch: bool = True) -> dict[s
 
     Notes
     -----
-    ``N = 1.3e9 C^0.73``, ``B = 2.0e6 C^0.24``, ``S_min = 5.4e3 C^0.03``, ``D = 2e10 C^0.27`` with C in PF-days of ``C_min``.
+    ``N = 1.3e9 C^0.73``, ``B = 2.0e6 C^0.24``, ``S_min = 5.4e3 C^0.03``, ``D = 2e10 C^0.27`` with C in PF-days of ``C_min``. The
+    tokens are those at the critical batch; far below it half as many do, and what is returned is ``C_min / 6N``.
 
     Examples
     --------
@@ -202,11 +203,12 @@ def frontier(*, compute_flop: Numeric, at_critical_batch: bool = True) -> dict[s
     4.68
     """
     c = np.asarray(compute_flop, dtype=float) * (0.5 if at_critical_batch else 1.0) / PF_DAY
+    params = 1.3e9 * c**0.73
     return {
-        "non_embedding_params": 1.3e9 * c**0.73,
+        "non_embedding_params": params,
         "batch_tokens": 2.0e6 * c**0.24,
         "min_steps": 5.4e3 * c**0.03,
-        "tokens": 2e10 * c**0.27,
+        "tokens": 2e10 * c**0.27 if at_critical_batch else c * PF_DAY / (6 * params),
     }
 
 

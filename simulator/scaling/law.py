@@ -123,7 +123,10 @@ class Law:
     quantity : str
         What is returned: ``loss``, ``correction``, ``batch``, ``accuracy`` and so on.
     terms : mapping
-        ``E A B alpha beta`` where the law is, at fixed shape, of the Chinchilla form; empty otherwise.
+        ``E A B alpha beta`` where the law is of the Chinchilla form in parameters and tokens; empty otherwise, as of laws that
+        see width and depth.
+    chooses_tokens : bool
+        Whether the law may say how many tokens a parameter should get, or only what a given number of them yields.
     discount_params : bool
         Whether repeated data discount parameters in excess as well as tokens (see `simulator.scaling.data`).
     """
@@ -143,6 +146,7 @@ class Law:
     quantity: str = "loss"
     terms: Mapping[str, float] = field(default_factory=_no_numbers)
     discount_params: bool = True
+    chooses_tokens: bool = True
 
     def __post_init__(self) -> None:
         for name in ("constants", "range", "uncertainty", "terms"):
@@ -152,6 +156,11 @@ class Law:
     def inputs(self) -> tuple[str, ...]:
         """Names of the inputs."""
         return self.form.inputs
+
+    @property
+    def sees_shape(self) -> bool:
+        """Whether width and depth are inputs."""
+        return "hidden_size" in self.inputs
 
     @property
     def equation(self) -> str:
@@ -168,8 +177,8 @@ class Law:
         if not self.has_constants:
             raise SimulatorError(
                 f"{self.name} has no public constants: fit it to your runs with "
-                f"simulator.scaling.fit(runs, law={self.name!r}) (columns {', '.join(self.inputs)} and what it "
-                f"predicts). {self.notes}".rstrip()
+                f"simulator.scaling.fit(runs, law={self.name!r}, target=...) (columns {', '.join(self.inputs)} and the "
+                f"target, what it predicts). {self.notes}".rstrip()
             )
         missing = [name for name in self.inputs if numbers.get(name) is None]
         if missing:

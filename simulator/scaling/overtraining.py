@@ -78,6 +78,7 @@ def _law(name: str, corpus: str, constants: dict[str, float]) -> Law:
         range={"params": (11e6, 6.9e9), "tokens": (5e7, 9e11)},
         notes="For over-training at a given number of tokens per parameter; not for choosing that number.",
         terms=chinchilla_terms(**constants),
+        chooses_tokens=False,
         **about,
     )
 

@@ -30,8 +30,15 @@ DEFAULT = "Besiroglu2024"
 """Law used when none is named."""
 
 
-def _by_name(groups: Iterable[Iterable[Law]]) -> dict[str, Law]:
-    return {law.name: law for law in chain.from_iterable(groups)}
+class Laws(dict[str, Law]):
+    """Laws by name; a name that is not there is answered with the nearest ones."""
+
+    def __missing__(self, name: str) -> Law:
+        raise UnknownNameError(str(name), kind="scaling law", names=list(self))
+
+
+def _by_name(groups: Iterable[Iterable[Law]]) -> Laws:
+    return Laws((law.name, law) for law in chain.from_iterable(groups))
 
 
 laws: dict[str, Law] = _by_name(
@@ -73,8 +80,4 @@ def get(name: str | Law) -> Law:
     >>> get("Hoffmann2022").constants["alpha"]
     0.33917
     """
-    if isinstance(name, Law):
-        return name
-    if name not in laws:
-        raise UnknownNameError(str(name), kind="scaling law", names=list(laws))
-    return laws[name]
+    return name if isinstance(name, Law) else laws[name]

@@ -223,13 +223,6 @@ def _gemstones(
             "num_hidden_layers": (3, 80),
         },
         notes=notes,
-        terms={
-            "E": constants["E"],
-            "A": constants["cp"],
-            "alpha": constants["ap"],
-            "B": constants["ct"],
-            "beta": constants["at"],
-        },
     )
 
 
@@ -281,7 +274,6 @@ LAWS = (
         source="arXiv:2501.18107",
         range={"params": (80e6, 1.7e9), "tokens": (1.6e9, 2.7e11)},
         notes="27 runs (R2 0.998 on 76). E and alpha are local: use the ratio of two shapes outside the range.",
-        terms={**{k: _BIAN_A[k] for k in ("E", "A", "B", "alpha")}, "beta": _BIAN_A["alpha"]},
     ),
     Law(
         name="Bian2025b",

@@ -18,7 +18,7 @@ from simulator.schema.model import Model
 from simulator.schema.price import PriceBook
 from simulator.schema.problems import translate
 from simulator.schema.scenario import Scenario
-from simulator.yamlio import Document
+from simulator.yamlio import Document, plain
 
 S = TypeVar("S", bound=Spec)
 
@@ -32,11 +32,14 @@ CLASSES: dict[str, type[Spec]] = {
 }
 
 
-def validate(cls: type[S], document: Document, folder: Path | None = None) -> S:
-    """A document as a specification; every mistake is reported in one `SpecError`."""
+def validate(cls: type[S], document: Document, folder: Path | None = None, *, written: bool = True) -> S:
+    """A document as a specification; every mistake is reported in one `SpecError`.
+
+    What is `written` in a file needs units; bare numbers from Python are SI.
+    """
     try:
         return cls.__pydantic_validator__.validate_python(  # type: ignore[no-any-return]
-            document.data, context={**WRITTEN, "folder": folder}
+            document.data, context={**(WRITTEN if written else {}), "folder": folder}
         )
     except ValidationError as error:
         raise SpecError(translate(cls, error, document)) from None
@@ -134,7 +137,7 @@ def load_price_book(name: str) -> PriceBook:
 
 
 def load_scenario(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | Scenario,
     set: Sequence[str] = (),  # noqa: A002 - named as on the command line
     scenario: str | None = None,
 ) -> Scenario:
@@ -142,9 +145,9 @@ def load_scenario(
 
     Parameters
     ----------
-    source : str, Path or mapping
-        A file, the id of a shipped scenario, or the fields themselves. In a mapping, as in a file,
-        quantities may be text with a unit; there, bare numbers are SI.
+    source : str, Path, mapping or Scenario
+        A file, the id of a shipped scenario, the fields themselves, or a scenario to change. In a mapping, as in a file,
+        quantities may be text with a unit; there, and in changes of it, bare numbers are SI.
     set : sequence of str, optional
         Changes such as ``training.tokens=15T``, applied last.
     scenario : str, optional
@@ -155,17 +158,19 @@ def load_scenario(
     Scenario
         Frozen and checked.
     """
+    if isinstance(source, Scenario) and not set and scenario is None:
+        return source
     document, folder = open_scenario(source)
     if scenario is not None:
         document = documents.choose_scenario(document, scenario)
     document = documents.apply_settings(document, set)
-    if isinstance(source, Mapping) and not set:
-        return Scenario.model_validate(document.data)
-    return validate(Scenario, document, folder)
+    return validate(Scenario, document, folder, written=not isinstance(source, Mapping | Scenario))
 
 
-def open_scenario(source: str | Path | Mapping[str, Any]) -> tuple[Document, Path | None]:
+def open_scenario(source: str | Path | Mapping[str, Any] | Scenario) -> tuple[Document, Path | None]:
     """The data of a scenario before validation, and the folder its paths start from."""
+    if isinstance(source, Scenario):
+        return Document(data=plain(source.model_dump(exclude_unset=True))), None
     if isinstance(source, Mapping):
         return Document(data=dict(source), file=""), None
     name = str(source)

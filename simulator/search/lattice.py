@@ -205,6 +205,19 @@ def batch_sizes(*, n_gpus: int, low: float, high: float) -> list[float]:
     return [float(odd * 2**i) for i in range(first, last + 1)]
 
 
+def micro_batches(batches: list[float], largest: int) -> list[int]:
+    """Micro-batches tried, in sequences: what divides the batch; powers of two where several batches are tried.
+
+    Examples
+    --------
+    >>> micro_batches([480.0], 32)
+    [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 16, 20, 24, 30, 32]
+    >>> micro_batches([256.0, 512.0], 32)
+    [1, 2, 4, 8, 16, 32]
+    """
+    return divisors(int(batches[0]), largest) if len(batches) == 1 else powers_of_two(largest)
+
+
 def layout_axes(
     *,
     n_gpus: int,
@@ -254,7 +267,7 @@ def layout_axes(
     micro = (
         [pins.micro_batch_size]
         if pins.micro_batch_size
-        else ([1] if one_microbatch else powers_of_two(largest))
+        else ([1] if one_microbatch else micro_batches(batches, largest))
     )
     modes = [0, 2] if flash_attention else [0, 1, 2]
     modes = modes if pins.recompute is None else [pins.recompute]

@@ -156,7 +156,7 @@ def shown(value: Any) -> str:
 def scenario_at(
     document: Document, folder: Path | None, paths: Sequence[str], point: Sequence[Any]
 ) -> Scenario:
-    """The scenario of one point.
+    """The scenario of one point; one without a folder is from Python, where bare numbers are SI.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def scenario_at(
     """
     for path, value in zip(paths, point, strict=True):
         document = documents.put(document, path, value, origin="sweep")
-    return validate(Scenario, document, folder)
+    return validate(Scenario, document, folder, written=folder is not None)
 
 
 def check(document: Document, folder: Path | None, grid: Grid) -> list[list[Scenario]]:

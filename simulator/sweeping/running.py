@@ -18,6 +18,7 @@ from simulator import documents
 from simulator.assembly import version
 from simulator.errors import SimulatorError
 from simulator.result import plain
+from simulator.schema import Scenario
 from simulator.schema.load import open_scenario
 from simulator.sweeping import store
 from simulator.sweeping.answers import Chunk, answer
@@ -103,7 +104,7 @@ class Sweep:
 
 
 def sweep(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | Scenario,
     vary: Mapping[str, Sequence[Any]] | Sequence[Axis],
     *,
     out: str | Path,
@@ -122,8 +123,8 @@ def sweep(
 
     Parameters
     ----------
-    source : str, Path or mapping
-        A file, the id of a shipped scenario, or its fields.
+    source : str, Path, mapping or Scenario
+        A file, the id of a shipped scenario, its fields, or a scenario already loaded.
     vary : mapping, or sequence of Axis
         Dotted field to the values that it takes, as in a file: ``{"hardware.n_gpus": [8, 16]}``.
     out : str or Path
