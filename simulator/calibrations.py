@@ -96,9 +96,18 @@ def sets() -> dict[str, Calibration]:
     return _shipped(tuple(str(folder) for folder in library.folders("calibrations")))
 
 
-def shipped_values() -> dict[tuple[str, str], float]:
-    """Value of every constant of every set that is found, by (set id, constant)."""
-    return {(name, key): c.value for name, one in sets().items() for key, c in one.constants.items()}
+def packaged_sets() -> dict[str, Calibration]:
+    """The sets that ship by id, whatever own sets the library finds before them."""
+    from simulator.schema import load_spec
+
+    folder = library.packaged_root() / "hardware_specs" / "calibrations"
+    return {path.stem: load_spec("calibrations", str(path)) for path in sorted(folder.glob("*.yaml"))}
+
+
+def shipped_values(known: dict[str, Calibration] | None = None) -> dict[tuple[str, str], float]:
+    """Value of every constant of every set, those that are found unless others are given, by (set id, constant)."""
+    known = sets() if known is None else known
+    return {(name, key): c.value for name, one in known.items() for key, c in one.constants.items()}
 
 
 def accelerator_set(accelerator: Accelerator, known: dict[str, Calibration] | None = None) -> str:
@@ -293,7 +302,7 @@ def device_of(
         memory_bandwidth=accelerator.memory_bandwidth,
         memory_capacity=accelerator.memory_usable or accelerator.memory,
         sm_count=accelerator.sm_count or 1,
-        attention_peak_flops=peak_of(accelerator, "fp16" if precision == "fp16" else "bf16")[1],
+        attention_peak_flops=peak_of(accelerator, ATTENTION.get(precision, "bf16"))[1],
         operand_bytes=OPERAND_BYTES[BITS[used]],
         link_bandwidth=bandwidth,
         link_domain=domain,
@@ -304,16 +313,20 @@ def device_of(
     )
 
 
+ATTENTION = {"fp16": "fp16", "tf32": "tf32", "fp32": "fp32"}
+"""Precision of attention's core by that of the matmuls; 16 bits (bf16) where it is not listed, as under narrower formats."""
+
 FALLBACK = {
     "fp4": ("fp4", "fp8", "bf16", "fp16", "fp32"),
     "fp8": ("fp8", "bf16", "fp16", "fp32"),
     "int8": ("int8", "fp8", "bf16", "fp16", "fp32"),
     "bf16": ("bf16", "fp16", "fp32"),
     "fp16": ("fp16", "bf16", "fp32"),
-    "tf32": ("tf32", "fp32"),
-    "fp32": ("fp32", "tf32"),
+    "tf32": ("tf32", "fp32", "bf16", "fp16"),
+    "fp32": ("fp32", "tf32", "bf16", "fp16"),
 }
-"""Precisions in which a request is carried out, first choice first."""
+"""Precisions in which a request is carried out, first choice first. No format is replaced by one of 8 bits or fewer that was not
+asked for."""
 
 
 def peak_of(accelerator: Accelerator, precision: str) -> tuple[str, float]:

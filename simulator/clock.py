@@ -21,7 +21,7 @@ from simulator.kernels import (
     matmul_time,
     unfused_softmax,
 )
-from simulator.layout import SCHEDULES, Layout, shard_degree, tokens_per_microbatch
+from simulator.layout import SCHEDULES, Layout, expert_shard_degree, shard_degree, tokens_per_microbatch
 from simulator.transformer import Shape
 
 
@@ -139,7 +139,9 @@ def optimizer_time(
     """Time of the optimizer's sweep over its states, which `Layout.update_share` scales. [s]"""
     dense, experts = held or traffic.device_parameters(shape, layout)
     shards = np.where(np.asarray(layout.zero_stage) >= 1, shard_degree(layout), 1.0)
-    expert_shards = np.maximum(shards / np.maximum(layout.ep, 1), 1.0)
+    expert_shards = np.where(
+        np.asarray(layout.zero_stage) >= 1, expert_shard_degree(layout, ranks=shards), 1.0
+    )
     moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes * np.asarray(layout.update_share)
     learns = 1.0 - np.asarray(layout.frozen)
     return learns * moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
@@ -203,6 +205,7 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         num_microbatches=m,
         vp=layout.vp,
         serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
+        idle=np.where(np.asarray(layout.schedule) == SCHEDULES["zero_bubble"], pipeline.ZERO_BUBBLE_IDLE, 1.0),
     )
     beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer
     step = {k: v * m for k, v in levels.items()}

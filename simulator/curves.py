@@ -265,6 +265,8 @@ def growth(source: Source, result: Result, *, points: int = 60) -> dict[str, Any
     scratch = next(plans, None) or dict(result.answer)
     start, lines = 0.0, []
     for stage in case["stages"]:
+        if not stage["tokens"]:  # a given model, which is not trained
+            continue
         lines.append(_line(where, stage, start + stage["switch_days"], points))
         start += stage["time_days"]
     one = scratch | {"time_days": scratch["time_to_train_days"], "switch_days": 0.0, "kappa": 1.0}

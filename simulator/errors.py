@@ -27,7 +27,7 @@ WIDTH = 100
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
     """Names that resemble `name`, nearest first.
 
-    Case and separators are ignored, and a name that starts with what was typed counts as near.
+    Case and separators are ignored, and a name that starts with or holds what was typed counts as near.
 
     Examples
     --------
@@ -45,6 +45,8 @@ def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
         ratio = difflib.SequenceMatcher(None, plain, other).ratio()
         if len(plain) >= 2 and (other.startswith(plain) or (plain.startswith(other) and len(other) > 2)):
             ratio = max(ratio, 0.8) + 0.1
+        elif len(plain) >= 3 and plain in other:
+            ratio = max(ratio, 0.8)
         if ratio >= 0.6:
             scored.append((-ratio, candidate))
     return [candidate for _, candidate in sorted(scored)[:count]]

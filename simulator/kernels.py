@@ -147,10 +147,11 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
         passes=c.softmax_passes + copies.UNFUSED_PASSES * unfused_softmax(shape, layout, c),
     )
     moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
-    sixteen = device.with_(peak_flops=peak, operand_bytes=2)  # attention stays in 16 bits
+    wide = np.maximum(device.operand_bytes, 2.0)  # attention stays in 16 bits, or in 32 where all is
+    own = device.with_(peak_flops=peak, operand_bytes=wide)
     ragged = tf.query_width(shape) / np.maximum(shape.num_attention_heads, 1) % ALIGNED != 0
     rate = np.where(ragged, np.asarray(c.unaligned_heads_rate), 1.0)
-    plain = flop / (peak * tile_share(sixteen, c) * rate) + moved
+    plain = flop / (peak * tile_share(own, c) * rate) + moved
     is_flash = np.asarray(layout.flash_attention) > 0
     return np.where(is_flash, flash, plain), np.where(
         is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain

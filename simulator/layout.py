@@ -12,7 +12,8 @@ RECOMPUTE = {"none": 0, "selective": 1, "full": 2}
 """Codes of the recomputation modes: nothing, the attention core, every layer from its input."""
 
 SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial": 3}
-"""Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``; serial stages never work side by side."""
+"""Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``; zero bubble is ZB-H1 (arXiv:2401.10241), which keeps as
+much as 1F1B; serial stages never work side by side."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +95,9 @@ def is_hybrid(layout: Layout) -> Numeric:
 def expert_tp(layout: Layout) -> Numeric:
     """Tensor-parallel degree of the experts. [-]"""
     return np.where(np.asarray(layout.etp) > 0, layout.etp, layout.tp)
+
+
+def expert_shard_degree(layout: Layout, *, ranks: Numeric | None = None) -> Numeric:
+    """Ranks that hold the same experts: of `ranks` data-parallel ones (all of them), ``ranks tp / (ep etp)``. [-]"""
+    ranks = np.asarray(layout.dp) * layout.cp if ranks is None else np.asarray(ranks)
+    return np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)

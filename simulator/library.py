@@ -4,7 +4,8 @@ Searched in this order, the first hit wins: the path itself, the folders of ``$T
 ``~/.config/trainsim``, and what ships with the package. In each folder a kind has its own
 sub-folder, so a user's accelerator is ``~/.config/trainsim/accelerators/my-gpu.yaml``.
 
-Case and separators do not matter: `H100-SXM-80GB`, `h100 sxm 80gb` and `h100sxm80gb` are one name.
+Case and separators do not matter: `H100-SXM-80GB`, `h100 sxm 80gb` and `h100sxm80gb` are one name. Between two digits
+they do: `opt-1.3b` is not `opt-13b`, and `gemma-2-2b` is not `gemma-22b`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import contextlib
 import importlib.resources
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -72,14 +73,43 @@ def paths_allowed() -> bool:
 
 
 def normalise(name: str) -> str:
-    """Letters and digits in lower case.
+    """Letters and digits in lower case; between two digits a dot stays, and any other separator is a dash.
 
     Examples
     --------
-    >>> normalise("A100-80GB SXM")
-    'a10080gbsxm'
+    >>> normalise("A100-80GB SXM"), normalise("a100_80gb_sxm")
+    ('a100-80gbsxm', 'a100-80gbsxm')
+    >>> normalise("Qwen/Qwen2.5-7B"), normalise("qwen2-57b")
+    ('qwenqwen2.5-7b', 'qwen2-57b')
     """
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"[^a-z0-9]+", _separator, name.lower())
+
+
+def _separator(match: re.Match[str]) -> str:
+    """What a run of separators becomes: nothing, unless digits stand on both sides."""
+    before, after = match.start() - 1, match.end()
+    text = match.string
+    if before < 0 or after >= len(text) or not (text[before].isdigit() and text[after].isdigit()):
+        return ""
+    return "." if match[0] == "." else "-"
+
+
+def _characters(text: str) -> str:
+    """Letters and digits in lower case, and nothing else."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def _without_tuning(name: str) -> str:
+    """The name of a model without the ending of its tuned or base version, which has the same sizes.
+
+    Examples
+    --------
+    >>> _without_tuning("Qwen/Qwen2.5-7B-Instruct"), _without_tuning("Llama-2-7b-chat-hf")
+    ('Qwen/Qwen2.5-7B', 'Llama-2-7b-hf')
+    """
+    return re.sub(
+        r"[-_ ](?:instruct|chat|base|it|pt)(?=(?:[-_ ]hf)?$)", "", name.strip(), flags=re.IGNORECASE
+    )
 
 
 def packaged_root() -> Path:
@@ -192,12 +222,45 @@ def find(kind: str, name: str, folder: Path | None = None) -> Path:
     wanted = normalise(reference)
     here = files(kind)
     for path in here:
+        if path.stem == reference:
+            return path
+    for path in here:
         if wanted and normalise(path.stem) == wanted:
             return path
     for path in here:
         if wanted and _mentions(path, wanted) and wanted in map(normalise, _aliases_of(path)):
             return path
-    raise _unknown(kind, reference, here)
+    found = _loosely(kind, reference, here)
+    if found is None:
+        raise _unknown(kind, reference, here)
+    return found
+
+
+def _loosely(kind: str, reference: str, here: list[Path]) -> Path | None:
+    """The only file that a looser reading of a name means; None if there is none, or more than one.
+
+    A dash may stand for a dot (``llama-3-1-8b``), and a model may carry the ending of its tuned version. What is no
+    model may also be written without separators (``h10080gb``); the digits of a model are its size and stay apart.
+    """
+    strict = normalise(reference)
+    readings: list[Callable[[str], str]] = []
+    if kind != "models":
+        readings.append(lambda text: normalise(text).replace(".", "-"))
+        if not re.search(r"[-.]", strict):
+            readings.append(_characters)
+    else:
+        readings.append(lambda text: normalise(_without_tuning(text)))
+        if "." not in strict:
+            readings.append(lambda text: normalise(_without_tuning(text)).replace(".", "-"))
+    core = _characters(_without_tuning(reference) if kind == "models" else reference)
+    likely = [path for path in here if core and (core in _characters(path.stem) or _mentions(path, core))]
+    written = {path: [path.stem, *_aliases_of(path)] for path in likely}
+    for reading in readings:
+        wanted = reading(reference)
+        found = [path for path, texts in written.items() if wanted in map(reading, texts)]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
 
 
 def _existing(kind: str, reference: str, folder: Path | None) -> Path | None:
@@ -212,9 +275,9 @@ def _existing(kind: str, reference: str, folder: Path | None) -> Path | None:
 
 
 def _mentions(path: Path, wanted: str) -> bool:
-    """Cheap test before parsing: the text holds the letters of the name."""
+    """Cheap test before parsing: the text holds the letters and digits of the name."""
     try:
-        return path.suffix == ".yaml" and wanted in normalise(
+        return path.suffix == ".yaml" and _characters(wanted) in _characters(
             path.read_text(encoding="utf-8", errors="replace")
         )
     except OSError:

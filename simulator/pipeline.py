@@ -75,6 +75,11 @@ def stage_layers(
     return np.where(counted, first, most), np.where(counted, rest, last)
 
 
+ZERO_BUBBLE_IDLE = 1.0 / 3.0
+"""Bubble of ZB-H1 over that of 1F1B where forward, input gradients and weight gradients take equally long: ``F + B - W`` against
+``F + B + W`` (Qi et al., arXiv:2401.10241, table 2). [-]"""
+
+
 def pipeline_time(
     *,
     middle_s: Numeric,
@@ -84,6 +89,7 @@ def pipeline_time(
     vp: Numeric = 1,
     serial: Numeric = 0,
     mean_s: Numeric | None = None,
+    idle: Numeric = 1.0,
 ) -> Numeric:
     r"""Time from the first forward to the last backward of one step.
 
@@ -99,12 +105,14 @@ def pipeline_time(
         Micro-batches per step. [-]
     serial : numeric, optional
         1 where stages wait for each other, so that every micro-batch passes all stages alone. [-]
+    idle : numeric, optional
+        Share of the bubble that remains: `ZERO_BUBBLE_IDLE` where weight gradients fill the rest. [-]
     mean_s : numeric, optional
         Mean over the stages before the last; `middle_s` if they are alike. [s]
 
     Notes
     -----
-    .. math:: T = m \max(t, t_l) + \frac{(p - 1)\,\bar t + t_l - \max(t, t_l)}{v}
+    .. math:: T = m \max(t, t_l) + \frac{(p - 1)\,\bar t + t_l - \max(t, t_l)}{v}\,i
 
     The slowest stage sets the beat; the other stages are paid once, to fill and drain. With one stage it is ``m t_l``.
 
@@ -117,5 +125,5 @@ def pipeline_time(
     """
     slowest = np.where(np.asarray(pp) > 1, np.maximum(middle_s, last_s), last_s)
     through = (np.asarray(pp) - 1.0) * (middle_s if mean_s is None else mean_s) + last_s
-    overlapped = num_microbatches * slowest + (through - slowest) / vp
+    overlapped = num_microbatches * slowest + (through - slowest) / vp * idle
     return np.where(np.asarray(serial) > 0, num_microbatches * through, overlapped)

@@ -104,7 +104,8 @@ def inputs(basis: Basis, scenario: Mapping[str, Any]) -> list[Input]:
     """
     machine = basis.question.machines[basis.plan.machine]
     found = [*_clock(basis), *_constants(machine), *_price(basis, machine, scenario), *_goodput(basis)]
-    return found + (_law(basis.question) if np.isfinite(basis.plan.columns["loss"]) else [])
+    learns = basis.question.from_scratch and np.isfinite(basis.plan.columns["loss"])
+    return found + (_law(basis.question) if learns else [])
 
 
 def _clock(basis: Basis) -> list[Input]:
@@ -250,7 +251,7 @@ def figures(basis: Basis, case: Case) -> dict[str, float]:
     )
     return {
         "tokens": float(run["tokens"]),
-        "loss": float(run["loss"]) * case.loss_factor,
+        "loss": float(run["loss"]) * case.loss_factor if question.from_scratch else float("nan"),
         "cost_usd": float(run["cost_usd"]),
         "time_to_train_days": float(run["wall_s"]) / DAY,
         "step_time_s": step,
@@ -258,11 +259,11 @@ def figures(basis: Basis, case: Case) -> dict[str, float]:
 
 
 def main_figure(basis: Basis) -> str:
-    """The figure by which inputs are ordered: the loss where limits end the run, else cost or time."""
+    """The figure by which inputs are ordered: the loss (the tokens of a fine-tune) where limits end the run, else cost or time."""
     if not basis.question.bounded:
         return "step_time_s"
     if not basis.question.fixed and not basis.question.shortest:
-        return "loss"
+        return "loss" if basis.question.from_scratch else "tokens"
     return "cost_usd" if np.isfinite(basis.plan.columns["cost_usd"]) else "time_to_train_days"
 
 

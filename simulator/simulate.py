@@ -105,8 +105,9 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
     number = question.max_alternatives + 1
     roomy = planner.with_headroom(question, TIGHT_SHARE)
     plans, counts = choice.layouts(roomy, machine, n_gpus, shape, number=number)
+    tight, with_tight = choice.layouts(question, machine, n_gpus, shape, number=number if not plans else 1)
     if not plans:
-        plans, counts = choice.layouts(question, machine, n_gpus, shape, number=number)
+        plans, counts, tight = tight, with_tight, []
     infeasible: dict[str, Any] = {}
     if not plans:
         closest = estimate.closest(question, machine, n_gpus, shape)
@@ -119,6 +120,7 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
         infeasible = explain.shortfall(question, best)
     elif not infeasible and not best.columns["quick"]:
         infeasible = explain.shortfall(question, best)
+    plans[1:] = [*(plan for plan in tight if plan.worth_s < best.worth_s), *plans[1:]][: number - 1]
     others = [assembly.alternative(question, plan, best, "layout") for plan in plans[1:]]
     found = Found(counts=counts, shapes_considered=1)
     objective = choice.objective_of(question, fixed=True)

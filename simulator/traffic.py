@@ -12,7 +12,13 @@ from simulator import collectives
 from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
-from simulator.layout import Layout, expert_tp, shard_degree, tokens_per_microbatch
+from simulator.layout import (
+    Layout,
+    expert_shard_degree,
+    expert_tp,
+    shard_degree,
+    tokens_per_microbatch,
+)
 from simulator.transformer import Shape
 
 
@@ -152,9 +158,10 @@ def data_parallel_time(
     wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
     time = _collective(wire, ranks, stride, device, c, rings, starts=rings)
     if np.any(np.asarray(shape.num_experts) > 0):
-        copies_of_expert = np.maximum(ranks * layout.tp / (np.maximum(layout.ep, 1) * expert_tp(layout)), 1)
-        wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=copies_of_expert)
-        time = time + _collective(wire, copies_of_expert, stride * np.maximum(layout.ep, 1), device, c)
+        same = expert_shard_degree(layout, ranks=ranks)
+        wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=same)
+        between_experts = _collective(wire, same, stride * np.maximum(layout.ep, 1), device, c)
+        time = time + np.where(np.asarray(shape.num_experts) > 0, between_experts, 0.0)
     return (np.where(zero < 3, time, 0.0) + between) * (1.0 - np.asarray(layout.frozen))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from simulator import calibrate, calibrations, library
-from simulator.calibrate import gemm, links, write
+from simulator.calibrate import chain, gemm, links, write
 from simulator.calibrate.belief import SHARED, belief_of
 from simulator.errors import SpecError
 from simulator.schema import load_spec
@@ -255,3 +255,61 @@ def test_a_set_of_an_older_version_is_completed(
     assert read.constants["last_matmul_share"] == lent.constants["last_matmul_share"]
     assert set(read.constants) == set(shipped.constants)
     assert {k: read.constants[k] for k in old.constants} == dict(old.constants)
+
+
+OWN = (
+    "id,source,framework,gpu,n_gpus,n_layers,d_model,n_heads,n_kv_heads,d_ff,mlp_type,vocab,seq_len,global_batch_seqs,"
+    "micro_batch,tp,pp,measured_quantity,measured_value\n"
+)
+
+
+def own_table(path: Path, *rows: tuple[str, int, float]) -> Path:
+    """Runs of a Llama of 8 billion parameters on 64 H100s: accelerator, tensor parallelism, seconds."""
+    text = [
+        f"r{i},me,Megatron-Core,{gpu},64,32,4096,32,8,14336,swiglu,128256,8192,128,1,{tp},1,step_time_s,{seconds}\n"
+        for i, (gpu, tp, seconds) in enumerate(rows)
+    ]
+    path.write_text(OWN + "".join(text), encoding="utf-8")
+    return path
+
+
+def test_the_same_rows_do_not_count_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own sets that the library finds are not the centre of the next fit, and sets without a row are not written."""
+    table = own_table(tmp_path / "own.csv", *(("H100-SXM-80GB", tp, 2.6) for tp in (2, 4, 8)))
+    monkeypatch.setenv("TRAINSIM_PATH", str(tmp_path))
+    monkeypatch.setattr(calibrations, "_shipped", calibrations._shipped.__wrapped__)
+    out = tmp_path / "calibrations"
+    first = chain.run(table, out, shipped=True, tell=lambda text: None)
+    assert sorted(path.stem for path in out.glob("*.yaml")) == ["fabric", "hopper", "megatron"]
+    assert calibrations.shipped_values() != calibrations.shipped_values(calibrations.packaged_sets())
+    second = chain.run(table, out, shipped=True, tell=lambda text: None)
+    assert first.values == second.values
+
+
+def test_a_table_from_which_nothing_can_be_fitted_is_one_error(tmp_path: Path) -> None:
+    for rows in ((), (("MyGPU", 1, 2.0),)):
+        with pytest.raises(SpecError, match="nothing can be fitted") as caught:
+            chain.run(
+                own_table(tmp_path / "own.csv", *rows), tmp_path / "out", shipped=True, tell=lambda text: None
+            )
+        assert ("MyGPU" in str(caught.value)) == bool(rows)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_folder_for_sets(tmp_path: Path) -> None:
+    table = own_table(tmp_path / "own.csv", ("H100-SXM-80GB", 4, 2.6))
+    with pytest.raises(SpecError, match="names a folder"):
+        chain.run(table, table, shipped=True, tell=lambda text: None)
+    with pytest.raises(SpecError, match="cannot be made"):
+        chain.run(table, table / "below", shipped=True, tell=lambda text: None)
+
+
+def test_an_absurd_table_is_doubted(tmp_path: Path) -> None:
+    rows = [("H100-SXM-80GB", tp, 2.5 * 10 ** (4 * (i % 2))) for i, tp in enumerate((1, 2, 4, 8, 1, 2))]
+    said: list[str] = []
+    chain.run(own_table(tmp_path / "own.csv", *rows), tmp_path / "out", shipped=True, tell=said.append)
+    assert "wrong units" in said[-1]
+    said.clear()
+    rows = [("H100-SXM-80GB", tp, 2.5) for tp in (2, 4, 8)]
+    chain.run(own_table(tmp_path / "own.csv", *rows), tmp_path / "out", shipped=True, tell=said.append)
+    assert not any("wrong units" in text for text in said)

@@ -84,6 +84,7 @@ def test_an_infeasible_plan_names_the_smallest_change() -> None:
         ("global_batch_sise", ["micro_batch_size", "global_batch_size"], ["global_batch_size"]),
         ("TP", ["tp", "pp"], ["tp"]),
         ("h200", ["h200-sxm-141gb", "h100-sxm-80gb"], ["h200-sxm-141gb"]),
+        ("3090", ["b300-sxm-288gb", "rtx-3090-24gb", "b300"], ["rtx-3090-24gb"]),
         ("qqqq", ["tp", "pp"], []),
         ("", ["tp"], []),
         ("---", ["tp"], []),

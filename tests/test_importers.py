@@ -249,6 +249,43 @@ def test_config_json_becomes_a_model_of_the_same_sizes(config: Path, tmp_path: P
     assert {name: written[name] for name in sizes} == sizes
 
 
+CONFIG = HF / "llama-3.2-1b.json"
+
+
+def imported(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    assert main(["import", str(CONFIG), "--json", *options]) == 0
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+def test_a_config_json_with_hardware_is_a_scenario(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "q.yaml"
+    options = ["--hardware", "h100:64", "--set", "training.tokens=1T", "--set", "vocab_size=51200"]
+    assert main(["import", str(CONFIG), *options, "--out", str(out)]) == 0
+    asked = load_scenario(str(out))
+    assert (asked.hardware[0].accelerator.id, asked.hardware[0].n_gpus) == ("h100-sxm-80gb", 64)
+    assert asked.training.tokens == 1e12
+    assert asked.model is not None
+    assert asked.model.vocab_size == 51200
+    capsys.readouterr()
+    one = imported(capsys, "--hardware", "h100")
+    assert any(line.startswith("hardware.n_gpus") for line in one["missing"])
+    bare = imported(capsys, "--set", "training.tokens=1T")
+    assert any(line.startswith("hardware:") for line in bare["missing"])
+    assert bare["data"]["training"] == {"tokens": "1T"}
+
+
+@pytest.mark.parametrize("path", ["vocab_size", "model.vocab_size"])
+def test_a_config_json_alone_stays_a_model(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    data = imported(capsys, "--set", f"{path}=1000")["data"]
+    assert data["vocab_size"] == 1000
+    assert "model" not in data
+    assert main(["import", str(CONFIG), "--set", "vocab_sise=1000"]) == 2
+    assert "vocab_size" in capsys.readouterr().err
+
+
 def test_unknown_keys_are_named(tmp_path: Path) -> None:
     path = tmp_path / "odd.toml"
     path.write_text('[model]\nname = "llama3"\nflavor = "8B"\n[training]\nseq_len = 128\nwarp_drive = true\n')

@@ -41,6 +41,84 @@ def test_ids_and_aliases_ignore_case_and_separators(name: str) -> None:
     assert library.find("accelerators", name).stem == "h100-sxm-80gb"
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "expected"),
+    [
+        ("accelerators", ["h100-80gb", "h100_80gb", "H100 80GB", "h100.80gb", "h10080gb"], "h100-sxm-80gb"),
+        ("accelerators", ["a100-40gb", "A100_40GB", "a10040gb", "A100-SXM4-40GB"], "a100-sxm-40gb"),
+        ("accelerators", ["RTX4090", "rtx-4090", "NVIDIA GeForce RTX 4090", "rtx409024gb"], "rtx-4090-24gb"),
+        ("accelerators", ["TPU v4", "tpuv4", "TPU_V4"], "tpu-v4"),
+        ("accelerators", ["MI300X", "mi300x 192gb", "AMD Instinct MI300X"], "mi300x-oam-192gb"),
+        ("accelerators", ["L4", "l4-24gb", "NVIDIA L4"], "l4-24gb"),
+        ("accelerators", ["L40", "L40 48GB", "l4048gb"], "l40-48gb"),
+        ("clusters", ["p5.48xlarge", "P5-48xlarge", "aws p5", "AWS_P5"], "aws-p5"),
+        ("clusters", ["NVL72", "gb200-nvl72", "GB200 NVL72", "gb200nvl72"], "gb200-nvl72"),
+        ("clusters", ["ND96isr_H100_v5", "nd96isr-h100-v5"], "azure-nd-h100-v5"),
+        ("models", ["opt-1.3b", "OPT 1.3B", "facebook/opt-1.3b", "opt-1-3b", "opt_1_3b"], "opt-1.3b"),
+        ("models", ["opt-13b", "OPT 13B", "facebook/opt-13b", "opt13b"], "opt-13b"),
+        (
+            "models",
+            ["llama-3.1-8b", "llama 3.1 8b", "Llama3.1-8B", "llama-3-1-8b", "llama3-8b"],
+            "llama-3.1-8b",
+        ),
+        ("models", ["llama-2-7b", "Llama 2 7B", "llama_2_7b", "llama2-7b", "llama-7b"], "llama-2-7b"),
+        ("models", ["qwen2.5-7b", "Qwen2.5 7B", "qwen-2.5-7b", "qwen2-5-7b"], "qwen2.5-7b"),
+        ("models", ["gemma-2-2b", "Gemma 2 2B", "gemma2-2b", "google/gemma-2-2b-it"], "gemma-2-2b"),
+        ("models", ["gemma-2b", "gemma2b", "google/gemma-2b-it"], "gemma-2b"),
+        ("models", ["mixtral-8x7b", "Mixtral 8x7B", "mistralai/Mixtral-8x7B-Instruct-v0.1"], "mixtral-8x7b"),
+        ("models", ["gpt-3-175b", "gpt3-175b", "GPT-3", "gpt3"], "gpt-3-175b"),
+        (
+            "models",
+            ["meta-llama/Llama-3.1-8B-Instruct", "Meta-Llama/Meta-Llama-3-8B-Instruct"],
+            "llama-3.1-8b",
+        ),
+        ("models", ["meta-llama/Llama-2-13b-chat-hf", "huggyllama/llama-13b"], "llama-2-13b"),
+        ("models", ["deepseek-ai/deepseek-moe-16b-chat"], "deepseek-moe-16b"),
+        ("models", ["google/gemma-3-12b-it", "gemma-3-12b-it"], "gemma-3-12b"),
+    ],
+)
+def test_spellings_of_a_name(kind: str, names: list[str], expected: str) -> None:
+    assert {name: library.find(kind, name).stem for name in names} == dict.fromkeys(names, expected)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "qwen2-57b",
+        "gemma-22b",
+        "pythia-14b",
+        "qwen2.5-15b",
+        "olmo-27b",
+        "llama27b",
+        "llama-2.7b",
+        "-instruct",
+        "it",
+    ],
+)
+def test_the_size_of_a_model_is_read_exactly(name: str) -> None:
+    with pytest.raises(UnknownNameError):
+        library.find("models", name)
+
+
+def test_a_loose_spelling_of_two_machines_is_refused(home: Path) -> None:
+    for number, alias in enumerate(["Zeta 10-24", "Zeta 102-4"]):
+        (home / f"extra/accelerators/card-{number}.yaml").write_text(CARD.replace("MyCard 5000", alias))
+    assert library.find("accelerators", "zeta-102-4").stem == "card-1"
+    with pytest.raises(UnknownNameError) as caught:
+        library.find("accelerators", "zeta1024")
+    assert {"card-0", "card-1"} <= set(caught.value.suggestions)
+
+
+@pytest.mark.parametrize("kind", [k for k in library.KINDS if k != "measurements"])
+def test_every_id_and_alias_finds_its_own_file(kind: str) -> None:
+    for path in library.files(kind):
+        for text in [path.stem, *library._aliases_of(path)]:
+            if text.endswith((".yaml", ".json")):
+                continue
+            for spelling in (text, text.upper(), text.replace("-", "_"), text.replace("-", " ")):
+                assert library.find(kind, spelling) == path, spelling
+
+
 @pytest.mark.parametrize("kind", [k for k in library.KINDS if k != "measurements"])
 def test_no_two_files_of_a_kind_answer_to_one_name(kind: str) -> None:
     owners: dict[str, str] = {library.normalise(path.stem): path.stem for path in library.files(kind)}

@@ -420,3 +420,30 @@ def test_wrong_tables_are_one_clear_error(tmp_path):
     with pytest.raises(SpecError, match="no column 'status'") as caught:
         validate_memory(table)
     assert "no column 'pp'" in str(caught.value)
+
+
+def test_rows_that_cannot_be_judged_are_counted_and_every_other_is_shown(tmp_path):
+    import pandas as pd
+
+    rows = pd.read_csv(MEASURED, low_memory=False).head(6).astype(object)
+    rows.loc[0, "status"] = "ok"
+    rows.loc[1, "status"] = "weird"
+    rows.loc[2, "gpu"] = "MyGPU"
+    rows.loc[3, "n_layers"] = "x"
+    rows.loc[4, "peak_reserved_gb"] = -5
+    table = tmp_path / "rows.csv"
+    rows.to_csv(table, index=False)
+    found = validate_memory(table)
+    assert found["skipped"] == {
+        "status not known: weird": 1,
+        "accelerator not known: MyGPU": 1,
+        "n_layers: no number that can be meant": 1,
+    }
+    assert found["n_skipped"] == 3
+    assert found["n"] == 2  # one without a peak that can be meant still says that it ran
+    assert [row["id"] for row in found["rows"]] == list(rows.loc[[0, 4, 5], "id"])
+    assert found["rows"][1]["measured_reserved_gib"] is None
+    assert all(
+        row["predicted_fits"] == (row["predicted_total_gib"] <= row["capacity_gib"]) for row in found["rows"]
+    )
+    assert np.isfinite(found["mape"])

@@ -11,9 +11,13 @@ import pytest
 from simulator import calibrations, library
 from simulator.layout import Layout
 from simulator.validate import cases as tables
+from simulator.validate.intervals import step_times
 from simulator.validate.machines import slices_of
 from simulator.validate.profiles import PROFILES, USUAL
 from simulator.validate.rows import usual_precision
+
+NVIDIA_ROW = "nemo-0001"
+"""A dense model on H100s."""
 
 TABLE = pd.read_csv(library.find("measurements", "throughput"), low_memory=False).set_index("id", drop=False)
 
@@ -214,3 +218,88 @@ def test_vtrain_rows_of_one_node_are_sums_of_few_measured_layers() -> None:
     assert max(misses) < 0.01
     assert len(per_layer) == 24
     assert max(np.ptp(found) / np.mean(found) for found in per_layer.values()) < 1e-3
+
+
+def read_with(name: str, **changes: object) -> tables.Cases:
+    """A row after some of its cells were changed."""
+    row = TABLE.loc[name].copy()
+    for key, value in changes.items():
+        row[key] = value
+    return tables.of_frame(pd.DataFrame([row]))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("precision", "xyz"),
+        ("precision", "int4"),
+        ("act_ckpt", "sometimes"),
+        ("flash_attn", "perhaps"),
+        ("compile", "maybe"),
+        ("measured_quantity", "furlongs"),
+        ("n_gpus", "1,024"),
+    ],
+)
+def test_a_word_that_nobody_knows_is_a_reason_and_not_a_guess(column: str, value: str) -> None:
+    found = read_with("megatron-h100-0004", **{column: value})
+    assert len(found) == 0
+    assert any(value in reason for reason in found.skipped)
+
+
+def test_a_format_that_the_part_does_not_have_is_a_reason() -> None:
+    assert read_with("mosaic-0001", gpu="A100-SXM-80GB", precision="fp8").skipped == {
+        "a100-sxm-80gb has no fp8": 1
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "words"),
+    [
+        ("precision", ("fp8", "FP8 ", "float8", "e4m3", "fp8-cs", "mxfp8")),
+        ("act_ckpt", ("full", " Full", "True", "yes", 1, "uniform", "block")),
+        ("act_ckpt", ("none", "no", "False", 0.0)),
+        ("flash_attn", (True, "Y", "on", "FA3", "flash")),
+        ("gpu", ("H100-SXM-80GB", "h100-sxm-80gb", "H100")),
+        ("measured_quantity", ("step_time_s", "Step_time_s ")),
+    ],
+)
+def test_usual_spellings_mean_the_same(column: str, words: tuple[object, ...]) -> None:
+    steps = [float(step_times(read_with(NVIDIA_ROW, **{column: word}))[0]) for word in words]
+    assert np.ptp(steps) == 0.0
+
+
+@pytest.mark.parametrize(("value", "same_as"), [("-", ""), ("?", ""), ("unknown", ""), ("N/A", "")])
+def test_what_says_nothing_is_an_empty_cell(value: str, same_as: str) -> None:
+    columns = ("act_ckpt", "flash_attn", "precision", "vpp", "micro_batch")
+    said, empty = (read_with(NVIDIA_ROW, **dict.fromkeys(columns, each)) for each in (value, same_as))
+    assert float(step_times(said)[0]) == float(step_times(empty)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "frozen"), [("Llama-2-7B LoRA", 1), ("Llama2_70B-qlora", 1), ("Explorama", 0), ("Flora-7B", 0)]
+)
+def test_adapters_are_named_by_the_word(name: str, frozen: int) -> None:
+    assert layout_of(NVIDIA_ROW, model_name=name).frozen[0] == frozen
+
+
+@pytest.mark.parametrize(
+    "notes", ["no offload", "without offloading", "cpu_offload=False", "offload: none", "not offloaded"]
+)
+def test_notes_that_deny_offloading_do_not_skip_a_row(notes: str) -> None:
+    assert len(read_with(NVIDIA_ROW, notes=notes)) == 1
+
+
+@pytest.mark.parametrize("gpu", ["TPU v5p", "tpu-v5p", "tpu v5p", "v5p"])
+def test_the_usual_precision_does_not_depend_on_how_a_part_is_spelled(gpu: str) -> None:
+    row = {"source": "MLPerf Training v4.0 (Google)", "source_group": "", "gpu": gpu, "framework": "maxtext"}
+    assert usual_precision(row) == "int8"
+
+
+def test_jax_repeats_everything_where_activations_would_not_fit() -> None:
+    """MaxText's default, ``remat_policy: 'full'``; rows as their sources print them state nothing."""
+    assert layout_of("tpu-0058", act_ckpt=None).recompute[0] == 2
+    assert layout_of("jaxtoolbox-0001", act_ckpt=None).recompute[0] == 0
+    frame = TABLE[TABLE["source_group"].isin(["Google", "NVIDIA-JAX"])].assign(act_ckpt=None)
+    cases = tables.of_frame(frame)
+    errors = np.abs(step_times(cases) / cases.measured_s - 1)
+    assert np.mean(errors) < 0.16

@@ -309,7 +309,10 @@ def test_every_foreign_value_leads_to_one_that_is_allowed() -> None:
         ({"budget": {"time": "-3 days"}}, "budget.time", "out of range"),
         ({"budget": {"cost": "$0"}}, "budget.cost", "out of range"),
         ({"hardware": []}, "hardware", "has 0 entries"),
-        ({"hardware": 3}, "hardware", "where fields were expected"),
+        ({"hardware": 3}, "hardware", "no accelerator named '3'"),
+        ({"hardware": {"accelerator": 3, "n_gpus": 8}}, "hardware.accelerator", "no accelerator named '3'"),
+        ({"hardware": True}, "hardware", "where fields were expected"),
+        ({"parallelism": {"ep": 4}}, "parallelism.ep", "ep needs a mixture of experts; this model has none"),
         ({"model": "no-such-model"}, "model", "no model named"),
         ({"model": "nowhere/config.json"}, "model", ""),
         ({"scenarios": {"a": ["b"]}}, "scenarios.a", "no override named 'b'"),
@@ -323,6 +326,69 @@ def test_each_contradiction_has_its_own_sentence(change: dict[str, Any], path: s
     assert len(found) == 1, found
     assert found[0][0] == path
     assert words in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "paths"),
+    [
+        (
+            {
+                "parallelism": {"tp": 16, "pp": 3, "dp": 5},
+                "training": {"tokens": "1B", "global_batch_size": 7},
+            },
+            {"parallelism", "parallelism.dp", "training.global_batch_size"},
+        ),
+        (
+            {
+                "model": {**SHAPE, "num_attention_heads": 36, "head_dim": 128},
+                "parallelism": {"tp": 8, "ep": 2},
+            },
+            {"parallelism.ep", "parallelism.tp"},
+        ),
+        ({"parallelism": {"pp": 64, "dp": 2}}, {"parallelism.dp", "parallelism.pp"}),
+    ],
+)
+def test_contradictions_of_a_layout_are_named_together(change: dict[str, Any], paths: set[str]) -> None:
+    assert {path for path, _, _ in problems({**PLAN, **change})} == paths
+
+
+def test_a_batch_that_does_not_divide_is_an_answer_and_no_mistake() -> None:
+    changed = {**PLAN, "training": {"global_batch_size": 7}, "parallelism": {"tp": 1, "dp": 64}}
+    assert Scenario.model_validate(changed).training.global_batch_size == 7
+
+
+def test_experts_are_spread_where_there_are_some() -> None:
+    mixture = {**SHAPE, "num_experts": 8, "num_experts_per_tok": 2}
+    assert Scenario.model_validate({**PLAN, "model": mixture, "parallelism": {"ep": 4}}).parallelism.ep == 4
+    searched = {"find": "architecture", "budget": {"time": "1 day"}, "hardware": PLAN["hardware"]}
+    assert "no model is given" in problems({**searched, "parallelism": {"ep": 4}})[0][1]
+
+
+def test_a_name_that_yaml_reads_as_a_number_is_a_name() -> None:
+    asked = Scenario.model_validate({**PLAN, "hardware": {"accelerator": 3090, "n_gpus": 8}})
+    assert asked.hardware[0].accelerator.id == "rtx-3090-24gb"
+    ((_, reason, hint),) = problems({**PLAN, "hardware": {"accelerator": 309, "n_gpus": 8}})
+    assert reason == "no accelerator named '309'"
+    assert "rtx-3090-24gb" in hint
+
+
+def test_torch_is_answered_as_pytorch_is() -> None:
+    assert problems({**PLAN, "software": "torch"})[0][2] == "`torch` is called `fsdp` here"
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"find": "architecture", "budget": {"time": "1 day"}}, "find"),
+        ({"require": {"loss": 2.0}}, "require"),
+        ({"objective": ["cost", "loss"]}, "objective"),
+        ({"growth": {}}, "growth"),
+        ({"find": "hardware", "model": None, "budget": {"time": "1 day"}}, "training.trainable"),
+    ],
+)
+def test_a_fine_tune_is_not_asked_what_rests_on_a_law_of_loss(change: dict[str, Any], path: str) -> None:
+    asked = {**PLAN, "training": {"tokens": "1B", "trainable": "lora"}, **change}
+    assert [each[0] for each in problems({k: v for k, v in asked.items() if v is not None})] == [path]
 
 
 def test_a_field_of_another_block_is_sent_there() -> None:

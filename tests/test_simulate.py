@@ -401,7 +401,7 @@ def test_existing_model_is_sunk_cost():
         **TEN_DAYS,
         "find": "growth",
         "growth": {"source_model": LLAMA2, "source_tokens": "1T"},
-        "search": SMALL_SEARCH,
+        "search": {**SMALL_SEARCH, "hidden_size": [*SMALL_SEARCH["hidden_size"], 8192]},
     }
     result = sim.run(asked)
     assert result.stages[0]["cost_usd"] == 0

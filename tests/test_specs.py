@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from simulator import library
-from simulator.errors import SpecError
+from simulator.errors import SpecError, UnknownNameError
 from simulator.schema import (
     Accelerator,
     load_accelerator,
@@ -103,14 +103,16 @@ def test_there_are_at_least_thirty_accelerators_from_volta_to_blackwell_ultra() 
     assert {"volta", "ampere", "ada", "hopper", "blackwell", "cdna2", "cdna3", "cdna4"} <= architectures
 
 
-@pytest.mark.parametrize("kind", ["accelerators", "clusters", "prices"])
-def test_no_two_files_answer_to_one_name(kind: str) -> None:
+@pytest.mark.parametrize("folder", ["accelerators", "clusters", "prices", "models"])
+def test_no_two_files_answer_to_one_name(folder: str) -> None:
     owner: dict[str, str] = {}
-    for name in (path.stem for path in sorted((ROOT / kind).glob("*.yaml"))):
-        data = raw(kind, name)
-        for alias in {library.normalise(text) for text in [name, *data.get("aliases", [])]}:
-            assert alias not in owner, f"{alias} is claimed by {owner[alias]} and {name}"
-            owner[alias] = name
+    root = ROOT.parent / "scenarios" if folder == "models" else ROOT
+    for path in sorted((root / folder).glob("*.yaml")):
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for text in [path.stem, *data.get("aliases", [])]:
+            name = owner.setdefault(library.normalise(text), path.stem)
+            assert name == path.stem, f"{text} is claimed by {name} and {path.stem}"
+            assert library.find(folder, text) == path, f"{text} finds another file"
 
 
 @pytest.mark.parametrize("kind", ["accelerators", "clusters", "prices"])
@@ -158,6 +160,34 @@ def known_names() -> list[str]:
 @pytest.mark.parametrize("name", TRAINING_NAMES)
 def test_accelerators_with_published_training_runs_say_that_they_were_measured(name: str) -> None:
     assert load_accelerator(name).measured
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("accelerators", "4090", "rtx-4090-24gb"),
+        ("accelerators", "3090", "rtx-3090-24gb"),
+        ("accelerators", "5090", "rtx-5090-32gb"),
+        ("accelerators", "h100-80", "h100-sxm-80gb"),
+        ("accelerators", "a100-80g", "a100-sxm-80gb"),
+        ("accelerators", "a100-40g", "a100-sxm-40gb"),
+        ("accelerators", "v5e", "tpu-v5e"),
+        ("accelerators", "v5p", "tpu-v5p"),
+        ("accelerators", "v6e", "tpu-v6e"),
+        ("accelerators", "HL-225H", "gaudi2-96gb"),
+        ("clusters", "p4d", "aws-p4d"),
+        ("clusters", "ND96isr_H200_v5", "azure-nd-h100-v5"),
+        ("clusters", "a3 mega", "gcp-a3-mega"),
+    ],
+)
+def test_short_names_that_people_type(kind: str, name: str, expected: str) -> None:
+    assert library.find(kind, name).stem == expected
+
+
+def test_an_accelerator_that_does_not_ship_is_not_taken_for_its_sister() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        library.find("accelerators", "mi300")  # the MI300A is no MI300X
+    assert caught.value.suggestions[0] == "mi300x-oam-192gb"
 
 
 # Sources
@@ -217,7 +247,7 @@ def dates(data: dict[str, Any]) -> dict[str, str]:
 # A peak with sparsity would ask for a clock of 3 to 4 GHz, a peak of half a chip for one below 1.
 FLOP_PER_CLOCK = {
     "maxwell": 256, "pascal": 256, "volta": 1024, "turing": 1024, "ampere": 2048, "hopper": 4096, "blackwell": 8192,
-    "cdna2": 1024, "cdna3": 2048, "cdna4": 4096,
+    "cdna1": 512, "cdna2": 1024, "cdna3": 2048, "cdna4": 4096,
 }  # fmt: skip
 # GA102, Ada and GB202: professional cards; GeForce cards (512) accumulate in fp32 at half rate.
 NARROW = {
@@ -286,7 +316,7 @@ def test_number_formats_are_ordered(name: str) -> None:
     if {"fp16", "fp32"} <= set(peak):
         assert peak["fp16"] >= peak["fp32"]
     if {"bf16", "fp16"} <= set(peak):
-        assert peak["bf16"] == peak["fp16"]
+        assert peak["bf16"] == (0.5 if spec.architecture == "cdna1" else 1.0) * peak["fp16"]
     if {"tf32", "fp32"} <= set(peak):
         assert peak["tf32"] >= peak["fp32"]
     if {"tf32", "bf16"} <= set(peak):
@@ -310,7 +340,9 @@ def test_only_these_gain_nothing_from_fp8() -> None:
     assert flat == {"gaudi3-128gb", "tpu-v6e"}
 
 
-NVLINK_ONE_WAY = {"NVLink1": 80e9, "NVLink2": 150e9, "NVLink3": 300e9, "NVLink4": 450e9, "NVLink5": 900e9}
+NVLINK_ONE_WAY = {
+    "NVLink1": 80e9, "NVLink2": 150e9, "NVLink3": 300e9, "NVLink4": 450e9, "NVLink5": 900e9, "NVLink6": 1800e9,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ACCELERATORS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simulator import calibrations
 from simulator.calibrate import left_out, simple, write
 from simulator.calibrate.fit import Fit, fit, predict
+from simulator.errors import Problem, SpecError
 from simulator.validate import cases as tables
 from simulator.validate import conformal
 from simulator.validate import left_out as stored
@@ -17,6 +18,10 @@ from simulator.validate.metrics import summary
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+
+DOUBTFUL = 0.3
+"""Median error in sample above which a table is doubted: no source that ships is half as far off. [-]"""
 
 
 def run(
@@ -37,7 +42,8 @@ def run(
     out : Path
         Folder of the sets.
     shipped : bool
-        Take the shipped sets, not the priors, as the centre.
+        Take the sets that ship, not the priors, as the centre, and write those only that the rows describe. Own sets are not
+        the centre of the next fit: the same rows would count twice.
     tell : callable
         Receives progress.
     intervals : Path, optional
@@ -45,25 +51,39 @@ def run(
     micro : Path, optional
         Table of measured matmuls and collectives, which centre the fill of the tiles and the links.
     """
-    known = calibrations.sets() if shipped else write.planned_sets()
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"{out}: a file; --out names a folder")
+    known = calibrations.packaged_sets() if shipped else write.planned_sets()
     rows = tables.read(cases, known)
     tell(f"{len(rows)} rows, {sum(rows.skipped.values())} skipped")
+    if not len(rows):
+        reasons = [Problem(f"{number} rows skipped: {reason}") for reason, number in rows.skipped.items()]
+        raise SpecError(
+            [Problem("no row can be predicted, so nothing can be fitted", file=str(cases)), *reasons]
+        )
     if intervals is not None:
         left_out.check(rows)
-    start = calibrations.shipped_values() if shipped else {}
+    start = calibrations.shipped_values(known) if shipped else {}
     if micro is not None:
         start |= left_out.micro_centre(micro)
     result = fit(rows, start=start)
     values, identified = dict(result.values), dict(result.identified)
     if not shipped:
-        found = simple.fit_simple(rows, tables.constants(rows, values))
-        values |= {(calibrations.SIMPLE_CLOCKS, name): value for name, value in found.items()}
-        identified |= {(calibrations.SIMPLE_CLOCKS, name): True for name in found}
+        simplest = simple.fit_simple(rows, tables.constants(rows, values))
+        values |= {(calibrations.SIMPLE_CLOCKS, name): value for name, value in simplest.items()}
+        identified |= {(calibrations.SIMPLE_CLOCKS, name): True for name in simplest}
     final = replace(result, values=values, identified=identified)
     command = f"trainsim calibrate --cases {cases} --out {out}" + (" --start shipped" if shipped else "")
     command += f" --micro {micro}" if micro else ""
-    write.write_sets(final, out, command=command, data=str(cases))
-    tell(f"in sample: {summary(predict(rows, values), rows.measured_s)}")
+    found = summary(predict(rows, values), rows.measured_s)
+    touched = [n for n, (kind, _) in write.SETS.items() if kind != "clocks" and result.rows.get(n)]
+    write.write_sets(final, out, command=command, data=str(cases), names=touched if shipped else None)
+    tell(f"in sample: {found}")
+    if found["median_ape"] > DOUBTFUL:
+        tell(
+            f"Half of the rows are more than {100 * found['median_ape']:.0f} % off even after the fit: look for wrong units or "
+            f"configurations (trainsim validate --cases {cases} --contradictions) before you use these sets"
+        )
     if intervals is not None:
         table = intervals.with_name(stored.shipped_path().name)
         predicted = left_out.write(table, rows, centre=start, values=values, tell=tell)

@@ -9,8 +9,10 @@ import numpy as np
 from simulator.calibrate.belief import has_mean
 from simulator.calibrate.fit import Fit
 from simulator.calibrate.priors import CONSTANTS_OF, SETS, prior_of, prior_values
+from simulator.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from simulator.schema.calibration import Calibration
@@ -67,11 +69,19 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
     }
 
 
-def write_sets(result: Fit, folder: Path, *, command: str, data: str, date: str | None = None) -> list[Path]:
-    """Write every set as YAML into a folder; the files are replaced whole."""
+def write_sets(
+    result: Fit,
+    folder: Path,
+    *,
+    command: str,
+    data: str,
+    date: str | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Path]:
+    """Write sets as YAML into a folder, all of them unless some are named; the files are replaced whole."""
     head = "# yaml-language-server: $schema=../../schemas/calibration.json\n"
     paths = []
-    for name in SETS:
+    for name in SETS if names is None else names:
         document = set_document(name, result, command=command, data=data, date=date)
         paths.append(write_yaml(folder / f"{name}.yaml", document, head))
     return paths
@@ -81,7 +91,10 @@ def write_yaml(path: Path, document: dict[str, Any], head: str = "") -> Path:
     """Write plain data as a YAML file, whole or not at all."""
     import yaml
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"{path.parent}: cannot be made ({error.strerror or error})") from None
     text = head + "# Written by the command below; edit the data or the priors, not this file.\n"
     text += yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
     temporary = path.with_suffix(".tmp")

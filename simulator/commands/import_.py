@@ -42,7 +42,7 @@ def command(
     as_json: bool,
     out: Path | None,
 ) -> None:
-    """Turn FILE of another training program into a scenario (a config.json into a model).
+    """Turn FILE of another training program into a scenario (a config.json alone into a model).
 
     Reads a Hugging Face config.json, Megatron-LM scripts and YAML, torchtitan TOML, nanotron YAML, DeepSpeed JSON and
     llm-foundry YAML. Every setting taken, assumed, ignored and not understood is listed on stderr. OWNER/MODEL is fetched
@@ -58,7 +58,10 @@ def command(
         raise click.UsageError(f"--revision needs a model of the hub, OWNER/MODEL; {file} is none")
     else:
         imported = read.read_file(file, kind=kind, n_gpus=count)
-    imported = _completed(imported, name, changes)
+    if imported.kind == "huggingface":
+        imported = _of_model(imported, name, count, changes)
+    else:
+        imported = _completed(imported, name, changes)
     if as_json:
         output.emit(output.json_text(_document(imported)), out)
         return
@@ -90,18 +93,51 @@ def _completed(imported: Imported, accelerator: str | None, changes: tuple[str, 
     from simulator.yamlio import Document
 
     data: dict[str, Any] = dict(imported.data)
-    if imported.kind != "huggingface" and accelerator is not None:
+    if accelerator is not None:
         data["hardware"] = {"accelerator": accelerator, **data.get("hardware", {})}
     document = documents.apply_settings(Document(data=data), changes)
     missing = [line for line in imported.missing if not _given(line.split(":")[0], changes)]
-    if imported.kind != "huggingface":
-        if not isinstance(document.data.get("hardware"), dict | str):
-            missing.append("hardware: the accelerator is not in the file; name --hardware NAME:COUNT")
-        elif isinstance(document.data["hardware"], dict) and "accelerator" not in document.data["hardware"]:
-            missing.append("hardware.accelerator: it is not in the file; name --hardware NAME:COUNT")
-        if not any(line.startswith(("model:", "hardware")) for line in missing):
-            load_scenario(document.data)
+    if not isinstance(document.data.get("hardware"), dict | str):
+        missing.append("hardware: the accelerator is not in the file; name --hardware NAME:COUNT")
+    elif isinstance(document.data["hardware"], dict) and "accelerator" not in document.data["hardware"]:
+        missing.append("hardware.accelerator: it is not in the file; name --hardware NAME:COUNT")
+    if not any(line.startswith(("model:", "hardware")) for line in missing):
+        load_scenario(document.data)
     return replace(imported, data=document.data, missing=tuple(missing))
+
+
+def _of_model(
+    imported: Imported, accelerator: str | None, count: int | None, changes: tuple[str, ...]
+) -> Imported:
+    """A ``config.json`` as a model; as a scenario that holds it where an option names more than the model."""
+    from dataclasses import replace
+
+    from simulator import documents
+    from simulator.schema import Model
+    from simulator.schema.load import validate
+    from simulator.yamlio import Document
+
+    of_run = tuple(change for change in changes if _names_run(change))
+    of_model = [change.strip().removeprefix("model.") for change in changes if change not in of_run]
+    model = documents.apply_settings(Document(data=dict(imported.data)), of_model)
+    if of_model:
+        validate(Model, model)
+    if accelerator is None and not of_run:
+        return replace(imported, data=model.data)
+    data = {"model": model.data} | ({} if count is None else {"hardware": {"n_gpus": count}})
+    lacks = accelerator is not None and count is None and not _given("hardware.n_gpus", of_run)
+    missing = ("hardware.n_gpus: it is not in the file; name --hardware NAME:COUNT",) if lacks else ()
+    return _completed(replace(imported, data=data, missing=missing), accelerator, of_run)
+
+
+def _names_run(change: str) -> bool:
+    """Whether a change is of a scenario rather than of the model in it."""
+    from simulator.schema import Model, Scenario
+
+    path = change.partition("=")[0].strip()
+    head = path.partition(".")[0]
+    inside = path.startswith("model.") or head in Model.model_fields
+    return head in Scenario.model_fields and not inside
 
 
 def _given(path: str, changes: tuple[str, ...]) -> bool:

@@ -55,6 +55,9 @@ def show(name: str, as_json: bool) -> None:
     from simulator.scaling import reference
 
     known = reference.everything()
+    # The pages print a batch law without its prefix: that is enough where no other law is called so.
+    same = [each for each in known if each.rpartition("/")[2] == name]
+    name = same[0] if name not in known and len(same) == 1 else name
     if name not in known:
         raise UnknownNameError(name, kind="scaling law", names=list(known))
     law = known[name]

@@ -128,7 +128,7 @@ def command(
         return
     if as_csv and len(chosen) != 1:
         raise click.UsageError(
-            "--csv writes the rows of one table; name one with --cases, --losses or --growth"
+            "--csv writes the rows of one table; name one with --cases, --memory, --losses or --growth"
         )
     reports = validation.collect(chosen or validation.shipped(), clock=clock)
     if as_json:

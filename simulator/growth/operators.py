@@ -85,6 +85,25 @@ def widen(
     )
 
 
+def widen_blocks(shape: Shape, *, factor: Numeric = 2) -> Shape:
+    """Repeat every hidden vector with block-diagonal weights (staged training).
+
+    Like `widen`, but a single key-value head becomes `factor` of them: each block keeps its own.
+
+    Examples
+    --------
+    >>> mqa = transformer.decoder(num_hidden_layers=2, hidden_size=64, num_attention_heads=4, num_key_value_heads=1,
+    ...                           vocab_size=100)
+    >>> widen(mqa).num_key_value_heads, widen_blocks(mqa).num_key_value_heads
+    (1, 2)
+    """
+    per_head_norm = np.asarray(shape.qk_norm_size) <= 2 * np.asarray(shape.head_dim)
+    return widen(shape, factor=factor).with_(
+        num_key_value_heads=shape.num_key_value_heads * factor,
+        qk_norm_size=_plain(np.where(per_head_norm, shape.qk_norm_size, shape.qk_norm_size * factor)),
+    )
+
+
 def widen_head_dim(shape: Shape, *, factor: Numeric = 2, up_project_factor: Numeric | None = None) -> Shape:
     """Widen by larger heads instead of more heads (HyperCloning, OPT and OLMo only).
 
@@ -140,7 +159,7 @@ class Operator:
     axis: str
     """``width``, ``depth`` or ``both``."""
     preserves_function: bool
-    """The grown model computes what its source computes, to rounding."""
+    """The grown model computes what its source computes, to rounding, with the norms of today's decoders."""
     preserves_dynamics: bool
     """Designed so that the loss goes on falling as in a run from scratch; a claim of its authors."""
     optimizer_state: str
@@ -180,11 +199,12 @@ OPERATORS: dict[str, Operator] = {
             name="bert2bert_fpi",
             grow=widen,
             axis="width",
-            preserves_function=True,
+            preserves_function=False,
             preserves_dynamics=False,
             optimizer_state="fresh",
-            description="New neurons copy chosen old ones; weights out of a copied neuron divided by its copies. "
-            "Exact without a norm, or if every neuron is copied equally often.",
+            description="New neurons copy old ones drawn at random; weights out of a copied neuron divided by its copies. "
+            "Keeps the function without a norm, or if every hidden neuron is copied equally often: a norm over uneven "
+            "copies has another mean and mean square.",
             source="arXiv:2110.07143",
             variants=("symmetric",),
         ),
@@ -220,7 +240,7 @@ OPERATORS: dict[str, Operator] = {
         ),
         Operator(
             name="staged_width",
-            grow=widen,
+            grow=widen_blocks,
             axis="width",
             preserves_function=True,
             preserves_dynamics=True,

@@ -26,7 +26,7 @@ from simulator.transformer import Shape
 KAPPA: dict[str, float] = {"pessimistic": 0.85, "central": 1.10, "optimistic": 1.50}
 """Token efficiency after growth that answers are given for. [-]
 
-Compared with the published cases by `simulator.growth.evidence.kappa_quantiles`: about their 10th, 40th and 85th
+Compared with the published cases by `simulator.growth.evidence.kappa_quantiles`: about their 5th, 50th and 90th
 percentile. An assumption, always shown.
 """
 MAX_STAGES = 4
@@ -46,11 +46,11 @@ class GrowthAnswer:
     best: Schedule
     """The better of growth and scratch."""
     grown: Schedule | None
-    """Best schedule of two stages or more (one, if it goes on from a sunk source)."""
+    """Best schedule of two stages or more (one, if it starts from a sunk source)."""
     scratch: Schedule
     """Best single size with the same budget."""
     by_stages: dict[int, Schedule]
-    """Best schedule of each number of stages that fits the budget."""
+    """Best schedule of each number of stages that fits the budget; a sunk source that is grown at once is no stage."""
     pays: bool
     """Whether growth reaches the loss of `scratch` with a `saving` above `WORTH`."""
     loss_gain: float
@@ -86,6 +86,8 @@ def best_schedule(
     targets: ArrayLike | None = None,
     sunk_source: SunkSource | None = None,
     ramp_tokens: ArrayLike | None = None,
+    ends: ArrayLike | None = None,
+    alone: int | None = None,
     levels: int = LEVELS,
 ) -> GrowthAnswer:
     r"""Find the schedule of one to four stages with the lowest loss under a budget.
@@ -113,9 +115,13 @@ def best_schedule(
     sources, targets : array_like, optional
         Pairs that an operator links (`operators.links`); absent, any smaller size grows into any larger one.
     sunk_source : SunkSource, optional
-        A model that is already trained and costs nothing.
+        A model that is already trained and costs nothing; every grown schedule then starts from it.
     ramp_tokens : array_like, optional
         Source tokens at which the whole of `kappa` is granted, per target (`warm_start.ramped_kappa`). [tokens]
+    ends : array_like of bool, optional
+        Sizes that a grown schedule may end in; all if absent.
+    alone : int, optional
+        Index of the size that is trained from scratch for comparison; the best of all if absent.
     levels : int, optional
         Loss levels of the grid.
 
@@ -144,7 +150,7 @@ def best_schedule(
         params=params, E=E, A=A, alpha=alpha, B=B, beta=beta, kappa=kappa,
         seconds_per_token=seconds_per_token, usd_per_token=usd_per_token, budget_s=budget_s, budget_usd=budget_usd,
         reload_s=reload_s, reload_usd=reload_usd, rewarm_tokens=rewarm_tokens, floors=floors,
-        sources=sources, targets=targets, sunk_source=sunk_source, ramp_tokens=ramp_tokens,
+        sources=sources, targets=targets, sunk_source=sunk_source, ramp_tokens=ramp_tokens, ends=ends, alone=alone,
     )  # fmt: skip
     return answer_problem(problem, budget=budget, unit=unit, max_stages=max_stages, levels=levels)
 
@@ -189,7 +195,7 @@ def answer_problem(
 
 
 def _stage_counts(problem: Problem, max_stages: int) -> range:
-    """Numbers of stages that count as growth; a sunk source may also just be continued."""
+    """Numbers of stages of training that count as growth; with a sunk source one is enough."""
     return range(1 if problem.sunk is not None else 2, max_stages + 1)
 
 

@@ -20,7 +20,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SunkSource:
-    """A model that is already trained and costs nothing: its size, and its tokens or its loss."""
+    """A model that is already trained and costs nothing: its size, and its tokens or its loss.
+
+    Every grown schedule starts from it. Grown at once it takes up no stage of training.
+    """
 
     size: int
     """Index into the sizes given."""
@@ -82,6 +85,10 @@ class Problem:
     sunk: SunkSource | None = None
     ramp_tokens: Array | None = None
     """Tokens per target at which the whole of `kappa` is granted; absent: at once."""
+    ends: NDArray[np.bool_] | None = None
+    """Sizes that a grown schedule may end in; absent: all."""
+    alone: int | None = None
+    """Size of the run from scratch that growth is compared with; absent: the best of all."""
 
     @property
     def count(self) -> int:
@@ -97,6 +104,10 @@ class Problem:
         source, target = source[keep], target[keep]
         order = np.argsort(target, kind="stable")
         return source[order], target[order]
+
+    def may_end(self) -> NDArray[np.bool_]:
+        """Whether a grown schedule may end in each size."""
+        return np.ones(self.count, dtype=bool) if self.ends is None else np.asarray(self.ends, dtype=bool)
 
     def sources_of(self, size: int) -> NDArray[np.intp]:
         """Sizes that may grow into `size`."""
@@ -187,6 +198,8 @@ def build_problem(
     targets: ArrayLike | None = None,
     sunk_source: SunkSource | None = None,
     ramp_tokens: ArrayLike | None = None,
+    ends: ArrayLike | None = None,
+    alone: int | None = None,
 ) -> tuple[Problem, float, str]:
     """Turn the arguments of `planning.best_schedule` into a `Problem`, its budget and the unit of its costs."""
     cost, budget, unit = _costs(seconds_per_token, usd_per_token, budget_s, budget_usd)
@@ -209,6 +222,8 @@ def build_problem(
         ramp_tokens=None
         if ramp_tokens is None
         else np.broadcast_to(np.asarray(ramp_tokens, dtype=float), size.shape),
+        ends=None if ends is None else np.broadcast_to(np.asarray(ends, dtype=bool), size.shape),
+        alone=alone,
     )
     sunk = problem.sunk_state()
     if sunk is not None and not (np.isfinite(sunk[1]) and sunk[1] > 0):
@@ -230,7 +245,8 @@ def follow(
 ) -> Schedule | None:
     """Run a path: each size to its switch loss, the last to the end of `budget` or to `final_loss`.
 
-    Returns ``None`` if the budget ends before the last stage, or a stage would have to lose ground.
+    Returns ``None`` if the budget ends before the last stage, or a stage would have to lose ground. A sunk source, and
+    what it is grown into at the end, may be better than asked for.
     """
     stages: list[Stage] = []
     spent, at = 0.0, np.inf
@@ -242,12 +258,13 @@ def follow(
         kappa = float(problem.stage_kappa(i, problem.tokens_of(sizes[k - 1], at))) if k else 1.0
         switch = float(problem.switching()[i]) if k else 0.0
         cost_per_token = float(problem.cost_per_token[i])
-        goal = switch_losses[k] if k < len(sizes) - 1 else final_loss
+        last = k == len(sizes) - 1
+        goal = final_loss if last else switch_losses[k]
         if goal is None:
             tokens = ((budget or 0.0) - spent - switch) / cost_per_token
         else:
             tokens = (problem.tokens_of(i, goal) - have) / kappa
-            tokens = max(tokens, 0.0) if started else tokens
+            tokens = max(tokens, 0.0) if started or (last and sunk is not None) else tokens
         if not (tokens >= 0 and np.isfinite(tokens) and np.isfinite(have)):
             return None
         end = warm_start.loss_after_growth(

@@ -1,7 +1,7 @@
 """A small decoder in numpy, to check that an operator preserves what it says it preserves.
 
 Not fast and not for training: a forward pass that reads weights under their Llama names and takes from their presence
-whether there are biases, gates, learned positions, a learned norm and a head of its own.
+whether there are biases, gates, learned positions, a learned norm, norms of queries and keys, and a head of its own.
 """
 
 from __future__ import annotations
@@ -50,16 +50,24 @@ def _rotate(x: Array) -> Array:
     )
 
 
+def _heads(x: Array, weights: Mapping[str, Array], name: str, part: str, count: int, how: Decoder) -> Array:
+    """Queries, keys or values, tokens x heads x head width; normed over all heads or over each, as long as the norm is."""
+    rows = _linear(x, weights, f"{name}.{part}_proj")
+    norm = weights.get(f"{name}.{part}_norm.weight")
+    if norm is not None and len(norm) == rows.shape[-1]:
+        rows = _norm(rows, weights, f"{name}.{part}_norm", how)
+    split = rows.reshape(len(x), count, -1)
+    if norm is not None and len(norm) != rows.shape[-1]:
+        split = _norm(split, weights, f"{name}.{part}_norm", how)
+    return split
+
+
 def _attention(x: Array, weights: Mapping[str, Array], name: str, how: Decoder) -> Array:
     tokens, heads, groups = x.shape[0], how.num_attention_heads, how.num_key_value_heads
-    query = _linear(x, weights, f"{name}.q_proj").reshape(tokens, heads, -1).swapaxes(0, 1)
-    key, value = (
-        np.repeat(
-            _linear(x, weights, f"{name}.{part}").reshape(tokens, groups, -1).swapaxes(0, 1),
-            heads // groups,
-            0,
-        )
-        for part in ("k_proj", "v_proj")
+    counts = {"q": heads, "k": groups, "v": groups}
+    query, key, value = (
+        np.repeat(_heads(x, weights, name, part, count, how).swapaxes(0, 1), heads // count, 0)
+        for part, count in counts.items()
     )
     if how.rotary:
         query, key = _rotate(query), _rotate(key)

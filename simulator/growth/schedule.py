@@ -52,15 +52,25 @@ def loss_levels(problem: Problem, *, budget: float, levels: int = LEVELS) -> Arr
     return np.asarray(grid, dtype=float)
 
 
-def scratch_costs(problem: Problem, losses: Array) -> Array:
-    """`V_1`: cost of reaching each loss with each size, from scratch or from the sunk source."""
+def first_costs(problem: Problem, losses: Array, *, frozen: bool = False) -> Array:
+    """`V_1`: cost of reaching each loss with each size, from scratch, or with the sunk source alone.
+
+    A source that is `frozen` is not trained on: no loss below its own can be reached.
+    """
     tokens = problem.tokens_at(losses)
-    costs = problem.cost_per_token[:, None] * tokens
     sunk = problem.sunk_state()
-    if sunk is not None:
-        i, done, _ = sunk
-        costs[i] = problem.cost_per_token[i] * np.maximum(tokens[i] - done * (1 + 1e-12), 0.0)
+    if sunk is None:
+        return np.asarray(problem.cost_per_token[:, None] * tokens)
+    i, done, reached = sunk
+    more = np.maximum(tokens[i] - done * (1 + 1e-12), 0.0)
+    costs = np.full_like(tokens, np.inf)
+    costs[i] = np.where(losses < reached, np.inf, 0.0) if frozen else problem.cost_per_token[i] * more
     return costs
+
+
+def _routes(problem: Problem, stages: int) -> list[tuple[int, bool]]:
+    """Models in turn, and whether the first is frozen, that make this many stages of training."""
+    return [(stages, False)] if problem.sunk is None else [(stages, False), (stages + 1, True)]
 
 
 def _entry_costs(problem: Problem, values: Array) -> Array:
@@ -143,7 +153,9 @@ def _path(
     return path
 
 
-def _polish(problem: Problem, sizes: list[int], switch_losses: list[float]) -> list[float]:
+def _polish(
+    problem: Problem, sizes: list[int], switch_losses: list[float], *, frozen: bool = False
+) -> list[float]:
     """Switch losses by the closed form, where it applies and keeps the order; else those of the grid."""
     if problem.ramp_tokens is not None or not switch_losses:
         return switch_losses
@@ -160,17 +172,16 @@ def _polish(problem: Problem, sizes: list[int], switch_losses: list[float]) -> l
         polished.append(float(exact))
     sunk = problem.sunk_state()
     if sunk is not None and sizes[0] == sunk[0]:
-        polished[0] = min(polished[0], sunk[2])
+        polished[0] = sunk[2] if frozen else min(polished[0], sunk[2])
     ordered = all(a > b for a, b in itertools.pairwise(polished))
     return polished if ordered and np.isfinite(polished).all() else switch_losses
 
 
 def best_scratch(problem: Problem, *, budget: float) -> Schedule:
-    """Best single size trained from scratch with the whole budget."""
+    """Best single size trained from scratch with the whole budget; the one that is named, if one is."""
     losses = problem.floors + problem.B * (budget / problem.cost_per_token) ** -problem.beta
-    schedule = follow(
-        replace(problem, sunk=None), sizes=[int(np.argmin(losses))], switch_losses=[], budget=budget
-    )
+    size = int(np.argmin(losses)) if problem.alone is None else problem.alone
+    schedule = follow(replace(problem, sunk=None), sizes=[size], switch_losses=[], budget=budget)
     assert schedule is not None
     return schedule
 
@@ -178,46 +189,65 @@ def best_scratch(problem: Problem, *, budget: float) -> Schedule:
 def best_under_budget(
     problem: Problem, *, budget: float, stages: int, levels: int = LEVELS
 ) -> Schedule | None:
-    """Lowest loss with exactly `stages` stages, or ``None`` if no such schedule fits the budget."""
-    if stages == 1:
+    """Lowest loss with exactly `stages` stages of training, or ``None`` if no such schedule fits the budget."""
+    found = [
+        _best_of_models(problem, budget=budget, models=models, frozen=frozen, levels=levels)
+        for models, frozen in _routes(problem, stages)
+    ]
+    return min((one for one in found if one is not None), key=lambda one: one.loss, default=None)
+
+
+def _best_of_models(
+    problem: Problem, *, budget: float, models: int, frozen: bool, levels: int
+) -> Schedule | None:
+    """Lowest loss with exactly `models` models in turn."""
+    if models == 1:
         return _best_single(problem, budget=budget)
     losses = loss_levels(problem, budget=budget, levels=levels)
-    values = [scratch_costs(problem, losses)]
-    for _ in range(stages - 2):
+    values = [first_costs(problem, losses, frozen=frozen)]
+    for _ in range(models - 2):
         values.append(grown_costs(problem, values[-1], losses))
-    entry, tokens = _entry_costs(problem, values[-1]), problem.tokens_at(losses)
-    ramped = problem.ramp_tokens is not None
-    best: tuple[float, int, int, int] | None = None
-    if not ramped:
+    last = _last_step(problem, values[-1], losses, budget)
+    if last is None:
+        return None
+    size, source, level = last
+    path = _path(problem, values, losses, size=source, level=level)
+    return _better(problem, [*path, (size, -np.inf)], budget=budget, frozen=frozen)
+
+
+def _last_step(problem: Problem, values: Array, losses: Array, budget: float) -> tuple[int, int, int] | None:
+    """Last size, the size it grows from, and the level at which it does, for the lowest loss."""
+    entry, tokens = _entry_costs(problem, values), problem.tokens_at(losses)
+    ends = problem.may_end()
+    if problem.ramp_tokens is None:
         final = _final_loss(problem, np.arange(problem.count), entry, tokens, problem.kappa, budget)
+        final[~ends] = np.inf
         size, level = (int(index) for index in np.unravel_index(int(np.argmin(final)), final.shape))
-        if np.isfinite(final[size, level]):
-            into = problem.sources_of(size)
-            best = (float(final[size, level]), size, int(into[np.argmin(values[-1][into, level])]), level)
-    for size in range(problem.count) if ramped else ():
+        if not np.isfinite(final[size, level]):
+            return None
+        into = problem.sources_of(size)
+        return size, int(into[np.argmin(values[into, level])]), level
+    best: tuple[float, int, int, int] | None = None
+    for size in np.flatnonzero(ends).tolist():
         into = problem.sources_of(size)
         if not len(into):
             continue
         kappa = problem.stage_kappa(size, np.where(np.isfinite(tokens[into]), tokens[into], 0.0))
-        final = _final_loss(problem, np.full(len(into), size), values[-1][into], tokens, kappa, budget)
+        final = _final_loss(problem, np.full(len(into), size), values[into], tokens, kappa, budget)
         source, level = (int(index) for index in np.unravel_index(int(np.argmin(final)), final.shape))
         if best is None or final[source, level] < best[0]:
             best = (float(final[source, level]), size, int(into[source]), level)
-    if best is None or not np.isfinite(best[0]):
-        return None
-    _, size, source, level = best
-    path = _path(problem, values, losses, size=source, level=level)
-    return _better(problem, [*path, (size, -np.inf)], budget=budget)
+    return None if best is None or not np.isfinite(best[0]) else best[1:]
 
 
 def _best_single(problem: Problem, *, budget: float) -> Schedule | None:
-    """Best single size, the sunk source continued being one of them."""
-    tokens = budget / problem.cost_per_token
+    """Best single size; the sunk source continued, if there is one and the run may end in it."""
     sunk = problem.sunk_state()
-    if sunk is not None:
-        tokens = tokens + np.where(np.arange(problem.count) == sunk[0], sunk[1], 0.0)
-    size = int(np.argmin(problem.floors + problem.B * tokens**-problem.beta))
-    return follow(problem, sizes=[size], switch_losses=[], budget=budget)
+    if sunk is None:
+        return best_scratch(problem, budget=budget)
+    if not problem.may_end()[sunk[0]]:
+        return None
+    return follow(problem, sizes=[sunk[0]], switch_losses=[], budget=budget)
 
 
 def _final_loss(
@@ -239,12 +269,13 @@ def _better(
     *,
     budget: float | None = None,
     final_loss: float | None = None,
+    frozen: bool = False,
 ) -> Schedule | None:
     """The better of a path as the grid found it and as the closed form polishes it."""
     sizes, grid = [size for size, _ in path], [loss for _, loss in path[:-1]]
     found = [
         schedule
-        for switches in (grid, _polish(problem, sizes, grid))
+        for switches in (grid, _polish(problem, sizes, grid, frozen=frozen))
         if (
             schedule := follow(
                 problem, sizes=sizes, switch_losses=switches, budget=budget, final_loss=final_loss
@@ -259,14 +290,24 @@ def _better(
 def cheapest_to_loss(
     problem: Problem, *, final_loss: float, stages: int, budget: float, levels: int = LEVELS
 ) -> Schedule | None:
-    """Least cost with exactly `stages` stages to reach `final_loss`; `budget` only sets the range of the grid."""
+    """Least cost with exactly `stages` stages of training to reach `final_loss`; `budget` only sets the grid's range."""
     losses = loss_levels(problem, budget=budget, levels=levels)
     losses = np.append(losses[losses > final_loss], final_loss)
-    values = [scratch_costs(problem, losses)]
-    for _ in range(stages - 1):
+    found = [
+        _cheapest_of_models(problem, losses, models=models, frozen=frozen)
+        for models, frozen in _routes(problem, stages)
+    ]
+    return min((one for one in found if one is not None), key=lambda one: one.cost, default=None)
+
+
+def _cheapest_of_models(problem: Problem, losses: Array, *, models: int, frozen: bool) -> Schedule | None:
+    """Least cost with exactly `models` models in turn to reach the last of the losses."""
+    values = [first_costs(problem, losses, frozen=frozen)]
+    for _ in range(models - 1):
         values.append(grown_costs(problem, values[-1], losses))
-    size = int(np.argmin(values[-1][:, -1]))
-    if not np.isfinite(values[-1][size, -1]):
+    costs = np.where(problem.may_end(), values[-1][:, -1], np.inf)
+    size = int(np.argmin(costs))
+    if not np.isfinite(costs[size]):
         return None
     path = _path(problem, values, losses, size=size, level=len(losses) - 1)
-    return _better(problem, path, final_loss=final_loss)
+    return _better(problem, path, final_loss=float(losses[-1]), frozen=frozen)

@@ -1,7 +1,7 @@
 r"""Growth operators on arrays of weights: pure functions, one tensor at a time.
 
 A tensor's *rule* names what its axes count: ``hidden``, ``heads`` (query heads times head width), ``kv``, ``ffn``,
-``vocab``, or nothing that grows. `RULES` holds the rules of the Hugging Face families by the ending of a tensor's name.
+``vocab``, or nothing that grows. `simulator.growth.tensor_rules` holds the rules of the Hugging Face families by the ending of a tensor's name.
 With repetitions :math:`n_{in}, n_{out}` of the two axes, HyperCloning (arXiv:2409.12903) is
 
 .. math:: W' = \mathrm{tile}(W, n_{out}, n_{in}) / n_{in}, \quad b' = \mathrm{tile}(b, n_{out}), \quad
@@ -16,100 +16,16 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.errors import InfeasibleError
+from simulator.growth.tensor_rules import TOKEN_EMBEDDINGS, WHOLE_NORMS, rule_of
 
 Array = NDArray[np.floating]
 Tensors = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the axes of a tensor count, and what kind of tensor it is."""
-
-    kind: str
-    """``linear`` (out x in), ``embedding`` (rows x hidden), ``vector``, ``head`` or ``fixed``."""
-    out: tuple[str, ...] = ()
-    """Axis of the rows; several if the rows are fused parts, such as query, key and value."""
-    into: str = ""
-    """Axis of the columns."""
-    final_norm: bool = False
-    writes_residual: bool = False
-    """The tensor's output is added to the residual stream: zero it and its layer is the identity."""
-
-
-def _linear(out: str | tuple[str, ...], into: str, writes_residual: bool = False) -> Rule:
-    return Rule("linear", (out,) if isinstance(out, str) else out, into, writes_residual=writes_residual)
-
-
-_EMBEDDING, _NORM = Rule("embedding", (), "hidden"), Rule("vector", ("hidden",))
-
-RULES: dict[str, Rule] = {
-    # Llama, Mistral, Qwen, Gemma, OLMo
-    "embed_tokens.weight": _EMBEDDING,
-    "q_proj.weight": _linear("heads", "hidden"),
-    "k_proj.weight": _linear("kv", "hidden"),
-    "v_proj.weight": _linear("kv", "hidden"),
-    "o_proj.weight": _linear("hidden", "heads", True),
-    "gate_proj.weight": _linear("ffn", "hidden"),
-    "up_proj.weight": _linear("ffn", "hidden"),
-    "down_proj.weight": _linear("hidden", "ffn", True),
-    "input_layernorm.weight": _NORM,
-    "post_attention_layernorm.weight": _NORM,
-    "q_norm.weight": Rule("fixed"),
-    "k_norm.weight": Rule("fixed"),
-    "model.norm.weight": Rule("vector", ("hidden",), final_norm=True),
-    "lm_head.weight": Rule("head", ("vocab",), "hidden"),
-    # Phi-3: fused rows
-    "self_attn.qkv_proj.weight": _linear(("heads", "kv", "kv"), "hidden"),
-    "mlp.gate_up_proj.weight": _linear(("ffn", "ffn"), "hidden"),
-    # GPT-NeoX and Pythia: query, key and value fused head by head, so that rows repeat like heads
-    "embed_in.weight": _EMBEDDING,
-    "attention.query_key_value.weight": _linear("heads", "hidden"),
-    "attention.dense.weight": _linear("hidden", "heads", True),
-    "dense_h_to_4h.weight": _linear("ffn", "hidden"),
-    "dense_4h_to_h.weight": _linear("hidden", "ffn", True),
-    "gpt_neox.final_layer_norm.weight": Rule("vector", ("hidden",), final_norm=True),
-    "embed_out.weight": Rule("head", ("vocab",), "hidden"),
-    # OPT
-    "embed_positions.weight": _EMBEDDING,
-    "self_attn.out_proj.weight": _linear("hidden", "heads", True),
-    "fc1.weight": _linear("ffn", "hidden"),
-    "fc2.weight": _linear("hidden", "ffn", True),
-    "self_attn_layer_norm.weight": _NORM,
-    "decoder.final_layer_norm.weight": Rule("vector", ("hidden",), final_norm=True),
-    "final_layer_norm.weight": _NORM,
-    # buffers
-    "inv_freq": Rule("fixed"),
-    "attention.bias": Rule("fixed"),
-    "masked_bias": Rule("fixed"),
-}
-"""Rules by the ending of a tensor's name; the longest ending that matches holds. A bias follows its weight."""
-
-
-def rule_of(name: str) -> Rule:
-    """Return the rule of a tensor, from the ending of its name.
-
-    Examples
-    --------
-    >>> rule_of("model.layers.3.self_attn.o_proj.weight").into
-    'heads'
-    >>> rule_of("model.layers.3.self_attn.q_proj.bias")
-    Rule(kind='vector', out=('heads',), into='', final_norm=False, writes_residual=False)
-    """
-    known = [ending for ending in RULES if name == ending or name.endswith("." + ending)]
-    if known:
-        return RULES[max(known, key=len)]
-    if name.endswith(".bias"):
-        weight = rule_of(name.removesuffix("bias") + "weight")
-        if weight.kind in {"linear", "vector"}:
-            return Rule("vector", weight.out, "", weight.final_norm, weight.writes_residual)
-        return Rule("fixed")
-    raise InfeasibleError(f"no growth rule for a tensor named {name!r}")
 
 
 # --- one tensor -----------------------------------------------------------------------------------------------------
@@ -176,6 +92,8 @@ class WidthGrowth:
     the tie. ``untie``: tied, and the target gets a head of its own, as the published code does for Llama."""
     multi_query: bool = False
     """One key-value head for all queries; it stays one."""
+    whole_norms: bool = False
+    """Norms of queries and keys span all heads (OLMo 2) and are repeated with them; those of one head stay."""
     parts: Mapping[str, int] | None = None
     """Rows of each axis in the source; needed for fused rows only."""
     seed: int = 0
@@ -205,13 +123,15 @@ def widen_tensor(name: str, tensor: Array, growth: WidthGrowth) -> Iterator[tupl
         Name and value in the target.
     """
     rule = rule_of(name)
+    if growth.whole_norms:
+        rule = WHOLE_NORMS.get(".".join(name.split(".")[-2:]), rule)
     n = growth.factor
     if rule.kind == "fixed":
         yield name, tensor
     elif rule.kind == "embedding":
         tiled = np.tile(tensor, (1, n))
         yield name, tiled
-        if growth.tied == "untie" and name.endswith(("embed_tokens.weight", "embed_in.weight")):
+        if growth.tied == "untie" and name.endswith(TOKEN_EMBEDDINGS):
             yield "lm_head.weight", tiled / tensor.dtype.type(n)
     elif rule.kind == "vector":
         halves = _parts(tensor, rule.out, growth)
@@ -248,10 +168,54 @@ def _widen_linear(name: str, part: Array, out: str, into: str, growth: WidthGrow
 
 
 def hyperclone(tensors: Tensors, growth: WidthGrowth) -> dict[str, Array]:
-    """Grow all tensors of a model in width (HyperCloning; with ``diagonal``, the published diagonal variant)."""
+    """Grow all tensors of a model in width (HyperCloning; with ``diagonal``, the published diagonal variant).
+
+    Norms of queries and keys that are as long as the queries are taken to span all heads.
+
+    Raises
+    ------
+    InfeasibleError
+        If `WidthGrowth.tied` does not fit the tensors, so that the logits would be multiplied or divided by the factor.
+    """
+    _check_head(tensors, growth)
+    return _widen_all(tensors, growth)
+
+
+def _widen_all(tensors: Tensors, growth: WidthGrowth) -> dict[str, Array]:
+    growth = replace(growth, whole_norms=growth.whole_norms or spans_all_heads(tensors))
     return {
         key: value for name, tensor in tensors.items() for key, value in widen_tensor(name, tensor, growth)
     }
+
+
+def _has_norm_before_head(tensors: Tensors) -> bool:
+    return any(rule_of(name).final_norm for name in tensors)
+
+
+def _check_head(tensors: Tensors, growth: WidthGrowth) -> None:
+    """Refuse a tie that is not said, and one that is said and is not there."""
+    embedded = any(name.endswith(TOKEN_EMBEDDINGS) for name in tensors)
+    headed = any(rule_of(name).kind == "head" for name in tensors)
+    if growth.factor == 1:
+        return
+    if growth.tied == "no" and embedded and not headed:
+        raise InfeasibleError(
+            f"no head among the tensors: it is tied to the embedding, and logits would be {growth.factor} times as large; "
+            "say tied='norm' (the final norm is divided) or tied='untie' (the model gets a head of its own)"
+        )
+    if growth.tied != "no" and headed:
+        raise InfeasibleError(f"tied={growth.tied!r}, but the model has a head of its own; say tied='no'")
+    if growth.tied == "norm" and embedded and not _has_norm_before_head(tensors):
+        raise InfeasibleError("tied='norm' needs a learned final norm to divide; say tied='untie'")
+
+
+def spans_all_heads(tensors: Tensors) -> bool:
+    """Whether norms of queries span all heads: they are then as long as the queries."""
+    for name, tensor in tensors.items():
+        queries = tensors.get(name.removesuffix("q_norm.weight") + "q_proj.weight")
+        if name.endswith("q_norm.weight") and queries is not None:
+            return len(tensor) == len(queries)
+    return False
 
 
 def widen_heads(
@@ -280,7 +244,14 @@ def widen_heads(
         Repetitions of the feed-forward width; `factor` if absent. [-]
     tied : str, optional
         See `WidthGrowth.tied`.
+
+    Raises
+    ------
+    InfeasibleError
+        If queries and keys are normed, which undoes their scaling.
     """
+    if any(name.endswith(("q_norm.weight", "k_norm.weight")) for name in tensors):
+        raise InfeasibleError("heads whose queries and keys are normed cannot be widened; grow by more heads")
     grown = hyperclone(tensors, WidthGrowth(factor=factor, up_project_factor=up_project_factor, tied=tied))
     for name, value in grown.items():
         found = re.search(r"\.([qkv]|o|out)_proj\.(weight|bias)$", name)
@@ -304,11 +275,19 @@ def _interleave(rows: Array, factor: int, heads: int) -> Array:
 def staged_width(tensors: Tensors, *, factor: int = 2) -> dict[str, Array]:
     """Grow in width as staged training does: block-diagonal weights, final norm divided by `factor`.
 
-    The head, tied or not, is repeated without scaling; without a learned final norm the head is divided instead.
+    The head, tied or not, is repeated without scaling; without a learned final norm a head of its own is divided instead.
+    A single key-value head becomes `factor` of them, one for each block (`operators.widen_blocks`).
+
+    Raises
+    ------
+    InfeasibleError
+        If a tied model has no learned final norm to divide.
     """
     growth = WidthGrowth(factor=factor, variant="diagonal", tied="norm")
-    scaled = any(rule_of(name).final_norm for name in tensors)
-    grown = hyperclone(tensors, growth)
+    scaled = _has_norm_before_head(tensors)
+    if not any(rule_of(name).kind == "head" for name in tensors):
+        _check_head(tensors, growth)
+    grown = _widen_all(tensors, growth)
     for name, tensor in tensors.items():
         if rule_of(name).kind == "head":
             grown[name] = np.tile(tensor, (1, factor)) / tensor.dtype.type(1 if scaled else factor)

@@ -21,7 +21,7 @@ class Imported:
     kind: str
     """Program: ``megatron``, ``torchtitan``, ``nanotron``, ``deepspeed``, ``llm-foundry`` or ``huggingface``."""
     data: dict[str, Any]
-    """Fields of a scenario (of a model, for ``huggingface``), as they are written in YAML."""
+    """Fields of a scenario (of a model, for ``huggingface`` without options), as they are written in YAML."""
     taken: tuple[str, ...] = ()
     """Lines ``theirs -> ours``."""
     assumed: tuple[str, ...] = ()

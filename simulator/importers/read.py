@@ -165,7 +165,7 @@ def to_yaml(imported: Imported, source: str) -> str:
         name: place for place, name in enumerate(("name", "model", "training", "parallelism", "hardware"))
     }
     data = imported.data
-    if imported.kind != "huggingface":
+    if imported.kind != "huggingface" or "model" in data:
         data = dict(sorted(data.items(), key=lambda item: order.get(item[0], len(order))))
     body = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=110)
     return "\n".join(re.sub(r"[\r\n]", " ", line) for line in lines) + "\n" + body

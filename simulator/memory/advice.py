@@ -166,7 +166,7 @@ def changes(s: Shape, layout: Layout) -> Iterator[tuple[str, Layout]]:
         smaller //= 2
     for stage in (2, 3):
         if x.zero_stage < stage and ranks > 1 and whole:
-            yield f"zero_stage {x.zero_stage} -> {stage}", x.with_(zero_stage=stage)
+            yield f"zero_stage {x.zero_stage:g} -> {stage}", x.with_(zero_stage=stage)
     for name, limit in (("tp", s.num_attention_heads), ("pp", s.num_hidden_layers)):
         yield from more_parallel(x, name=name, limit=int(limit), from_dp=True)
     if x.recompute < 2:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.layout import Layout, shard_degree
+from simulator.layout import Layout, expert_shard_degree, shard_degree
 from simulator.memory import activations, states
 from simulator.memory.constants import MEMORY_PROFILES, MemoryConstants
 from simulator.memory.held import STAGES, Held, hold
@@ -55,22 +55,31 @@ class Work:
     """Number of logits."""
 
 
+def is_frozen(layout: Layout, recipe: Recipe) -> Numeric:
+    """Whether adapters learn and the weights do not."""
+    return np.asarray(layout.frozen) > 0 if recipe.trainable == "full" else np.asarray(True)
+
+
+def adapter_parameters(s: Shape, layout: Layout, held: Held, recipe: Recipe) -> Numeric:
+    """Adapters of one stage. [parameters]"""
+    return held.layers * states.lora_parameters_per_layer(s, rank=recipe.lora_rank, tp=layout.tp)
+
+
 def state_bytes(
     s: Shape, layout: Layout, held: Held, *, recipe: Recipe, constants: MemoryConstants
 ) -> dict[str, Numeric]:
     """Weights, gradients and optimizer states of one stage. [B]"""
     bytes_, moments = states.PRECISIONS[recipe.precision], states.OPTIMIZERS[recipe.optimizer]
     z, ranks = layout.zero_stage, shard_degree(layout)
-    expert_ranks = np.minimum(states.expert_shard_degree(layout), ranks * np.asarray(layout.tp))
+    expert_ranks = np.minimum(expert_shard_degree(layout), ranks * np.asarray(layout.tp))
     in_place = bool(constants.sharded_master) and bytes_.master > 0
     weight, master = (bytes_.master, 0.0) if in_place else (bytes_.weights, bytes_.master)
     gradient = bytes_.gradient or constants.gradient_bytes
-    frozen = np.asarray(layout.frozen) > 0 if recipe.trainable == "full" else np.asarray(True)
+    frozen = is_frozen(layout, recipe)
     matrix, other, experts = held.matrix, held.other, held.experts
     adapters: Numeric = 0.0
     if np.any(frozen):
-        each = states.lora_parameters_per_layer(s, rank=recipe.lora_rank, tp=layout.tp)
-        adapters = np.where(frozen, held.layers * each, 0.0)
+        adapters = np.where(frozen, adapter_parameters(s, layout, held, recipe), 0.0)
         matrix, other, experts = (
             np.where(frozen, adapters, matrix),
             np.where(frozen, 0.0, other),
@@ -91,11 +100,14 @@ def state_bytes(
     }
 
 
-def gathered_bytes(layout: Layout, held: Held, *, element: float, constants: MemoryConstants) -> Numeric:
+def gathered_bytes(
+    layout: Layout, held: Held, *, element: float, constants: MemoryConstants, frozen: Numeric = False
+) -> Numeric:
     """Whole weights and gradients of the layers at work where ZeRO shards them. [B]
 
     Under ZeRO-3 the running layer and the prefetched one are present whole, and one layer's gradient before it is
-    scattered; under ZeRO-2 the gradient alone. Never more than the stage has, and only the part that is not resident.
+    scattered; under ZeRO-2 the gradient alone; frozen weights have none. Never more than the stage has, and only the part
+    that is not resident.
     """
     z = np.asarray(layout.zero_stage)
     if not np.any(z >= 2):
@@ -103,15 +115,15 @@ def gathered_bytes(layout: Layout, held: Held, *, element: float, constants: Mem
     layer = np.maximum((held.matrix + held.experts) / np.maximum(held.layers, 1), held.other)
     away = 1.0 - 1.0 / np.asarray(np.maximum(shard_degree(layout), 1))
     weights = np.where(z >= 3, np.minimum(constants.gathered_layers * layer, held.parameters), 0.0)
-    gradient = np.where(z >= 2, np.minimum(layer, held.parameters), 0.0)
+    gradient = np.where((z >= 2) & ~np.asarray(frozen), np.minimum(layer, held.parameters), 0.0)
     return element * away * (weights + gradient)
 
 
-def update_bytes(layout: Layout, held: Held, *, constants: MemoryConstants) -> Numeric:
-    """Copies made while updated weights are gathered after a sharded optimizer step; no activation lives then. [B]"""
+def update_bytes(layout: Layout, learning: Numeric, *, constants: MemoryConstants) -> Numeric:
+    """Copies made while `learning` updated parameters are gathered after a sharded optimizer step; no activation lives then. [B]"""
     ranks = shard_degree(layout)
     gathers = (np.asarray(layout.zero_stage) >= 1) & (ranks > 1)
-    return np.where(gathers, constants.optimizer_gather_bytes * (1 + 1 / ranks), 0.0) * held.parameters
+    return np.where(gathers, constants.optimizer_gather_bytes * (1 + 1 / ranks), 0.0) * learning
 
 
 def work_of(s: Shape, layout: Layout, *, element: float, constants: MemoryConstants) -> Work:
@@ -149,16 +161,20 @@ def stage_peak(
     layers = held.layers
     gathers = constants.kept_gathers * (np.asarray(layout.recompute) < 2) * layers * held.inflight
     kept = (
-        held.inflight * (held.dense_layers * work.dense + held.sparse_layers * work.sparse) + work.recomputed
+        held.inflight * (held.dense_layers * work.dense + held.sparse_layers * work.sparse)
+        + (held.layers > 0) * work.recomputed
     )
     kept = kept + work.whole * (constants.gathered_tensors + gathers)
     logit = held.has_logits * work.logit
     logits = constants.logit_bytes * logit
-    gathered = gathered_bytes(layout, held, element=element, constants=constants)
+    frozen, learning = is_frozen(layout, recipe), held.parameters
+    if np.any(frozen):
+        learning = np.where(frozen, adapter_parameters(s, layout, held, recipe), learning)
+    gathered = gathered_bytes(layout, held, element=element, constants=constants, frozen=frozen)
     late = constants.late_tensors * work.whole * layers * np.maximum(held.inflight - 2, 0)
     late = late + constants.late_logit_bytes * logit * (np.asarray(layout.num_microbatches) > 1)
     slack = constants.fragmentation * (kept + logits + gathered) + late
-    update = update_bytes(layout, held, constants=constants)
+    update = update_bytes(layout, learning, constants=constants)
     in_backward = kept + logits + gathered + slack >= update
     out["activations"] = np.where(in_backward, kept, 0.0)
     out["logits"] = np.where(in_backward, logits, 0.0)

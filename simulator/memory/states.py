@@ -136,12 +136,6 @@ def expert_weights(s: Shape, layout: Layout) -> Numeric:
     return expert * np.asarray(s.num_experts) / layout.ep / expert_tp(layout)
 
 
-def expert_shard_degree(layout: Layout) -> Numeric:
-    """Ranks that hold the same experts, their own data-parallel group: ``dp cp tp / (ep etp)``. [-]"""
-    ranks = np.asarray(layout.dp) * layout.cp * layout.tp
-    return np.maximum(1, ranks / (np.asarray(layout.ep) * expert_tp(layout)))
-
-
 def lora_parameters_per_layer(s: Shape, *, rank: Numeric, tp: Numeric) -> Numeric:
     """Adapters on every projection of one dense layer, ``r (in + out)`` each (arXiv:2106.09685). [parameters]"""
     h, f = np.asarray(s.hidden_size), np.asarray(s.intermediate_size)

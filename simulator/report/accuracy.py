@@ -169,6 +169,26 @@ def memory(report: Report, name: str) -> Table:
     return Table(f"Memory, {name}", ("", ""), rows)
 
 
+def memory_rows(rows: Sequence[Report]) -> Table:
+    """Every run with its peak, the one furthest off first, and the runs that ran out of memory after those that ran."""
+
+    def order(row: Report) -> tuple[bool, float]:
+        measured = row["measured_reserved_gib"]
+        return measured is None, -abs(row["predicted_reserved_gib"] / measured - 1) if measured else 0.0
+
+    cells = [
+        (
+            row["id"],
+            "-" if row["measured_reserved_gib"] is None else f"{row['measured_reserved_gib']:.1f}",
+            f"{row['predicted_reserved_gib']:.1f}",
+            "yes" if row["ran"] else "no",
+            "yes" if row["predicted_fits"] else "no",
+        )
+        for row in sorted(rows, key=order)
+    ]
+    return Table("Runs, GiB", ("id", "measured", "predicted", "ran", "said to fit"), cells, left=(0,))
+
+
 def losses(report: Report, name: str) -> Table:
     """Ranking and transfer errors by set of runs, worst first."""
     sets = report["by_dataset"]

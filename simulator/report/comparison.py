@@ -32,6 +32,10 @@ SHOWN_ELSEWHERE = ("hardware.n_gpus", "hardware.accelerator", "hardware.price")
 """Fields that have a column or a line of their own, whether they vary or not."""
 
 
+RANGES = "Ranges are 80 % intervals of step time and loss law, at the price and goodput of each row."
+"""What the intervals of a comparison are of."""
+
+
 def headline(rows: Sequence[Document]) -> str:
     """Lowest loss (where it differs), cheapest and fastest in one sentence each, intervals first."""
     running = [row for row in rows if row["feasible"]]
@@ -161,7 +165,7 @@ def page(document: Document, *, color: bool = False) -> str:
     lines = [style(str(document["scenario"]["name"]), "bold", color=color), ""]
     lines += [
         *(style(line, "bold", color=color) for line in wrap(headline(rows))),
-        "Ranges are 80 % intervals.",
+        *wrap(RANGES),
         "",
     ]
     lines += _table(rows, color=color)

@@ -55,6 +55,38 @@ def decision(document: Document) -> str:
     return _answered(document)
 
 
+def ranges(document: Document) -> str:
+    """What the intervals are of, what is held, and what of it was assumed, in one line.
+
+    Examples
+    --------
+    >>> ranges({"answer": {"interval": {"loss": None, "cost_usd": None}, "tokens": None}, "assumptions": [], "scenario": {}})
+    'Ranges are 80 % intervals of step time.'
+    """
+    answer = document["answer"]
+    bounds = answer["interval"]
+    of = "step time and loss law" if bounds.get("loss") else "step time"
+    if answer["tokens"] is None:
+        return f"Ranges are 80 % intervals of {of}."
+    assumed = {"goodput": any(text.startswith("goodput ") for text in document["assumptions"])}
+    if bounds.get("cost_usd"):
+        assumed = {"price": _price_is_assumed(document), **assumed}
+    groups = [[name for name, guess in assumed.items() if guess is kind] for kind in (False, True)]
+    held = [
+        f"the {' and '.join(names)} {kind}"
+        for names, kind in zip(groups, ("given", "assumed"), strict=True)
+        if names
+    ]
+    return f"Ranges are 80 % intervals of {of}, at {' and '.join(held)}."
+
+
+def _price_is_assumed(document: Document) -> bool:
+    """Whether the price of the answer's accelerator is one from the price books that nobody asked for."""
+    label = document["answer"]["accelerator"]
+    entries = [each for each in document["scenario"]["hardware"] if each["accelerator"] == label]
+    return not any(each.get("price") or each.get("offers") for each in entries)
+
+
 def _nothing(infeasible: Document) -> str:
     return f"No plan keeps all limits. {_reason(infeasible)}"
 
@@ -133,16 +165,18 @@ def _answered(document: Document) -> str:
     if answer["tokens"] is None:
         step = span(bounds["step_time_s"], "second", top="s")
         return f"{_doing(document)} takes about {step} per step of {quantity(answer['global_batch_tokens'], 'token')} tokens."
-    loss = f"loss {span(bounds['loss'], '')}" if bounds.get("loss") else "no loss is predicted"
+    loss = f", loss {span(bounds['loss'], '')}" if bounds.get("loss") else ", no loss is predicted"
+    if document["scenario"]["training"].get("trainable") == "lora":
+        loss = ""  # laws of loss are for training from scratch; the warning says so
     cost = f"{span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
     if fixed:
         tokens = quantity(answer["tokens"], "token")
         took = days(bounds["time_to_train_days"])
-        text = f"{_chosen(document) or _doing(document)} on {tokens} tokens takes about {took}; cost {cost}, {loss}."
+        text = f"{_chosen(document) or _doing(document)} on {tokens} tokens takes about {took}; cost {cost}{loss}."
     else:
         tokens = span(bounds["tokens"], "token")
         took = duration(answer["time_to_train_days"] * DAY)
-        text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; cost {cost}, {loss}."
+        text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; cost {cost}{loss}."
     grown = growth.words(document)
     return f"{text} {grown}" if grown else text
 

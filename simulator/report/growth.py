@@ -30,29 +30,117 @@ def days(value: float) -> str:
     return duration(value * DAY, 2)
 
 
+SMALLEST = 0.0005
+"""Shares below this one, either way, are shown as none. [-]"""
+
+
+def saves(share: float | None) -> str:
+    """A share that is saved; less than a twentieth of a percent either way is none.
+
+    Examples
+    --------
+    >>> saves(-2e-15), saves(0.0947), saves(None)
+    ('0 %', '9.5 %', '-')
+    """
+    return "0 %" if share is not None and abs(share) < SMALLEST else percent(share)
+
+
+def trained(stages: Sequence[Document]) -> list[Document]:
+    """Stages in which something is trained; stage zero is a model that existed before."""
+    return [stage for stage in stages if stage["stage"]]
+
+
 def chain(stages: Sequence[Document]) -> str:
     """Sizes and times of stages in a row."""
-    return " > ".join(f"{quantity(s['params'], 'parameter')} {days(s['time_days'])}" for s in stages)
+    return " > ".join(
+        f"{quantity(s['params'], 'parameter')} {days(s['time_days']) if s['stage'] else 'given'}"
+        for s in stages
+    )
+
+
+def given_words(given: Document) -> str:
+    """A model that exists, and how far it was trained.
+
+    Examples
+    --------
+    >>> given_words({"name": "tinyllama-1.1b", "tokens": 3e12, "loss": None})
+    'your tinyllama-1.1b (already trained on 3T tokens)'
+    """
+    loss = given["loss"]
+    far = f"on {quantity(given['tokens'], 'token')} tokens" if loss is None else f"to {loss:g} nats/token"
+    return f"your {given['name']} (already trained {far})"
 
 
 def words(document: Document) -> str:
     """What to do about growth, in one sentence."""
     stages, growth = document.get("stages") or [], document.get("growth") or {}
     if not growth:
-        return ""
+        return _unplanned(document)
     followed = growth["cases"][growth["follows"]]
     if not stages:
-        return f"Train it from scratch: at kappa {followed['kappa']:g} ({growth['follows']}) growing a smaller model first does not pay."
-    steps = [f"start with {quantity(stages[0]['params'], 'parameter')} for {days(stages[0]['time_days'])}"]
+        return _from_scratch(growth, followed)
     doing = OPERATORS.get(growth["operator"], growth["operator"])
+    steps = [_first_words(stages[0], growth.get("given"))]
     steps += [
         f"{doing} to {quantity(s['params'], 'parameter')} and train on for {days(s['time_days'])}"
         for s in stages[1:]
     ]
     gain, saving = followed["loss_gain"], followed["saving"]
     worth = f"; {gain:.4f} nats/token better than from scratch" if gain and gain > 0 else ""
-    spared = f", the same loss for {percent(saving)} less" if saving and saving > 0 else ""
-    return f"Grow it: {', then '.join(steps)}{worth}{spared}, if kappa is {followed['kappa']:g} ({growth['follows']})."
+    spared = f", the same loss for {percent(saving)} less" if saving and saving >= SMALLEST else ""
+    left_out = _left_out(document) if _asked_for_a_source(document) and not growth.get("given") else ""
+    head = "Grow it" if len(stages) > 1 else "Go on with it"
+    return f"{head}: {', then '.join(steps)}{worth}{spared}, {_if(growth, followed)}.{left_out}"
+
+
+def _if(growth: Document, followed: Document) -> str:
+    return f"if kappa is {followed['kappa']:g} ({growth['follows']})"
+
+
+def _first_words(stage: Document, given: Document | None) -> str:
+    if given is None:
+        return f"start with {quantity(stage['params'], 'parameter')} for {days(stage['time_days'])}"
+    if not stage["stage"]:
+        return f"start with {given_words(given)}"
+    return f"train {given_words(given)} on for {days(stage['time_days'])}"
+
+
+def _from_scratch(growth: Document, followed: Document) -> str:
+    """Why the answer is a run from scratch."""
+    at, given, gain = (
+        f"kappa {followed['kappa']:g} ({growth['follows']})",
+        growth.get("given"),
+        followed["loss_gain"],
+    )
+    if followed["pays"]:
+        first = "a smaller model first" if given is None else given_words(given)
+        return f"Growing {first} would end {gain:.4f} nats/token lower than from scratch, at {at}; find: growth answers with it."
+    if given is None:
+        return f"Train it from scratch: at {at} growing a smaller model first does not pay."
+    if gain is None:
+        return f"Train it from scratch: {given_words(given)} cannot be grown within the limits."
+    last = quantity(followed["stages"][-1]["params"], "parameter")
+    ends = f"{abs(gain):.4f} nats/token {'lower, which saves too little' if gain > 0 else 'higher'}"
+    return (
+        f"Train it from scratch: {given_words(given)}, grown to {last}, would end {ends}, at {at}. Without "
+        "growth.source_model a new small model is considered."
+    )
+
+
+def _asked_for_a_source(document: Document) -> bool:
+    return bool((document["scenario"].get("growth") or {}).get("source_model"))
+
+
+def _left_out(document: Document) -> str:
+    """What warnings say about growth, as sentences."""
+    told = [w["message"] for w in document.get("warnings") or [] if w["id"] == "growth"]
+    return "".join(f" {text[:1].upper()}{text[1:]}." for text in told)
+
+
+def _unplanned(document: Document) -> str:
+    """Why no growth was planned, where that was asked."""
+    told = _left_out(document)
+    return f"Train it from scratch.{told}" if told else ""
 
 
 def section(document: Document) -> list[str]:
@@ -76,8 +164,7 @@ def case_rows(growth: Document) -> list[tuple[str, ...]]:
     for name, case in growth["cases"].items():
         mark = "*" if name == growth["follows"] else ""
         loss = "-" if case["loss"] is None else f"{case['loss']:.3f}"
-        gain = "-" if case["loss_gain"] is None else f"{case['loss_gain']:+.4f}"
-        saves = "-" if case["saving"] is None else percent(case["saving"])
+        gain = "-" if case["loss_gain"] is None else f"{round(case['loss_gain'], 4) + 0.0:+.4f}"
         verdict = "pays" if case["pays"] else "does not pay"
         rows.append(
             (
@@ -87,7 +174,7 @@ def case_rows(growth: Document) -> list[tuple[str, ...]]:
                 loss,
                 f"{case['loss_scratch']:.3f}",
                 gain,
-                saves,
+                saves(case["saving"]),
                 verdict,
             )
         )
@@ -113,31 +200,41 @@ def reading(growth: Document) -> str:
 
 def stage_table(stages: Sequence[Document]) -> list[str]:
     """Every stage with its layout, and the learning rates and batches that a law recommends."""
-    lines = table(STAGE_HEADS, stage_rows(stages), left=(1,), gap=1)
-    if any("peak_learning_rate" not in s for s in stages):
+    lines, own = table(STAGE_HEADS, stage_rows(stages), left=(1,), gap=1), trained(stages)
+    if any("peak_learning_rate" not in s for s in own):
         return lines
-    rates = ", ".join(f"{s['peak_learning_rate']:.1e}" for s in stages)
-    sizes = ", ".join(quantity(s["recommended_batch_tokens"], "token") for s in stages)
+    rates = ", ".join(f"{s['peak_learning_rate']:.1e}" for s in own)
+    sizes = ", ".join(quantity(s["recommended_batch_tokens"], "token") for s in own)
     return [*lines, f"  Peak learning rates by StepLaw: {rates}; its batches: {sizes} tokens."]
 
 
 def stage_rows(stages: Sequence[Document]) -> list[tuple[str, ...]]:
-    """Every stage with its layout, as cells."""
-    return [
-        (
-            str(s["stage"]),
-            f"{quantity(s['params'], 'parameter')} {s['num_hidden_layers']}x{s['hidden_size']}",
-            quantity(s["tokens"], "token"),
-            days(s["time_days"]),
-            number(s["step_time_s"]),
-            str(s["global_batch_size"]),
-            *(str(s[name]) for name in ("micro_batch_size", "tp", "pp", "dp")),
-            "-" if s["cost_usd"] is None else quantity(s["cost_usd"], "USD"),
-            "-" if s["loss_start"] is None else f"{s['loss_start']:.3f}",
-            f"{s['loss_end']:.3f}",
-        )
-        for s in stages
-    ]
+    """Every stage with its layout, as cells; of a model that existed before, its tokens and its loss."""
+    return [_given_row(s) if not s["stage"] else _stage_row(s) for s in stages]
+
+
+def _model(s: Document) -> str:
+    return f"{quantity(s['params'], 'parameter')} {s['num_hidden_layers']}x{s['hidden_size']}"
+
+
+def _given_row(s: Document) -> tuple[str, ...]:
+    tokens = quantity(s["credit_tokens"], "token")
+    return ("0", _model(s), tokens, "given", *("-" for _ in range(8)), f"{s['loss_end']:.3f}")
+
+
+def _stage_row(s: Document) -> tuple[str, ...]:
+    return (
+        str(s["stage"]),
+        _model(s),
+        quantity(s["tokens"], "token"),
+        days(s["time_days"]),
+        number(s["step_time_s"]),
+        str(s["global_batch_size"]),
+        *(str(s[name]) for name in ("micro_batch_size", "tp", "pp", "dp")),
+        "-" if s["cost_usd"] is None else quantity(s["cost_usd"], "USD"),
+        "-" if s["loss_start"] is None else f"{s['loss_start']:.3f}",
+        f"{s['loss_end']:.3f}",
+    )
 
 
 STAGE_HEADS = (

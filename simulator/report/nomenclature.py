@@ -72,14 +72,17 @@ RESULT: dict[str, tuple[str, str]] = {
     "energy_mwh": ("MWh", "energy of the run"),
     "power_per_gpu_w": ("W", "power of one accelerator with its share of the building"),
     "co2e_t": ("t", "emissions of the run, if the grid is known"),
-    "loss": ("nats/token", "predicted final loss"),
+    "loss": ("nats/token", "predicted final loss; null for a fine-tune"),
     "quality": ("-", "predicted accuracy or error, where one is required"),
     "latency_s": ("s", "least time between two tokens of an answer, a bound"),
     "offer": ("-", "who asks the price, on which terms, and when"),
     "mark": ("-", "what a plan of a front is best in"),
     "loss_law": ("-", "law of loss"),
     "shape_law": ("-", "law of depth and width on top of it"),
-    "batch_factor": ("-", "tokens at the law's own batch that one token at this batch is worth"),
+    "batch_factor": (
+        "-",
+        "tokens at the law's own batch that one token at this batch is worth; null for a fine-tune",
+    ),
     "tokens_per_param": ("-", "tokens over active parameters"),
     "unique_tokens": ("tokens", "distinct tokens available"),
     "epochs": ("-", "tokens over distinct tokens"),
@@ -93,14 +96,14 @@ RESULT: dict[str, tuple[str, str]] = {
         "-",
         "grade (measured, transferred, datasheet), calibration sets, error on rows like this one, share of exposed communication",
     ),
-    "kind": ("-", "of an alternative: architecture, hardware, layout or scratch"),
+    "kind": ("-", "of an alternative: architecture, hardware, layout, scratch or growth"),
     "why": ("-", "of an alternative: why it lost"),
     "rank": ("-", "place in a list; 0 is the answer"),
 }
 """Figure of an answer, to its unit and meaning."""
 
 STAGE: dict[str, tuple[str, str]] = {
-    "stage": ("-", "number of the stage"),
+    "stage": ("-", "number of the stage; 0 is a given model"),
     "time_days": ("days", "wall-clock time of the stage"),
     "switch_days": ("days", "of it, spent on the switch"),
     "loss_start": ("nats/token", "loss at the start, after the switch"),

@@ -8,7 +8,7 @@ from typing import Any
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
 from simulator.report import page_comparison, page_goals, page_style, sections, sensitivity
-from simulator.report.decision import decision
+from simulator.report.decision import decision, ranges
 from simulator.report.page_parts import (
     Raw,
     cells,
@@ -62,6 +62,7 @@ def page(document: Document, curves: Document, compared: Document | None = None)
         for key, title, body in parts
     )
     told = document["scenario"].get("description") or ""
+    told_ranges = ranges(document) if document["answer"] else ""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -72,7 +73,7 @@ def page(document: Document, curves: Document, compared: Document | None = None)
         f'<header><h1 dir="auto">{esc(name)}</h1>{para(told, "dim")}</header>'
         f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n'
         f'<main id="main" tabindex="-1">{main}</main>\n'
-        f"<footer><p class=dim>Written by trainsim {esc(document['version'])}. Ranges are 80 % intervals.</p></footer>"
+        f"<footer><p class=dim>Written by trainsim {esc(document['version'])}. {esc(told_ranges)}</p></footer>"
         "</body></html>\n"
     )
 

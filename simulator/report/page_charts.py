@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -221,7 +222,7 @@ def growth(document: Document, curves: Document) -> Raw:
     if case["stages"]:
         spans = [
             (f"{quantity(s['params'], 'parameter')}, {days(s['time_days'])}", s["time_days"])
-            for s in case["stages"]
+            for s in growing.trained(case["stages"])
         ]
         total = sum(value for _, value in spans)
         alone = f"from scratch: loss {case['loss_scratch']:.3f}"
@@ -258,7 +259,7 @@ def growth(document: Document, curves: Document) -> Raw:
 
 def _growth_curves(curves: Document) -> Raw:
     scratch = curves["scratch"][0]
-    grown = curves["stages"]
+    grown = [line for line in curves["stages"] if all(map(math.isfinite, line["loss"]))]
     some = [
         svg.Line(
             f"{quantity(scratch['params'], 'parameter')} from scratch", scratch["days"], scratch["loss"], 1
@@ -298,7 +299,8 @@ def tornado(rows: Sequence[Document]) -> Raw:
     def words(value: float) -> str:
         if name == "loss":
             return f"{value:.3f}"
-        return quantity(value, "USD") if name == "cost_usd" else days(value)
+        dimension = {"cost_usd": "USD", "tokens": "token"}.get(name)
+        return quantity(value, dimension) if dimension else days(value)
 
     body = [
         (
@@ -310,7 +312,7 @@ def tornado(rows: Sequence[Document]) -> Raw:
         )
         for row in rows
     ]
-    told = {"loss": "loss [nats/token]", "cost_usd": "cost"}.get(name, "time")
+    told = {"loss": "loss [nats/token]", "cost_usd": "cost", "tokens": "tokens"}.get(name, "time")
     title = f"Effect of one input at a time on the {told}; the plan has {words(rows[0]['base'])}"
     heads = ("input", "80 % range", "better end", "worse end", "")
     return cells(title, heads, body, numbers=(1, 2, 3), bars=(4,))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.report import goals, growth, sections
-from simulator.report.decision import decision
+from simulator.report.decision import decision, ranges
 from simulator.report.text import clean, style, wrap
 
 VERDICTS = {"FITS": ("green", "bold"), "TIGHT": ("yellow", "bold"), "DOES NOT FIT": ("red", "bold")}
@@ -39,7 +39,7 @@ def page(document: Mapping[str, Any], *, color: bool = False) -> str:
             if document.get("infeasible")
             else ""
         )
-        lines += wrap(f"{closest}Ranges are 80 % intervals.")
+        lines += wrap(f"{closest}{ranges(document)}")
         lines += ["", *sections.plan(answer), "", *sections.spending(answer), *sections.utilisation(answer)]
         lines += _memory(answer, color)
     for title, body in _sections(document):

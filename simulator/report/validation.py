@@ -86,10 +86,15 @@ def _cases(path: Path, clock: str) -> Checked:
 
 def _labels(frame: Any) -> dict[str, str]:
     """What was run, in a few words, by the id of the row."""
+    from simulator.validate.cells import empty
+
     labels = {}
     for row in frame.to_dict("records"):
         model = str(row.get("model_name") or "model")
-        gpus = f"{row['n_gpus']:.0f} x " if row.get("n_gpus") == row.get("n_gpus") else ""
+        number = row.get("n_gpus")
+        gpus = (
+            "" if empty(number) else f"{number:.0f} x " if isinstance(number, float | int) else f"{number} x "
+        )
         labels[str(row.get("id", ""))] = f"{model[:28]}, {gpus}{row.get('gpu')}"
     return labels
 
@@ -116,7 +121,7 @@ def _growth(path: Path) -> Checked:
 
 
 def plain_report(checked: Checked, *, rows: bool) -> dict[str, Any]:
-    """The report of one table, with the keys of docs/validation.md; rows of cases and losses only if asked."""
+    """The report of one table, with the keys of docs/validation.md; rows of cases, memory and losses only if asked."""
     out = {k: v for k, v in checked.report.items() if k != "rows" or rows or checked.kind == "growth"}
     if checked.kind == "losses" and not rows:
         out["by_dataset"] = {
@@ -152,7 +157,9 @@ def page(reports: Mapping[str, Checked], *, worst: int = 10, rows: bool = False)
 
 def _tables(checked: Checked, *, worst: int, rows: bool = False) -> list[Table]:
     if checked.kind == "memory":
-        return [accuracy.memory(checked.report, checked.name)]
+        left = accuracy.skipped(checked.report)
+        shown = [accuracy.memory(checked.report, checked.name), *([left] if left else [])]
+        return [*shown, accuracy.memory_rows(checked.report["rows"])] if rows else shown
     if checked.kind == "losses":
         out = [accuracy.losses(checked.report, checked.name)]
         return [*out, *_all_rows(checked)] if rows else out

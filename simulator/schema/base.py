@@ -151,6 +151,8 @@ class Named:
         """A name to the specification; anything else passes on to ordinary validation."""
         from simulator.schema import load
 
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)  # YAML reads a name such as 3090 as a number
         if isinstance(value, str):
             return self._guard(lambda: load.load_spec(self.kind, value, folder=_folder(info)))
         if isinstance(value, dict) and value.get("extends") is not None:

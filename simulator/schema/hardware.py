@@ -106,6 +106,8 @@ class Shorthand:
     @staticmethod
     def spread(value: Any) -> Any:
         """Name and count to the fields of `Hardware`."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"accelerator": value}
         if not isinstance(value, str):
             return value
         name, _, count = value.rpartition(":")

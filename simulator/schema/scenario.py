@@ -88,10 +88,15 @@ class Scenario(Spec):
 
     @model_validator(mode="after")
     def _answerable(self) -> Scenario:
-        found = [*self._needs(), *self._goals(), *self._layout(), *self._variants()]
+        found = [*self._needs(), *self._goals(), *self._fine_tune(), *self._layout(), *self._variants()]
         if found:
             raise fail_all(found)
         return self
+
+    @property
+    def searches_shapes(self) -> bool:
+        """Whether the shape is searched for, so that a model given is a template."""
+        return self.find in ("architecture", "growth") or self.model is None
 
     def _needs(self) -> Found:
         found: Found = []
@@ -156,6 +161,24 @@ class Scenario(Spec):
             found.append((("require", "error"), reason, "write law: Gadre2024RedPajama"))
         return found
 
+    def _fine_tune(self) -> Found:
+        """What cannot be asked of a fine-tune: anything that rests on a law of loss."""
+        if self.training.trainable != "lora":
+            return []
+        found: Found = []
+        why, hint = "is for training from scratch", "leave out trainable: lora"
+        if self.find in ("architecture", "growth"):
+            found.append((("find",), f"find: {self.find} {why}", hint))
+        elif self.model is None and self.find == "hardware":
+            found.append((("training", "trainable"), "a fine-tune needs a model", "write model: <id>"))
+        if self.require is not None:
+            found.append((("require",), f"a law of loss {why}", hint))
+        if {"loss", "accuracy"} & {*self.objective}:
+            found.append((("objective",), f"a law of loss {why}", hint))
+        if self.growth is not None and self.growth.operator != "none":
+            found.append((("growth",), f"growth {why}", hint))
+        return found
+
     def _layout(self) -> Found:
         p = self.parallelism
         found: Found = []
@@ -168,11 +191,38 @@ class Scenario(Spec):
                 continue
             if n % product:
                 found.append((("parallelism",), f"{text} = {product} does not divide n_gpus {n}", ""))
-            elif p.dp is not None and product * p.dp != n:
+            if p.dp is not None and product * p.dp != n:
                 reason = f"{text} x dp = {product * p.dp} differs from n_gpus {n}"
-                found.append((("parallelism", "dp"), reason, "leave dp out; it follows from the others"))
+                hint = "" if n % product else "leave dp out; it follows from the others"
+                found.append((("parallelism", "dp"), reason, hint))
         if p.vp is not None and p.vp > 1 and p.pp == 1:
             found.append((("parallelism", "vp"), "virtual stages need a pipeline", "write pp: 2 or more"))
+        if (p.ep or 1) > 1 and not (self.model and self.model.num_experts):
+            has = "this model has none" if self.model else "no model is given"
+            found.append((("parallelism", "ep"), f"ep needs a mixture of experts; {has}", "leave ep out"))
+        return [*found, *self._indivisible()] if found else []
+
+    def _indivisible(self) -> Found:
+        """Degrees that the model or the batch does not divide into.
+
+        Alone they are an answer with its reason, which a sweep keeps; beside a contradiction they are named with it.
+        """
+        p, training, model = self.parallelism, self.training, self.model
+        found: Found = []
+        counts = [hardware.n_gpus for hardware in self.hardware if hardware.n_gpus is not None]
+        if model is not None and p.tp is not None and not any(n % p.tp for n in counts):
+            heads = model.num_attention_heads
+            if heads % p.tp:
+                found.append((("parallelism", "tp"), f"tp {p.tp} does not divide {heads} heads", ""))
+        if model is not None and p.pp is not None and p.pp > model.num_hidden_layers:
+            reason = f"pp {p.pp} is more than {model.num_hidden_layers} layers"
+            found.append((("parallelism", "pp"), reason, ""))
+        batch, micro, dp = training.global_batch_size, training.micro_batch_size, p.dp
+        if batch is not None and batch % ((micro or 1) * (dp or 1)):
+            ranks = {"micro_batch_size": micro, "dp": dp}
+            text = " x ".join(f"{name} {value}" for name, value in ranks.items() if value is not None)
+            reason = f"{text} does not divide global_batch_size {batch}"
+            found.append((("training", "global_batch_size"), reason, ""))
         return found
 
     def _variants(self) -> Found:

@@ -192,7 +192,13 @@ VALUES: dict[str, dict[str, str]] = {
     "recompute": {"FullAC": "full", "SelectiveAC": "selective", "attn_only": "selective", "off": "none"},
     "optimizer": {"adam": "adamw", "adam8bit": "adamw_8bit", "adamw_bnb_8bit": "adamw_8bit"},
     "schedule": {"afab": "gpipe", "ZBV": "zero_bubble"},
-    "software": {"pytorch": "fsdp", "torchtitan": "fsdp", "nemo": "megatron", "transformers": "hf"},
+    "software": {
+        "pytorch": "fsdp",
+        "torch": "fsdp",
+        "torchtitan": "fsdp",
+        "nemo": "megatron",
+        "transformers": "hf",
+    },
     "find": {"plan": "architecture", "model": "architecture", "gpu": "hardware"},
     "objective": {
         "money": "cost",

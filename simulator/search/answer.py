@@ -18,7 +18,11 @@ from simulator.transformer import Shape
 GIB = float(2**30)
 DAY = 86400.0
 CONVENTION = "megatron"
-"""FLOP convention of `mfu` and `model_tflops_per_gpu`."""
+"""FLOP convention of `mfu` and `model_tflops_per_gpu`, unless the half of attention that a causal mask leaves out would lift it above
+the peak."""
+
+CAUSAL_CONVENTION = "maxtext"
+"""The convention then: without that half."""
 
 LAW_ERROR = 0.04
 """Relative error of a loss that a scaling law extrapolates: the spread between seeds and fits that
@@ -75,6 +79,13 @@ def flop_rates(plan: Plan, machine: Machine, *, convention: str = CONVENTION) ->
     }[int(layout.recompute)]
     rate = plan.batch_tokens / plan.step_time_s / plan.n_gpus
     return {"model": per_token * rate, "hardware": (per_token + again) * rate, "per_token": per_token}
+
+
+def convention_of(plan: Plan, machine: Machine) -> str:
+    """FLOP convention in which a plan is described: `CONVENTION`, or `CAUSAL_CONVENTION` where that counts more than the peak."""
+    rates = flop_rates(plan, machine)
+    too_much = max(rates["model"], rates["hardware"]) > float(machine.setting.device.peak_flops)
+    return CAUSAL_CONVENTION if too_much else CONVENTION
 
 
 def describe(question: Question, plan: Plan, *, factors: tuple[float, float] = (1.0, 1.0)) -> dict[str, Any]:
@@ -138,7 +149,8 @@ def _shape(s: Shape) -> dict[str, Any]:
 
 
 def _speed(plan: Plan, machine: Machine) -> dict[str, Any]:
-    rates, peak = flop_rates(plan, machine), float(machine.setting.device.peak_flops)
+    convention, peak = convention_of(plan, machine), float(machine.setting.device.peak_flops)
+    rates = flop_rates(plan, machine, convention=convention)
     per_gpu = plan.batch_tokens / plan.step_time_s / plan.n_gpus
     return {
         "step_time_s": plan.step_time_s,
@@ -151,7 +163,7 @@ def _speed(plan: Plan, machine: Machine) -> dict[str, Any]:
         "mfu_by_convention": {
             c: flop_rates(plan, machine, convention=c)["model"] / peak for c in flop.FLOP_CONVENTIONS
         },
-        "flop_convention": CONVENTION,
+        "flop_convention": convention,
         "peak_tflops": peak / 1e12,
         "peak_precision": machine.matmul_precision,
         "breakdown": breakdown(plan, machine),
@@ -190,10 +202,10 @@ def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "energy_mwh": optional(mwh),
         "power_per_gpu_w": machine.power_per_gpu_w,
         "co2e_t": optional(float(energy.co2e_t(energy_mwh=mwh, grid_g_per_kwh=grid))) if grid else None,
-        "loss": optional(c["loss"]),
+        "loss": optional(c["loss"]) if question.from_scratch else None,
         "loss_law": question.learning.law,
         "shape_law": question.learning.shape_law,
-        "batch_factor": optional(c["batch_factor"]),
+        "batch_factor": optional(c["batch_factor"]) if question.from_scratch else None,
         "tokens_per_param": optional(c["tokens"] / float(transformer.active_parameters(plan.shape))),
     }
     offer = (machine.about.get("offer") or {}).get("text")
@@ -251,7 +263,7 @@ def interval(question: Question, plan: Plan, factors: tuple[float, float]) -> di
 
 def _loss_interval(question: Question, plan: Plan, tokens: list[float]) -> list[float] | None:
     loss = plan.columns["loss"]
-    if not np.isfinite(loss):
+    if not question.from_scratch or not np.isfinite(loss):
         return None
     batch = plan.batch_tokens
     few, many = (float(question.learning.loss(plan.shape, tokens=t, batch_tokens=batch)) for t in tokens)

@@ -9,13 +9,20 @@ import numpy as np
 
 from simulator import memory, transformer
 from simulator.layout import Layout
-from simulator.search import choice, evaluate, feasibility, lattice, planner
+from simulator.search import choice, evaluate, explain, feasibility, lattice, planner
 from simulator.search.evaluate import Counts
 from simulator.search.question import Question
 from simulator.search.table import Plan, plan_of, scalar_shape, single
+from simulator.search.translate import LORA_RANK
 from simulator.transformer import Shape
 
 GIB = float(2**30)
+
+MOST_DOUBLINGS = 6
+"""More accelerators are looked at up to this many doublings, as far as single changes of a layout go."""
+
+SEEN = 8
+"""Layouts that are looked at for one that shards the states."""
 
 
 def closest(question: Question, machine: int, n_gpus: int, shape: Shape) -> Plan | None:
@@ -53,7 +60,7 @@ def why_nothing(
     setting = question.machines[machine].setting
     capacity = float(setting.device.memory_capacity)
     total = float(setting.memory(shape, plan.layout)["total"])
-    advice = smallest_change(setting, shape, plan.layout, capacity)
+    advice = remedies(question, machine, n_gpus, shape, plan)
     return {
         "reason": "memory",
         "needed": total / GIB,
@@ -62,6 +69,52 @@ def why_nothing(
         "text": f"memory: needs {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB per accelerator",
         "smallest_change": advice,
     }
+
+
+def remedies(question: Question, machine: int, n_gpus: int, shape: Shape, plan: Plan) -> str:
+    """The smallest change of a layout that fits, in words; where it takes more accelerators, what else would fit.
+
+    Each of them is a plan that was looked for and found.
+    """
+    setting = question.machines[machine].setting
+    first = smallest_change(setting, shape, plan.layout, float(setting.device.memory_capacity))
+    if "accelerators" not in first and "no single change" not in first:
+        return first
+    others = [sharded(question, machine, n_gpus, shape), adapters(question, machine, n_gpus, shape)]
+    return "; or ".join([first, *(each for each in others if each)])
+
+
+def sharded(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
+    """The fewest accelerators (doublings of `n_gpus`) on which a layout that shards the states fits, in words."""
+    for doublings in range(1, MOST_DOUBLINGS + 1):
+        many = n_gpus * 2**doublings
+        plans, _ = choice.layouts(question, machine, many, shape, number=SEEN)
+        for plan in plans:
+            x = plan.layout
+            if x.zero_stage and x.dp > 1:
+                degrees = "".join(f"{n} {getattr(x, n):g}, " for n in ("tp", "pp") if getattr(x, n) > 1)
+                return f"{many:,} accelerators with ZeRO {x.zero_stage:g} ({degrees}dp {x.dp:g})"
+        if plans:
+            return ""
+    return ""
+
+
+def adapters(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
+    """Adapters in place of all weights, in words, where they fit on the accelerators that there are."""
+    where = question.machines[machine]
+    if where.setting.trainable != "full" or question.qualities or question.learning.shape_law is not None:
+        return ""
+    setting = replace(where.setting, trainable="lora", lora_rank=LORA_RANK)
+    frozen = replace(
+        question,
+        machines=tuple(
+            replace(each, setting=setting) if place == machine else each
+            for place, each in enumerate(question.machines)
+        ),
+        pins=replace(question.pins, frozen=1),
+    )
+    plans, _ = choice.layouts(frozen, machine, n_gpus, shape, number=1)
+    return "training.trainable: lora, for a fine-tune" if plans else ""
 
 
 def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, capacity: float) -> str:
@@ -121,14 +174,14 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
     """Why a search over shapes found nothing."""
     refused = counts.refused
     if counts.considered == 0 or (not refused and question.limits.given):
+        if question.limits.cost_usd is not None:
+            bare = [m.label for m in question.machines if m.usd_per_gpu_hour is None]
+            if bare:
+                return explain.no_price(", ".join(bare))
         tight = "cost" if question.limits.cost_usd is not None else "time"
         text = f"no plan ends within the limits ({', '.join(question.limits.given)})"
-        if (
-            any(m.usd_per_gpu_hour is None for m in question.machines)
-            and question.limits.cost_usd is not None
-        ):
-            tight, text = "price", "a limit on cost needs a price; write hardware.price, such as $2.50/GPU-h"
-        return {"reason": tight, "text": text, "smallest_change": "raise the limit, or lower tokens"}
+        change = "raise the limit, or lower tokens" if question.fixed else "raise the limit"
+        return {"reason": tight, "text": text, "smallest_change": change}
     reason = max(refused, key=lambda name: refused[name])
     if refused.get("memory"):
         reason = "memory"
@@ -145,16 +198,14 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
     plan = closest(question, machine, max(question.machines[machine].counts), shape)
     if reason == "memory" and plan is not None:
         setting = question.machines[machine].setting
-        capacity = float(setting.device.memory_capacity)
+        capacity, n_gpus = float(setting.device.memory_capacity), max(question.machines[machine].counts)
         total = float(setting.memory(shape, plan.layout)["total"])
         size = float(transformer.parameters(shape)) / 1e9
         out |= {"needed": total / GIB, "available": capacity / GIB, "unit": "GiB"}
         out["text"] = (
             f"memory: even {size:.3g}B parameters need {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB"
         )
-        out["smallest_change"] = smallest_change(setting, shape, plan.layout, capacity)
+        out["smallest_change"] = remedies(question, machine, n_gpus, shape, plan)
     elif reason == "time" and plan is not None:
-        from simulator.search import explain
-
         out |= explain.shortfall(question, plan)
     return out

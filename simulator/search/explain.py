@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import scaling
+from simulator import memory, scaling
 from simulator.errors import SimulatorError
 from simulator.search import choice, goal, required
 from simulator.search.breakdown import breakdown
@@ -207,7 +207,9 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
     """One line on why a plan of another size or place is not the answer."""
     gap = plan.columns["loss"] - best.columns["loss"]
     size, data = plan.params / best.params, plan.columns["tokens"] / best.columns["tokens"]
-    if gap > 1e-9:
+    if not question.from_scratch:
+        parts = []
+    elif gap > 1e-9:
         parts = [f"loss +{gap:.4f}"]
         worth = multiplier(question, plan.columns["loss"], best.columns["loss"])
         if worth is not None:
@@ -248,7 +250,25 @@ def why_layout_lost(question: Question, plan: Plan, best: Plan) -> str:
     growth = {name: mine.get(name, 0.0) / scale - others.get(name, 0.0) for name in {*mine, *others}}
     worst = max(sorted(growth), key=lambda name: growth[name])
     slower = plan.step_time_s / scale / best.step_time_s - 1
+    if slower < 0:
+        return f"{-100 * slower:.1f} % faster per token, but {_but(question, plan, best)}"
     return f"{100 * slower:.1f} % slower per token; {worst} +{growth[worst]:.3g} s per step"
+
+
+def _but(question: Question, plan: Plan, best: Plan) -> str:
+    """What speaks against a layout that is faster per token: a batch that takes more tokens, or memory without reserve."""
+    more = best.columns["batch_factor"] / plan.columns["batch_factor"] - 1
+    words = []
+    if plan.batch_sequences != best.batch_sequences and more > 0:
+        words.append(
+            f"a batch of {plan.batch_sequences:,.0f} sequences takes {100 * more:.0f} % more tokens to the same loss"
+        )
+    setting = question.machines[plan.machine].setting
+    capacity = float(setting.device.memory_capacity)
+    judged, margin = memory.verdict(float(setting.memory(plan.shape, plan.layout)["total"]), capacity)
+    if judged == "TIGHT":
+        words.append(f"its memory is tight: {float(margin) / 2**30:.2g} GiB are left")
+    return " and ".join(words) or "it lasts longer in all"
 
 
 def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
@@ -265,10 +285,7 @@ def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
     }
     over = {n: needs[n] / getattr(limits, n) for n in limits.given if np.isfinite(needs[n])}
     if not over:
-        return {
-            "reason": "price",
-            "text": f"the limit on cost cannot be judged: no price is known for {machine.label}",
-        }
+        return no_price(machine.label)
     worst = max(over, key=lambda n: over[n])
     scale, unit = UNITS[worst]
     need, have = needs[worst] / scale, getattr(limits, worst) / scale
@@ -280,6 +297,15 @@ def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
         "text": f"{LIMIT_NAMES[worst]}: needs {need:.4g} {unit} of {have:.4g}",
         "smallest_change": f"allow {over[worst]:.3g} times the {LIMIT_NAMES[worst]}, or train on "
         f"{c['tokens'] / over[worst] / 1e9:.4g}B tokens",
+    }
+
+
+def no_price(labels: str) -> dict[str, Any]:
+    """Why a limit on cost cannot be judged, and what to write."""
+    return {
+        "reason": "price",
+        "text": f"a limit on cost needs hardware.price: no price is known for {labels}",
+        "smallest_change": "write hardware.price, such as $2.50/GPU-h",
     }
 
 

@@ -288,7 +288,7 @@ def rows(question: Question, plans: list[Plan]) -> list[dict[str, Any]]:
             "global_batch_size": plan.batch_sequences,
             **{name: float(getattr(plan.layout, name)) for name in ("tp", "pp", "dp", "cp", "ep", "vp")},
             "tokens": c["tokens"],
-            "loss": c["loss"],
+            "loss": c["loss"] if question.from_scratch else None,
             "time_to_train_days": c["wall_s"] / 86400.0,
             "cost_usd": c["cost_usd"],
             "energy_mwh": c["energy_j"] / 3.6e9,

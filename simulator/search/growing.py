@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from simulator import goodput, growth, scaling, transformer
 from simulator.growth import GrowthAnswer, GrowthPlan, SunkSource
 from simulator.growth import operators as operators_of
+from simulator.growth.planning import MAX_STAGES
 from simulator.scaling import batch, learning_rate
 from simulator.search import evaluate, lattice, planner
+from simulator.search import growing_sizes as of
 from simulator.search import question as questions
 from simulator.search.efforts import EFFORTS, Effort
 from simulator.search.evaluate import Counts
+from simulator.search.growing_sizes import FACTOR, Pins
 from simulator.search.lattice import Axes
 from simulator.search.question import REFERENCE_BATCH_LAW, Machine, Question
 from simulator.search.table import Plan, plan_of, scalar_shape
@@ -26,14 +30,36 @@ Array = NDArray[np.float64]
 OPERATOR_OF = {"hypercloning": "hypercloning", "stacking": "g_stack"}
 """Operators of scenarios to those of `simulator.growth`."""
 
-FACTOR = 2
-"""Growth factor of one switch. [-]"""
-
-SMALLEST_SOURCE = 1 / 64
-"""Smallest source relative to the largest model that is considered. [-]"""
+LARGEST_TARGET = 4
+"""Largest model that growth may end in, relative to the best run from scratch. [-]"""
 
 SWITCH_S = goodput.LLAMA3_LOST_S
 """Time that a switch stops training: what one interruption of Llama 3's run cost at most. [s]"""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model that already exists."""
+
+    name: str
+    shape: Shape
+    tokens: float
+    """Tokens that it was trained on, or that the law says it takes to reach its loss. [tokens]"""
+    loss: float | None = None
+    """Loss that it reached, where that was said. [nats/token]"""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """Sizes that run, each in its own fastest layout."""
+
+    shapes: Shape
+    axes: Axes
+    fastest: evaluate.Fastest
+    batch: NDArray[np.intp]
+    """Best batch of every size, as an index."""
+    seconds: Array
+    """Time of a token that is worth one at the law's own batch, for every size. [s]"""
 
 
 @dataclass(frozen=True)
@@ -41,71 +67,18 @@ class Grown:
     """Schedules for every assumption, and what is needed to describe them."""
 
     plan: GrowthPlan
-    shapes: Shape
-    axes: Axes
-    fastest: evaluate.Fastest
-    batch: NDArray[np.intp]
-    """Best batch of every size, as an index."""
+    laid: Laid
     machine: int
     budget_s: float
     chosen: str
     """Name of the assumption that the answer follows."""
+    given: Given | None = None
+    """The model that every schedule starts from."""
 
     @property
     def answer(self) -> GrowthAnswer:
         """The schedule under the chosen assumption."""
         return self.plan.answers[self.chosen]
-
-
-def linked(candidates: Shape, *, operator: str, stages: int, around: Array) -> Shape:
-    """Sources, and what the operator makes of them in up to `stages` - 1 switches, as one lattice.
-
-    Parameters
-    ----------
-    candidates : Shape
-        Shapes that a run may start from.
-    operator : str
-        Name of a growth operator.
-    stages : int
-        Models trained in turn at most.
-    around : array
-        Smallest and largest size wanted. [parameters]
-    """
-    grow = operators_of.get(operator).grow
-    generation, found = candidates, [candidates]
-    for _ in range(stages - 1):
-        generation = grow(generation, factor=FACTOR)
-        found.append(generation)
-    union = concatenate(found)
-    size = evaluate.parameters(union)
-    keep = (size >= around[0] * SMALLEST_SOURCE) & (size <= around[1])
-    return unique(lattice.take(union, np.flatnonzero(keep)))
-
-
-def concatenate(parts: list[Shape]) -> Shape:
-    """Several lattices of shapes as one."""
-    values = {}
-    for f in fields(Shape):
-        columns = [np.asarray(getattr(part, f.name), dtype=float) for part in parts]
-        if all(c.ndim == 0 for c in columns) and len({float(c) for c in columns}) == 1:
-            values[f.name] = getattr(parts[0], f.name)
-        else:
-            sizes = [lattice.count(part) for part in parts]
-            values[f.name] = np.concatenate(
-                [np.broadcast_to(c, (n,)) for c, n in zip(columns, sizes, strict=True)]
-            )
-    return Shape(**values)
-
-
-def unique(shape: Shape) -> Shape:
-    """Shapes without repetition, in order of first appearance."""
-    number = lattice.count(shape)
-    rows = np.stack(
-        [np.broadcast_to(np.asarray(getattr(shape, f.name), dtype=float), (number,)) for f in fields(shape)],
-        axis=1,
-    )
-    _, first = np.unique(rows, axis=0, return_index=True)
-    return lattice.take(shape, np.sort(first))
 
 
 def search(
@@ -115,11 +88,13 @@ def search(
     *,
     operator: str,
     max_stages: int,
-    kappas: dict[str, float],
+    kappas: Mapping[str, float],
     chosen: str,
-    sunk: tuple[Shape, float] | None = None,
+    given: Given | None = None,
+    pins: Pins = Pins(),  # noqa: B008 - frozen
+    template: Shape | None = None,
     effort: Effort = EFFORTS["full"],
-) -> Grown | None:
+) -> Grown | str:
     """Find the best schedules on the machine and the number of accelerators of a plan.
 
     Parameters
@@ -127,75 +102,111 @@ def search(
     question : Question
         What is asked; a limit must end the run.
     candidates : Shape
-        Shapes that a run may start from.
+        Shapes that a search without growth tries.
     best : Plan
-        The best run from scratch.
+        The best run from scratch, which every schedule is compared with.
     operator, max_stages, kappas, chosen
-        Operator, stages at most, token efficiencies by name, and the name that the answer follows.
-    sunk : (Shape, float), optional
-        A model that already exists, and the tokens it was trained on.
+        Operator, stages of training at most, token efficiencies by name, and the name that the answer follows.
+    given : Given, optional
+        A model that already exists: every schedule starts from it.
+    pins : Pins, optional
+        Widths and depths that the last model must have.
+    template : Shape, optional
+        The family of the models.
     effort : Effort, optional
         How many targets, and how many points at which to switch.
 
     Returns
     -------
-    Grown or None
-        ``None`` if no pair of sizes is linked, or the law has no closed form.
+    Grown or str
+        The reason, where no schedule can be planned.
     """
     law = scaling.get(question.learning.law)
     machine = question.machines[best.machine]
     cap, _ = questions.wall_limit_s(question, machine, best.n_gpus, np.asarray(best.params), question.limits)
-    if not law.terms or not np.isfinite(cap):
-        return None
-    if sunk is not None:
-        sizes = unique(
-            concatenate(
-                [_columns(sunk[0]), *(_columns(s) for s in _grown_from(sunk[0], operator, max_stages))]
-            )
-        )
-    else:
-        sizes = linked(
-            candidates, operator=operator, stages=max_stages, around=np.array([best.params, 4 * best.params])
-        )
+    if not law.terms:
+        return unpriced(law.name)
+    if not np.isfinite(cap):
+        return "growth is planned for a limit on time or money; none ends this run"
+    stages = min(max_stages, MAX_STAGES)
+    if given is None:
+        first = of.starts(candidates, pins, template=template, operator=operator, stages=stages)
+        sizes = of.linked(first, operator=operator, stages=stages, around=_around(best))
         sizes = _servable(question, machine, best.n_gpus, sizes, cap)
-        sizes = _promising(question, machine, best.n_gpus, sizes, operator, effort.growth_targets)
-    if lattice.count(sizes) < 2:
-        return None
-    axes = planner.axes_for(question, machine, best.n_gpus, sizes)
-    fastest = evaluate.fastest(sizes, axes, machine.setting, Counts())
-    tokens = best.columns["tokens"]
-    worth = fastest.step_time_s / (
-        axes.global_batch_size
-        * axes.seq_length
-        * question.learning.batch_factor(tokens=tokens, batch_tokens=axes.global_batch_size * axes.seq_length)
-    )
-    batch = np.argmin(worth, axis=1)
-    seconds = np.min(worth, axis=1)
-    runs = np.isfinite(seconds)
-    sizes, batch, seconds = lattice.take(sizes, np.flatnonzero(runs)), batch[runs], seconds[runs]
-    kept = evaluate.Fastest(*(getattr(fastest, f.name)[runs] for f in fields(fastest)))
+        sizes = _promising(question, machine, best.n_gpus, sizes, operator, pins, effort.growth_targets)
+    else:
+        sizes = _servable(question, machine, best.n_gpus, of.family(given.shape, operator, stages), cap)
+    sizes = of.unique(of.concatenate([of.as_columns(one) for one in (sizes, best.shape)]))
+    laid = _laid(question, machine, best, sizes)
+    alone = of.index_of(laid.shapes, best.shape)
+    source = None if given is None else of.index_of(laid.shapes, given.shape)
+    reason = _unlinked(laid.shapes, given, source, operator, pins)
+    if reason or alone is None:
+        return reason or "no growth: the best run from scratch has no layout to compare with"
     budget = float(cap) * question.goodput_of(best.n_gpus, machine)
-    params = evaluate.active_parameters(sizes)
-    problem: dict[str, Any] = {
-        **{name: float(law.terms[name]) for name in ("E", "A", "alpha", "B", "beta")},
-        "seconds_per_token": seconds,
-        "budget_s": budget,
-        "max_stages": min(max_stages, 4),
-        "reload_s": SWITCH_S,
-        "floors": _floors(question, sizes, law.terms, tokens),
-    }
-    if sunk is not None:
-        problem["sunk_source"] = SunkSource(size=_index(sizes, sunk[0]), tokens=sunk[1])
     plan = growth.plan(
-        shapes=sizes,
-        params=params,
+        shapes=laid.shapes,
+        params=evaluate.active_parameters(laid.shapes),
         operator=operator,
         factors=(FACTOR,),
         kappas=kappas,
         levels=effort.growth_levels,
-        **problem,
+        max_stages=stages,
+        seconds_per_token=laid.seconds,
+        budget_s=budget,
+        reload_s=SWITCH_S,
+        floors=_floors(question, laid.shapes, law.terms, best.columns["tokens"]),
+        sunk_source=None if given is None or source is None else SunkSource(size=source, tokens=given.tokens),
+        ends=pins.keep(laid.shapes),
+        alone=alone,
+        **{name: float(law.terms[name]) for name in ("E", "A", "alpha", "B", "beta")},
     )
-    return Grown(plan, sizes, axes, kept, batch, best.machine, budget, chosen)
+    return Grown(plan, laid, best.machine, budget, chosen, given)
+
+
+def unpriced(law: str) -> str:
+    """Why growth has no price under a law, and the laws under which it has one."""
+    able = [one.name for one in scaling.laws.values() if one.terms and one.name != scaling.DEFAULT]
+    return (
+        f"growth cannot be priced under {law}: its loss is no sum of a term in parameters and one in tokens, which the "
+        f"credit of a source needs; {scaling.DEFAULT} (the default), {', '.join(able[:3])} and {len(able) - 3} other laws can"
+    )
+
+
+def _laid(question: Question, machine: Machine, best: Plan, sizes: Shape) -> Laid:
+    """The sizes that run on the machine and the number of accelerators of a plan."""
+    axes = planner.axes_for(question, machine, best.n_gpus, sizes)
+    fastest = evaluate.fastest(sizes, axes, machine.setting, Counts())
+    batch_tokens = axes.global_batch_size * axes.seq_length
+    factor = question.learning.batch_factor(tokens=best.columns["tokens"], batch_tokens=batch_tokens)
+    worth = fastest.step_time_s / (batch_tokens * factor)
+    runs = np.isfinite(np.min(worth, axis=1))
+    kept = evaluate.Fastest(*(getattr(fastest, f.name)[runs] for f in fields(fastest)))
+    worth = worth[runs]
+    return Laid(
+        lattice.take(sizes, np.flatnonzero(runs)),
+        axes,
+        kept,
+        np.argmin(worth, axis=1),
+        np.min(worth, axis=1),
+    )
+
+
+def _unlinked(sizes: Shape, given: Given | None, source: int | None, operator: str, pins: Pins) -> str:
+    """Why there is nothing to grow, if there is not."""
+    _, target = operators_of.links(sizes, operator=operator, factors=(FACTOR,))
+    ends, asked = pins.keep(sizes), " and has a width and a depth of `search`" if pins.given else ""
+    if given is not None and source is None:
+        return f"no growth: {given.name} itself has no layout that runs here"
+    if np.any(ends[target]) or (source is not None and ends[source]):
+        return ""
+    if given is not None:
+        return f"no growth: nothing that {given.name} grows into fits{asked}"
+    return f"no growth: no two sizes are linked by the operator where the larger one fits{asked}"
+
+
+def _around(best: Plan) -> Array:
+    return np.array([best.params, LARGEST_TARGET * best.params])
 
 
 def _servable(question: Question, machine: Machine, n_gpus: int, sizes: Shape, cap: Any) -> Shape:
@@ -209,71 +220,47 @@ def _servable(question: Question, machine: Machine, n_gpus: int, sizes: Shape, c
     return lattice.take(sizes, np.flatnonzero(own >= float(cap) * (1 - 1e-9)))
 
 
-def _floors(question: Question, sizes: Shape, terms: Any, tokens: float) -> Array:
-    """Loss of every size on unlimited data, with the law of shape at the tokens of the scratch run. [nats/token]"""
-    bare = terms["E"] + terms["A"] * evaluate.active_parameters(sizes) ** -terms["alpha"]
-    if question.learning.shape_law is None:
-        return np.asarray(bare)
-    plain = questions.Learning(question.learning.law, None)
-    column = np.asarray(tokens)
-    ratio = question.learning.loss(sizes, tokens=column) / plain.loss(sizes, tokens=column)
-    return np.asarray(bare * ratio)
+def _floors(question: Question, sizes: Shape, terms: Mapping[str, float], tokens: float) -> Array:
+    """Loss of every size on unlimited data: what the question's laws say at the tokens of the scratch run, less the data term.
+
+    So a schedule of one stage ends at the loss that the search predicts for the same run. [nats/token]
+    """
+    column = np.asarray(tokens, dtype=float)
+    loss = question.learning.loss(sizes, tokens=column)
+    return np.asarray(loss - terms["B"] * column ** -terms["beta"], dtype=float)
 
 
 def _promising(
-    question: Question, machine: Machine, n_gpus: int, sizes: Shape, operator: str, targets: int
+    question: Question, machine: Machine, n_gpus: int, sizes: Shape, operator: str, pins: Pins, targets: int
 ) -> Shape:
     """Targets with the lowest bounds on their loss, and all that they may grow from."""
-    front = planner.front(question, machine, n_gpus, sizes)
     source, target = operators_of.links(sizes, operator=operator, factors=(FACTOR,))
-    if not source.size:
+    ends = set(target[pins.keep(sizes)[target]].tolist()) if target.size else set()
+    if not ends:
         return lattice.take(sizes, np.array([], dtype=np.intp))
-    ends = set(target.tolist())
+    front = planner.front(question, machine, n_gpus, sizes)
     ranked = [i for i in front.order.tolist() if i in ends][:targets]
     kept, fresh = set(ranked), set(ranked)
     while fresh:
         fresh = {int(s) for s, t in zip(source, target, strict=True) if int(t) in fresh} - kept
         kept |= fresh
-    kept |= set(front.order[:targets].tolist())
     return lattice.take(sizes, np.array(sorted(kept), dtype=np.intp))
-
-
-def _grown_from(shape: Shape, operator: str, stages: int) -> list[Shape]:
-    grow = operators_of.get(operator).grow
-    out = [grow(shape, factor=factor) for factor in (2, 3, 4)]
-    return out if stages < 3 else [*out, grow(out[0], factor=4)]
-
-
-def _columns(shape: Shape) -> Shape:
-    return Shape(
-        **{f.name: np.atleast_1d(np.asarray(getattr(shape, f.name), dtype=float)) for f in fields(shape)}
-    )
-
-
-def _index(sizes: Shape, one: Shape) -> int:
-    number = lattice.count(sizes)
-    same = np.ones(number, dtype=bool)
-    for f in fields(sizes):
-        same &= np.broadcast_to(np.asarray(getattr(sizes, f.name), dtype=float), (number,)) == float(
-            getattr(one, f.name)
-        )
-    return int(np.flatnonzero(same)[0])
 
 
 def stage_plans(question: Question, grown: Grown, schedule: growth.Schedule) -> list[Plan]:
     """The plan of every stage: its shape in its own fastest layout."""
     out = []
     for stage in schedule.stages:
-        batch = int(grown.batch[stage.size])
+        batch = int(grown.laid.batch[stage.size])
         layout = evaluate.layout_at(
-            grown.axes,
-            int(grown.fastest.kernel[stage.size, batch]),
-            int(grown.fastest.spread[stage.size, batch]),
+            grown.laid.axes,
+            int(grown.laid.fastest.kernel[stage.size, batch]),
+            int(grown.laid.fastest.spread[stage.size, batch]),
             batch,
         )
-        shape = scalar_shape(grown.shapes, stage.size)
-        seconds = float(grown.fastest.step_time_s[stage.size, batch])
-        out.append(plan_of(question, grown.machine, grown.axes.n_gpus, shape, layout, seconds))
+        shape = scalar_shape(grown.laid.shapes, stage.size)
+        seconds = float(grown.laid.fastest.step_time_s[stage.size, batch])
+        out.append(plan_of(question, grown.machine, grown.laid.axes.n_gpus, shape, layout, seconds))
     return out
 
 
@@ -291,13 +278,14 @@ def advice(shape: Shape, *, tokens: float) -> dict[str, float]:
 
 
 def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule) -> list[dict[str, Any]]:
-    """Every stage as a flat record."""
+    """Every stage as a flat record; a given model that is grown at once is stage zero."""
     from simulator.search.answer import DAY, whole
 
-    share, records = question.goodput_of(grown.axes.n_gpus, question.machines[grown.machine]), []
+    share, records = question.goodput_of(grown.laid.axes.n_gpus, question.machines[grown.machine]), []
     machine = question.machines[grown.machine]
+    first = 0 if grown.given is not None and not schedule.stages[0].tokens else 1
     for number, (stage, plan) in enumerate(
-        zip(schedule.stages, stage_plans(question, grown, schedule), strict=True), 1
+        zip(schedule.stages, stage_plans(question, grown, schedule), strict=True), first
     ):
         wall = stage.cost / share
         hours = wall / 3600 * plan.n_gpus
@@ -351,7 +339,10 @@ def report(question: Question, grown: Grown) -> dict[str, Any]:
             "stages": [] if best is None else describe_stages(question, grown, best),
             "verdict": answer.verdict,
         }
+    given = grown.given
+    told = {} if given is None else {"name": given.name, "tokens": given.tokens, "loss": given.loss}
     return {
+        **({"given": told} if told else {}),
         "operator": grown.plan.operator,
         "follows": grown.chosen,
         "cases": cases,

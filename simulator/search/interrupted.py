@@ -76,7 +76,7 @@ def _at(question: Question, plan: Plan, failures: Failures, gpu_hours: float) ->
         "time_to_train_days": c["wall_s"] / DAY,
         "tokens": c["tokens"],
         "cost_usd": c["cost_usd"] if np.isfinite(c["cost_usd"]) else None,
-        "loss": c["loss"],
+        "loss": c["loss"] if question.from_scratch else None,
         "keeps_the_limits": bool(c["runs"]),
     }
 
@@ -123,7 +123,7 @@ def _text(question: Question, plan: Plan, out: dict[str, Any]) -> str:
         )
     elif worst is not None and out["source"] != "scenario" and plan.n_gpus > 1:
         text += f"; at one in {worst['gpu_hours_per_interruption']:,.0f} accelerator-hours it would be {100 * worst['goodput']:.3g} %"
-        if not (question.fixed or question.shortest):
+        if not (question.fixed or question.shortest) and worst["loss"] is not None:
             text += f", and the loss {worst['loss'] - plan.columns['loss']:+.4f}"
     published = ", ".join(
         f"{p['run']} {p['gpu_hours_per_interruption'][0]:,.0f} to {p['gpu_hours_per_interruption'][1]:,.0f}"

@@ -148,6 +148,11 @@ class Question:
         return self.tokens is not None or self.steps is not None
 
     @property
+    def from_scratch(self) -> bool:
+        """Whether all weights are trained; laws of loss say nothing of a model whose weights are frozen."""
+        return not self.pins.frozen
+
+    @property
     def shortest(self) -> bool:
         """Whether a run ends as soon as it is good enough."""
         return (

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from simulator import goodput, money, scaling, transformer
+from simulator import goodput, library, money, scaling, transformer
 from simulator.errors import SimulatorError
-from simulator.growth import KAPPA
+from simulator.growth import KAPPA, Schedule
 from simulator.kernels import ALIGNED, unfused_softmax
 from simulator.schema import Scenario
 from simulator.search import answer as answers
-from simulator.search import growing
+from simulator.search import explain, growing
+from simulator.search.growing_sizes import Pins
 from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Question
 from simulator.search.spread import step_factors
 from simulator.search.table import Plan
 from simulator.search.translate import Notes
-from simulator.transformer import Shape
 
 EXCLUDED = (
     "evaluation, data preparation and staff",
@@ -38,11 +39,15 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     """Say what was assumed, where laws are outside their range, and where numbers come from."""
     machine = question.machines[best.machine]
     notes.source("clock and calibration", str(machine.about["evidence"]["text"]))
+    convention = answers.convention_of(best, machine)
+    attention = "whole" if convention == answers.CONVENTION else "without what the causal mask leaves out"
     notes.assumptions.append(
-        f"FLOP by the {answers.CONVENTION} convention (attention counted whole, logits in, recomputation apart)"
+        f"FLOP by the {convention} convention (attention counted {attention}, logits in, recomputation apart)"
     )
     notes.excluded.extend(EXCLUDED)
     _annotate_goodput(question, notes, best)
+    _annotate_cluster(scenario, notes)
+    _annotate_positions(scenario, notes)
     _annotate_vocabulary(notes, best)
     _annotate_heads(notes, best)
     _annotate_softmax(question, notes, best)
@@ -54,10 +59,54 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
         if question.limits.cost_usd is not None:
             notes.assumptions.append("the limit on cost covers training and serving")
     if np.isfinite(best.columns["tokens"]):
-        _annotate_loss(scenario, question, notes, best)
+        if question.from_scratch:
+            _annotate_loss(question, notes, best)
+        else:
+            _annotate_fine_tune(question, notes)
     else:
         notes.warn(
             "no-tokens", "neither tokens nor a limit is given, so time to train, cost and loss are unknown"
+        )
+
+
+def _annotate_cluster(scenario: Scenario, notes: Notes) -> None:
+    """Say where a cluster is named after other accelerators than the ones that are in it here."""
+    for hardware in scenario.hardware:
+        accelerator, cluster = hardware.accelerator, hardware.cluster
+        if cluster is None:
+            continue
+        held = chips_in(cluster.id or "", cluster.name, *cluster.aliases)
+        own = chips_in(accelerator.id or "", accelerator.name, *accelerator.aliases)
+        if held and own and not held & own:
+            label = cluster.id or cluster.name
+            notes.warn(
+                "cluster",
+                f"{label} is named after {' and '.join(sorted(held))}, the accelerators are {accelerator.label}: nodes, "
+                f"network and power are taken from {label} nevertheless",
+            )
+
+
+def chips_in(*texts: str) -> set[str]:
+    """Accelerators that are named in texts, without form and memory.
+
+    Examples
+    --------
+    >>> sorted(chips_in("dgx-h100", "DGX H100 or H200, 8x NDR InfiniBand")), chips_in("aws-p5", "AWS p5 and p5e, EFA v2")
+    (['h100', 'h200'], set())
+    """
+    words = ["-" + re.sub(r"[^a-z0-9]+", "-", text.lower()) + "-" for text in texts]
+    known = {re.split(r"-(?:sxm|pcie|oam|nvl|gcd|\d+gb)", each)[0] for each in library.names("accelerators")}
+    return {chip for chip in known if any(f"-{chip}-" in text for text in words)}
+
+
+def _annotate_positions(scenario: Scenario, notes: Notes) -> None:
+    """Say where sequences are longer than the model's positions; a template's are not those of the answer."""
+    model, length = scenario.model, scenario.training.seq_length
+    longest = None if model is None or scenario.searches_shapes else model.max_position_embeddings
+    if model is not None and longest is not None and length > longest:
+        notes.warn(
+            "sequence-length",
+            f"sequences of {length:,} are longer than the {longest:,} positions of {model.label} (max_position_embeddings)",
         )
 
 
@@ -117,7 +166,18 @@ def _annotate_goodput(question: Question, notes: Notes, best: Plan) -> None:
     notes.excluded.append("stalls of the input pipeline, and failures beyond those in the goodput")
 
 
-def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: Plan) -> None:
+def _annotate_fine_tune(question: Question, notes: Notes) -> None:
+    """A fine-tune has time, memory and cost, and no loss."""
+    notes.warn(
+        "fine-tuning", "the laws of loss are for training from scratch: no loss is predicted for a fine-tune"
+    )
+    if question.pins.global_batch_size is None:
+        notes.assumptions.append(
+            "the batch is one that suits training from scratch; write training.global_batch_size"
+        )
+
+
+def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
     law, tokens = scaling.get(question.learning.law), best.columns["tokens"]
     notes.source(f"law of loss {law.name}", f"{law.source}, {law.corpus}, tokenizer {law.tokenizer}")
     if question.learning.shape_law:
@@ -127,6 +187,12 @@ def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: P
     if law.range and not law.in_range(params=best.params, tokens=tokens):
         covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in law.range.items())
         notes.warn("law-range", f"{law.name} was fitted on {covered}; this plan lies outside")
+    if not law.chooses_tokens and question.tokens is None and question.steps is None:
+        notes.warn(
+            "law-choice",
+            f"{law.name} says what a given number of tokens per parameter yields and is not for choosing that number, as this "
+            "answer does; take another law, such as Besiroglu2024",
+        )
     notes.assumptions.append(
         f"a batch costs tokens by the critical batch of {BATCH_LAW}, from the batch of {REFERENCE_BATCH_LAW} on"
     )
@@ -145,10 +211,6 @@ def _annotate_loss(scenario: Scenario, question: Question, notes: Notes, best: P
         notes.warn(
             "moe-loss",
             "laws of dense models see the active parameters only: the loss of a mixture is pessimistic",
-        )
-    if scenario.training.trainable == "lora":
-        notes.warn(
-            "fine-tuning", "the laws of loss are for training from scratch; they do not predict a fine-tune"
         )
 
 
@@ -185,12 +247,12 @@ def growth_settings(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def sunk_model(scenario: Scenario, question: Question, notes: Notes) -> tuple[Shape, float] | None:
-    """A model that already exists, with the tokens it was trained on."""
+def given_model(scenario: Scenario, question: Question, notes: Notes) -> growing.Given | None:
+    """A model that already exists, with the tokens it was trained on; says why one is left out."""
     asked = scenario.growth
     if asked is None or asked.source_model is None:
         return None
-    shape = transformer.shape_of(asked.source_model)
+    shape, name = transformer.shape_of(asked.source_model), asked.source_model.label
     if asked.source_loss is not None:
         params = float(transformer.active_parameters(shape))
         try:
@@ -199,13 +261,13 @@ def sunk_model(scenario: Scenario, question: Question, notes: Notes) -> tuple[Sh
             notes.warn("growth", str(error))
             return None
         if np.isfinite(tokens):
-            return shape, tokens
+            return growing.Given(name, shape, tokens, asked.source_loss)
         notes.warn(
             "growth",
             f"under {question.learning.law} a model of this size never reaches {asked.source_loss:g} nats",
         )
     if asked.source_tokens is not None:
-        return shape, asked.source_tokens
+        return growing.Given(name, shape, asked.source_tokens)
     notes.warn("growth", "growth.source_model needs source_tokens or source_loss; it is left out")
     return None
 
@@ -224,9 +286,18 @@ def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> N
         notes.warn("growth-data", "schedules take data as unlimited; this one needs more than unique_tokens")
 
 
-def grown_plan(question: Question, grown: growing.Grown) -> Plan:
-    """The last model of a schedule, with tokens, time, money and loss of the whole run."""
-    schedule = grown.answer.best
+def growth_pins(scenario: Scenario, *, fixed: bool) -> Pins:
+    """Widths and depths that a grown model must have: those of the model where it is fixed, else those of `search`."""
+    model = scenario.model
+    if fixed and model is not None:
+        shape = transformer.shape_of(model)
+        return Pins((int(shape.hidden_size),), (int(shape.num_hidden_layers),))
+    return Pins(scenario.search.hidden_size, scenario.search.num_hidden_layers)
+
+
+def grown_plan(question: Question, grown: growing.Grown, schedule: Schedule | None = None) -> Plan:
+    """The last model of a schedule, the best one if none is named, with tokens, time, money and loss of the whole run."""
+    schedule = schedule or grown.answer.best
     plans = growing.stage_plans(question, grown, schedule)
     last, machine = plans[-1], question.machines[grown.machine]
     wall = schedule.cost / question.goodput_of(last.n_gpus, machine)
@@ -255,3 +326,15 @@ def growth_answer(question: Question, plan: Plan) -> dict[str, Any]:
     loss = plan.columns["loss"]
     record["interval"]["loss"] = [loss * (1 - answers.LAW_ERROR), loss * (1 + answers.LAW_ERROR)]
     return record
+
+
+def given_alternative(question: Question, grown: growing.Grown, best: Plan) -> dict[str, Any] | None:
+    """The best schedule that grows a given model, as an alternative to training `best` from scratch."""
+    given, schedule = grown.given, grown.answer.grown
+    if given is None or schedule is None:
+        return None
+    plan = grown_plan(question, grown, schedule)
+    record = growth_answer(question, plan)
+    kept = {k: v for k, v in record.items() if not isinstance(v, dict)} | {"interval": record["interval"]}
+    why = f"{given.name} grown; {explain.why_shape_lost(question, plan, best)}"
+    return {"kind": "growth", "why": why, **kept}

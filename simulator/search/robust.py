@@ -63,6 +63,8 @@ def robustness(
     held = ("n_gpus", "tokens", "params", "latency_s", "accuracy_loss")
     if len(plans) < 2 or basis.question.inference_tokens or basis.objective in held:
         return {}
+    if basis.objective == "loss" and not basis.question.fixed and not basis.question.from_scratch:
+        return {}
     factors = _factors(basis.question, plans, draws, seed, own_share)
     figure, values = _values(basis, plans, factors)
     best = np.min(values, axis=0)

@@ -83,6 +83,11 @@ class Plan:
         """Tokens of one step. [tokens]"""
         return self.batch_sequences * float(self.layout.seq_length)
 
+    @property
+    def worth_s(self) -> float:
+        """Time per token that counts: a large batch runs faster and teaches less. [s]"""
+        return self.step_time_s / (self.batch_tokens * self.columns["batch_factor"])
+
 
 @dataclass(frozen=True)
 class Basis:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator import calibrations, energy, money
+from simulator import calibrations, energy, money, scaling
 from simulator.clocks import CLOCKS
-from simulator.errors import UnknownNameError
+from simulator.errors import SpecError, UnknownNameError
 from simulator.layout import RECOMPUTE, SCHEDULES
 from simulator.memory import MEMORY_PROFILES, states
 from simulator.schema import Hardware, Ownership, Scenario, quote
@@ -43,6 +43,9 @@ LONGEST_DAYS = 90.0
 DEFAULT_SHAPE_LAW = "Gemstones2025"
 """Law of depth and width for a search over shapes that names none: without one only speed would choose the shape."""
 
+
+LORA_RANK = 16
+"""Rank of adapters where none is written. [-]"""
 
 USED_FIELDS = (
     "memory",
@@ -88,10 +91,8 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         notes.assumptions.append(
             f"a run of at most {LONGEST_DAYS:g} days, since neither time nor n_gpus is given"
         )
-    shape_law = scenario.shape_law
-    if shape_law is None and (scenario.find in ("architecture", "growth") or scenario.model is None):
-        shape_law = DEFAULT_SHAPE_LAW
-        notes.assumptions.append(f"depth and width move the loss as in {DEFAULT_SHAPE_LAW}")
+    shape_law = _shape_law(scenario, notes)
+    _template(scenario, notes)
     machines = tuple(
         machine_of(scenario, choice, notes) for hardware in scenario.hardware for choice in hardware.choices
     )
@@ -117,6 +118,30 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         objectives=tuple(goal.COLUMNS[name] for name in scenario.objective),
         service=service_of(scenario),
     )
+
+
+def _template(scenario: Scenario, notes: Notes) -> None:
+    """Say what becomes of a model that is given to a search over shapes."""
+    if scenario.model is None or not scenario.searches_shapes:
+        return
+    notes.assumptions.append(
+        f"{scenario.model.label} is a template: vocabulary, kind and relative width of the feed-forward block, size of heads "
+        "and share of key and value heads are kept, width and depth are searched for; for exactly this model leave out find, "
+        "or write find: estimate"
+    )
+
+
+def _shape_law(scenario: Scenario, notes: Notes) -> str | None:
+    """The law of shape that corrects the loss; a law that sees width and depth itself takes none."""
+    law = scaling.get(scenario.law)
+    if law.sees_shape:
+        if scenario.shape_law is not None:
+            raise SpecError(f"shape_law: {law.name} sees width and depth itself; leave shape_law out")
+        return None
+    if scenario.shape_law is None and scenario.searches_shapes:
+        notes.assumptions.append(f"depth and width move the loss as in {DEFAULT_SHAPE_LAW}")
+        return DEFAULT_SHAPE_LAW
+    return scenario.shape_law
 
 
 def qualities_of(scenario: Scenario, notes: Notes) -> tuple[Quality, ...]:
@@ -241,7 +266,7 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         precision="fp8" if training.precision == "fp4" else training.precision,
         optimizer=training.optimizer,
         trainable=training.trainable,
-        lora_rank=training.lora_rank or (16 if training.trainable == "lora" else 0),
+        lora_rank=training.lora_rank or (LORA_RANK if training.trainable == "lora" else 0),
         profile=MEMORY_PROFILES.get(profile, MEMORY_PROFILES["megatron"]),
     )
     notes.source(f"accelerator {accelerator.label}", accelerator.source)

@@ -106,9 +106,26 @@ def node_probe(notes: Any) -> float:
     return float(found.group(1)) if found else float("inf")
 
 
+def says_offloaded(notes: str) -> bool:
+    """Whether notes say that something was kept in the host's memory, and not that nothing was.
+
+    Examples
+    --------
+    >>> [says_offloaded(each) for each in ("CPU offload", "without offloading", "cpu_offload=False", "no offload; zero 3")]
+    [True, False, False, False]
+    """
+    for found in re.finditer(r"offload\w*", notes.lower()):
+        before, after = notes.lower()[: found.start()], notes.lower()[found.end() :]
+        denied = re.search(r"\b(no|not|without)\b[\s_-]*(\w+[\s_-]+)?(\w+_)?$", before)
+        off = re.match(r"\s*[=:]\s*(false|no|none|off|0)\b", after)
+        if not denied and not off:
+            return True
+    return False
+
+
 def check_machine(notes: Any) -> None:
     """Skip runs whose own notes say that something ruled their time which no clock here knows."""
-    if "offload" in str(notes).lower():
+    if says_offloaded(str(notes)):
         raise SkipError("states offloaded to the host, which no clock here knows")
     if node_probe(notes) < BROKEN_PROBE:
         raise SkipError("its own probe, taken before training, shows a broken node")

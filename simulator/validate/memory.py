@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.errors import Problem, SpecError
+from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.layout import Layout
 from simulator.memory import MEMORY_PROFILES, STAGES, MemoryConstants, peak
 from simulator.schema import load_accelerator
@@ -28,12 +29,21 @@ REQUIRED = (
 LARGEST = 1e9
 """Number above which a cell cannot be meant; a row with one is left out."""
 
+RAN = frozenset(("success", "succeeded", "ok", "ran", "fits", "done", "completed"))
+"""Words of ``status`` for a run that ran."""
+
+ENDED = frozenset(
+    ("oom", "out of memory", "out_of_memory", "outofmemory", "cuda out of memory", "outofmemoryerror")
+)
+"""Words for one that ended for want of memory."""
+
 
 def read_rows(path: str | Path) -> pd.DataFrame:
     """Read a table of measured memory (columns in measurements/memory.md), types settled and blanks filled.
 
     Blanks get what the sweep's script does: as many key and value heads as heads, one micro-batch, tied embeddings below
-    an FFN width of 10,000, and the repaired pipeline engine. Rows without a number in a required column are left out.
+    an FFN width of 10,000, and the repaired pipeline engine. Rows that cannot be judged are left out and counted by reason in
+    ``attrs["skipped"]``.
     """
     import pandas as pd
 
@@ -59,20 +69,47 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     rows["tied"] = np.where(
         said.isin(["true", "1", "1.0"]), 1.0, np.where(said.isin(["false", "0", "0.0"]), 0.0, small)
     )
-    rows["ran"] = rows["status"].astype(str).str.lower() == "success"
+    status = rows["status"].astype(str).str.strip().str.lower()
+    rows["ran"] = status.isin(RAN)
     for name in (*REQUIRED[1:-2], "n_kv_heads", "grad_accum", "peak_reserved_gb"):
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
-        least = 0.0 if name in ("zero_stage", "peak_reserved_gb") else 1.0
+        least = {"zero_stage": 0.0, "peak_reserved_gb": 1e-6}.get(name, 1.0)
         rows[name] = rows[name].where(rows[name].between(least, LARGEST))
-    return rows.dropna(subset=list(REQUIRED[1:-2])).reset_index(drop=True)
+    return _judged(rows, status)
+
+
+def _judged(rows: pd.DataFrame, status: pd.Series[Any]) -> pd.DataFrame:
+    """Rows that can be judged; the others are counted by their first reason."""
+    reasons = np.full(len(rows), "", dtype=object)
+
+    def leave(wrong: Any, text: Any) -> None:
+        reasons[(reasons == "") & np.asarray(wrong)] = text
+
+    for name in REQUIRED[1:-2]:
+        leave(rows[name].isna(), f"{name}: no number that can be meant")
+    for name in rows["gpu"].astype(str).unique():
+        if _usable(name) is None:
+            leave(rows["gpu"].astype(str) == name, f"accelerator not known: {name[:40]}")
+    for word in status.unique():
+        if word not in RAN | ENDED:
+            leave(status == word, f"status not known: {word[:40]}")
+    kept = rows[reasons == ""].reset_index(drop=True)
+    kept.attrs["skipped"] = dict(Counter(reasons[reasons != ""].tolist()))
+    return kept
+
+
+def _usable(name: str) -> float | None:
+    """Memory that a program can use on an accelerator; nothing if it is not known. [B]"""
+    try:
+        spec = load_accelerator(name)
+    except (UnknownNameError, SpecError):
+        return None
+    return float(spec.memory_usable or spec.memory)
 
 
 def capacities(rows: pd.DataFrame) -> Any:
     """Memory that a program can use on each row's accelerator. [B]"""
-    usable = {}
-    for name in rows["gpu"].astype(str).unique():
-        spec = load_accelerator(name)
-        usable[name] = float(spec.memory_usable or spec.memory)
+    usable = {name: _usable(name) for name in rows["gpu"].astype(str).unique()}
     return rows["gpu"].astype(str).map(usable).to_numpy(float)
 
 
@@ -212,7 +249,33 @@ def validate_memory(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``n``, ``median_ape``, ``mape``, ``bias`` (shares) of the reserved peak over rows that ran, and
-        ``fits: {precision, recall, accuracy}`` over all rows, where a row is positive if it ran.
+        ``fits: {precision, recall, accuracy}`` over all rows, where a row is positive if it ran; ``n_skipped`` and ``skipped``
+        by reason; ``rows``.
     """
     rows = read_rows(path)
-    return scores(rows, predict(rows))
+    skipped = rows.attrs["skipped"]
+    found = predict(rows)
+    return {
+        **scores(rows, found),
+        "n_skipped": sum(skipped.values()),
+        "skipped": skipped,
+        "rows": _documents(rows, found),
+    }
+
+
+def _documents(rows: pd.DataFrame, predicted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every row with what was measured and predicted."""
+    ids = rows["id"].astype(str) if "id" in rows else rows.index.astype(str)
+    measured = rows["peak_reserved_gb"].where(rows["ran"])
+    columns = {
+        "id": list(ids),
+        "ran": rows["ran"].tolist(),
+        "predicted_fits": (predicted["total"] <= predicted["capacity"]).tolist(),
+        "measured_reserved_gib": [None if np.isnan(value) else value for value in measured],
+        **{
+            f"predicted_{name}_gib": (np.asarray(predicted[name], dtype=float) / GIB).tolist()
+            for name in ("reserved", "total")
+        },
+        "capacity_gib": (np.asarray(predicted["capacity"], dtype=float) / GIB).tolist(),
+    }
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -16,6 +16,7 @@ class Profile:
     sequence_parallel: int = 1
     zero_stage: int = 1
     recompute: str = "none"
+    """Where nothing is stated and the activations would not fit without."""
     autocast: int = 0
     """1 where weights are kept in 32 bits and cast for every 16-bit matmul."""
     states: tuple[str, str] = ("bf16", "adamw")
@@ -47,14 +48,15 @@ PROFILES: dict[str, Profile] = {
     "nemo": Profile("megatron"),
     "megatron-lm 2022": Profile("megatron", flash_attention=0, sequence_parallel=0, zero_stage=0),
     "megatron-lm": Profile("megatron-2021", flash_attention=0, sequence_parallel=0, zero_stage=0),
-    "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
-    "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
-    "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0, whole_share=True),
+    "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
+    "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
+    "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
     "colossalai": Profile("deepspeed", zero_stage=3, sequence_parallel=0),
 }
 """First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations;
 for autocast and states the programs that made the rows (github:languini-kitchen/languini-kitchen throughput_utils.py;
-github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand."""
+github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand; MaxText repeats everything by default
+(github:AI-Hypercomputer/maxtext@000e935 MaxText/configs/base.yml, ``remat_policy: 'full'``)."""
 
 SOFTMAX_MULTIPLE: dict[str, float] = {"megatron": 4.0, "megatron-2021": 4.0, "deepspeed": 4.0}
 """Score matrices (heads of a rank times sequences) by which a stack's fused softmax takes them: ``attn_batch_size % 4 == 0``

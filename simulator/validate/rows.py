@@ -13,7 +13,7 @@ from simulator.flop import model_flop_per_token
 from simulator.layout import RECOMPUTE, Layout
 from simulator.memory.states import WHOLE, update_share
 from simulator.transformer import Shape
-from simulator.validate.cells import SkipError, empty, flag, number
+from simulator.validate.cells import SkipError, empty, flag, number, text
 from simulator.validate.machines import (
     check_machine,
     collective_bandwidth,
@@ -21,8 +21,16 @@ from simulator.validate.machines import (
     network_bandwidth,
     slices_of,
 )
-from simulator.validate.profiles import SOFTMAX_MULTIPLE, Profile, profile_of
+from simulator.validate.profiles import Profile, profile_of
 from simulator.validate.shapes import shape_of_row
+from simulator.validate.usual import (
+    is_lora,
+    recompute_of,
+    usual_degrees,
+    usual_interleaving,
+    usual_micro_batch,
+    usual_recompute,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,15 +98,18 @@ class Row:
         for name in REQUIRED:
             if empty(row[name]):
                 raise SkipError(f"{name} not stated")
-        if row["measured_quantity"] not in MEASURED or empty(row["measured_value"]):
+        row["measured_quantity"] = text(row["measured_quantity"])
+        if empty(row["measured_value"]):
             raise SkipError("no measured value")
+        if row["measured_quantity"] not in MEASURED:
+            raise SkipError(f"measured_quantity not known: {row['measured_quantity'][:40]}")
         for name, (low, high) in BOUNDS.items():
             if not low <= number(row[name], low) <= high:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
         check_machine(row["notes"])
         self.accelerator = _accelerator(str(row["gpu"]))
         self.profile = profile_of(row["framework"], row["source_ref"])
-        self.precision = _precision(row["precision"], usual_precision(row))
+        self.precision = _precision(row, self.accelerator)
         self.shape = shape_of_row(row)
         network = network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8))
         self.device = calibrations.device_of(
@@ -156,15 +167,32 @@ def usual_precision(row: dict[str, Any]) -> str:
     mlperf = "mlperf" in f"{row['source']} {row['source_group']}".lower()
     if not mlperf or profile_of(row["framework"]).software == "deepspeed":
         return "bf16"
-    return "int8" if str(row["gpu"]).startswith("TPU") else "fp8"
+    return "int8" if (_accelerator(text(row["gpu"])).architecture or "").startswith("tpu") else "fp8"
 
 
-def _precision(value: Any, usual: str) -> str:
-    name = usual if empty(value) else str(value).lower()
-    name = {"mxfp8": "fp8", "nvfp4": "fp4", "mxfp4": "fp4", "float16": "fp16", "bfloat16": "bf16"}.get(
-        name, name
-    )
-    return name if name in calibrations.BITS else usual
+PRECISIONS = {
+    **{name: name for name in calibrations.BITS},
+    **dict.fromkeys(("mxfp8", "float8", "e4m3", "fp8_e4m3", "fp8-cs", "fp8-ds", "fp8-sc", "fp8-mx"), "fp8"),
+    **dict.fromkeys(("nvfp4", "mxfp4", "float4"), "fp4"),
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "float32": "fp32",
+}
+"""Words for the precision of matmuls, to those of the project."""
+
+
+def _precision(row: dict[str, Any], accelerator: Accelerator) -> str:
+    """Precision of a row: the one it states, if the part has it, else the usual one."""
+    if empty(row["precision"]):
+        return usual_precision(row)
+    stated = text(row["precision"])
+    if stated not in PRECISIONS:
+        raise SkipError(f"precision not known: {stated[:40]}")
+    name = PRECISIONS[stated]
+    if name in ("fp4", "fp8", "int8") and calibrations.peak_of(accelerator, name)[0] != name:
+        raise SkipError(f"{accelerator.label} has no {name}")
+    return name
 
 
 def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device, precision: str) -> Layout:
@@ -179,6 +207,7 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device,
     local = max(batch / dp, 1e-9)
     usual = usual_micro_batch(row, profile, shape, device, (tp, pp, cp, dp, local))
     micro = min(number(row["micro_batch"], usual), local)
+    recompute = recompute_of(row) or usual_recompute(row, profile, shape, device, (tp, pp, cp, dp, micro))
     return Layout(
         tp=tp,
         pp=pp,
@@ -192,131 +221,16 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device,
         seq_length=number(row["seq_len"], 2048),
         zero_stage=number(row["zero_stage"], profile.zero_stage),
         sequence_parallel=flag(row["seq_parallel"], profile.sequence_parallel),
-        recompute=RECOMPUTE.get(recompute_of(row, profile), 0),
-        flash_attention=flag(row["flash_attn"], profile.flash_attention),
-        frozen=_lora(row),
+        recompute=RECOMPUTE[recompute],
+        flash_attention=flag(row["flash_attn"], profile.flash_attention, yes=FLASH),
+        frozen=is_lora(row),
         autocast=float(profile.autocast and precision not in WHOLE),
         update_share=update_share(precision=profile.states[0], optimizer=profile.states[1]),
     )
 
 
-def recompute_of(row: dict[str, Any], profile: Profile) -> str:
-    """Recomputation mode of a row: the one it states, else the framework's.
-
-    vTrain's rows take it from the configuration files of a simulator (``config/validation JSONs``), not from the runs.
-    On several nodes the activations would not fit without it. On one node they fit, and the runs were as fast as runs
-    without it: constants fitted to all other rows predict them 30 % too slow with recomputation, and 5 % without,
-    where nothing but matmuls counts (docs/validation.md). These rows are read as runs without it.
-    """
-    if empty(row["act_ckpt"]):
-        return profile.recompute
-    one_node = number(row["n_gpus"], 1) <= number(row["gpus_per_node"], 8)
-    return (
-        "none"
-        if one_node and "config/validation JSONs" in str(row["notes"])
-        else str(row["act_ckpt"]).lower()
-    )
-
-
-CHUNK_LAYERS = 2.0
-"""Layers of a virtual stage in the interleaved recipes that state one (GPT-3 175B, Llama 3.1 405B). [-]"""
-
-
-def usual_interleaving(profile: Profile, shape: Shape, pp: float, num_microbatches: float) -> float:
-    """Virtual stages of a row that states none.
-
-    A Megatron run with fewer than two micro-batches per stage is taken as interleaved, two layers at a time: otherwise
-    it would idle for more than a third of the time. Others are taken as they stand.
-    """
-    if not profile.software.startswith("megatron") or pp <= 1:
-        return 1.0
-    return max(float(np.floor(np.asarray(shape.num_hidden_layers) / pp / CHUNK_LAYERS)), 1.0)
-
-
-KEPT_BYTES = 34.0
-"""Bytes of activations per token, layer and unit of width that a run without recomputation keeps (Korthikanti et al.,
-arXiv:2205.05198, equation 1 without attention's scores). [B]"""
-
-KEPT_FROZEN_BYTES = 20.0
-"""The same where weights are frozen: no inputs are kept for their gradients. Between 19 and 21 it gives the degrees of the
-submissions with adapters to MLPerf: 4 on H100, 1 on B200, GB200 and MI300X; on H200 2 where they split the sequence. [B]"""
-
-FILLED = 0.8
-"""Share of the memory that a run without a pipeline fills: a choice. On the rows that state their micro-batch 0.7 is farther
-off, 0.9 slightly nearer. [-]"""
-
-
-def usual_micro_batch(
-    row: dict[str, Any], profile: Profile, shape: Shape, device: Device, layout: tuple[float, ...]
-) -> float:
-    """Sequences per forward pass of a row that does not state them.
-
-    Its own accumulation steps if those are stated; the whole share of the batch under the stacks whose recipes do so;
-    in a pipeline, whose bubble grows with the micro-batch, one sequence, or as many as a fused softmax needs; else the
-    largest power of two that fits in the memory.
-
-    `layout` is ``tp pp cp dp local``, local the sequences of one replica.
-    """
-    tp, pp, cp, dp, local = layout
-    if not empty(row["grad_accum"]):
-        return local / max(number(row["grad_accum"], 1), 1.0)
-    if profile.whole_share:
-        return local
-    if pp > 1:
-        return _fewest_fused(profile, float(shape.num_attention_heads) / tp)
-    zero, ranks = number(row["zero_stage"], profile.zero_stage), dp * cp
-    kept, shared = _state_bytes(row, device)
-    states = kept / (ranks if zero >= 3 else 1.0) + shared / (ranks if zero >= 1 else 1.0)
-    room = FILLED * float(device.memory_capacity) - states * float(transformer.parameters(shape)) / tp
-    width = 2.0 if recompute_of(row, profile) == "full" else KEPT_BYTES
-    tokens = number(row["seq_len"], 2048) / cp / tp
-    one = tokens * (
-        width * float(shape.num_hidden_layers) * float(shape.hidden_size) + 6.0 * float(shape.vocab_size)
-    )
-    return float(2.0 ** np.floor(np.log2(max(room / one, 1.0))))
-
-
-def _fewest_fused(profile: Profile, heads: float) -> float:
-    """Fewest sequences, a power of two, whose plain attention runs with a fused softmax. [sequences]"""
-    multiple = 1.0 if profile.flash_attention else SOFTMAX_MULTIPLE.get(profile.software, 1.0)
-    return next((b for b in (1.0, 2.0, 4.0) if heads * b % multiple == 0), 1.0)
-
-
-def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:
-    """Tensor- and pipeline-parallel degrees of a row that states none: the smallest that hold the states.
-
-    Weights and gradients (6 B per parameter) are split by both degrees, optimizer states (12 B) also over data parallelism;
-    six tenths of the memory are left to them. Frozen weights in the matmuls' format share the memory with one sequence. FSDP stacks use neither. Where a row says that it
-    did not split sequences and has fewer of them than accelerators, the rest is tensor and pipeline parallelism.
-    """
-    if not (empty(row["tp"]) and empty(row["pp"])) or profile.zero_stage >= 3:
-        return 1.0, 1.0
-    gpus, total = number(row["n_gpus"], 1), float(transformer.parameters(shape))
-    kept, shared = _state_bytes(row, device)
-    room, needed = 0.6 * float(device.memory_capacity) - shared * total / gpus, kept * total
-    if _lora(row):
-        room = float(device.memory_capacity)
-        needed += (
-            KEPT_FROZEN_BYTES
-            * float(shape.num_hidden_layers * shape.hidden_size)
-            * number(row["seq_len"], 2048)
-        )
-    split = 2.0 ** np.ceil(np.log2(max(needed / max(room, 1.0), 1.0)))
-    if not empty(row["cp"]):  # replicas that have no sequence of their own work on those of others
-        split = max(split, gpus / (number(row["cp"], 1) * number(row["global_batch_seqs"], 1)))
-    split = min(split, 2.0 ** np.floor(np.log2(max(gpus, 1.0))))
-    tp = min(split, 8.0, float(device.link_domain))
-    return tp, max(split / tp, 1.0)
-
-
-def _state_bytes(row: dict[str, Any], device: Device) -> tuple[float, float]:
-    """Bytes per parameter that every replica keeps, and that replicas share: frozen weights have the matmuls' width."""
-    return (float(device.operand_bytes), 0.0) if _lora(row) else (6.0, 12.0)
-
-
-def _lora(row: dict[str, Any]) -> int:
-    """Adapters on frozen weights are a different training, which the table writes into the model column."""
-    return int("lora" in str(row["model_name"]).lower())
+FLASH = frozenset(("flash", "fa", "fa2", "fa3", "flash_attention_2", "flash-attn", "cudnn"))
+"""Words that mean fused attention."""
 
 
 def _step_time(row: dict[str, Any], one: Row) -> float:
@@ -342,15 +256,17 @@ def _step_time(row: dict[str, Any], one: Row) -> float:
 
 def _flop_per_token(row: dict[str, Any], one: Row) -> float:
     """FLOP per token under the row's own convention, to undo a reported TFLOP/s or MFU."""
-    text = str(row["flops_convention"]).lower()
-    if re.search(r"8\s*\*\s*p", text):
-        factor = 8.0 if one.layout.recompute == 2 or "without ckpt" not in text else 6.0
+    counted = text(row["flops_convention"])
+    if re.search(r"8\s*\*\s*p", counted):
+        factor = 8.0 if one.layout.recompute == 2 or "without ckpt" not in counted else 6.0
         label = number(row["params_B"], float(transformer.parameters(one.shape)) / 1e9) * 1e9
         return factor * label
-    halved = "halved" in text and "not halved" not in text
+    halved = "halved" in counted and "not halved" not in counted
     convention = "maxtext" if halved else "megatron"
     flop = float(model_flop_per_token(one.shape, seq_length=one.layout.seq_length, convention=convention))
-    recomputed = text.startswith("hfu") or "incl. full recompute" in text or "recompute included" in text
+    recomputed = (
+        counted.startswith("hfu") or "incl. full recompute" in counted or "recompute included" in counted
+    )
     return flop * 4 / 3 if recomputed and one.layout.recompute == 2 else flop
 
 

@@ -169,6 +169,71 @@ def test_a_sunk_source_is_worth_its_credit():
     assert worthless.grown.loss == pytest.approx(without.grown.loss, abs=1e-4)
 
 
+def test_a_sunk_source_takes_up_no_stage():
+    """Two stages of training after it; or one before the switch and one after."""
+    sizes = np.array([4e8, 1.2e9, 3e9])
+    pairs = {"sources": np.array([0, 1]), "targets": np.array([1, 2])}
+    p = problem(sizes, 6 * sizes, kappa=1.2, sunk=SunkSource(size=0, tokens=300e9), **pairs)
+    one, two = (best_under_budget(p, budget=5e20, stages=k) for k in (1, 2))
+    assert [stage.size for stage in one.stages] == [0, 1]
+    assert [stage.size for stage in two.stages] == [0, 1, 2]
+    assert two.loss < one.loss
+    for schedule in (one, two):
+        assert schedule.stages[0].tokens == schedule.stages[0].cost == 0
+        assert schedule.stages[0].loss_end == p.sunk_state()[2]
+    switches = np.linspace(p.floors[1] + 0.01, p.sunk_state()[2] - 1e-9, 4000)
+    start = p.sunk_state()[2]
+    ends = (follow(p, sizes=[0, 1, 2], switch_losses=[start, float(loss)], budget=5e20) for loss in switches)
+    assert two.loss == pytest.approx(min(end.loss for end in ends if end), abs=1e-5)
+
+
+def test_a_young_source_is_trained_on_before_it_is_grown():
+    sizes = np.array([4e8, 1.2e9])
+    young = problem(sizes, 6 * sizes, kappa=1.2, sunk=SunkSource(size=0, tokens=1e9))
+    schedule = best_under_budget(young, budget=5e20, stages=2)
+    assert [stage.size for stage in schedule.stages] == [0, 1]
+    assert schedule.stages[0].tokens > 0
+    assert len(best_under_budget(young, budget=5e20, stages=1).stages) in (1, 2)
+
+
+def test_every_schedule_starts_from_the_sunk_source():
+    """Also where another size would be the better start."""
+    sizes = np.geomspace(1e8, 1e10, 12)
+    p = problem(sizes, 6 * sizes, kappa=1.1, sunk=SunkSource(size=5, tokens=1e6))
+    for stages in (1, 2, 3):
+        assert best_under_budget(p, budget=1e21, stages=stages).stages[0].size == 5
+
+
+def test_a_source_better_than_asked_for_costs_its_switch():
+    sizes = np.array([4e8, 1.2e9])
+    sunk, only = SunkSource(size=0, tokens=1e13), np.array([False, True])
+    p = problem(sizes, 6 * sizes, kappa=1.2, sunk=sunk, switch_cost=1e15, ends=only)
+    assert cheapest_to_loss(p, final_loss=3.0, stages=1, budget=1e18).cost == 1e15
+
+
+def test_schedules_end_where_they_may():
+    sizes = np.geomspace(1e8, 1e10, 12)
+    free, tied = (problem(sizes, 6 * sizes, kappa=1.2, ends=ends) for ends in (None, np.arange(12) == 4))
+    for stages in (2, 3):
+        assert best_under_budget(free, budget=1e21, stages=stages).stages[-1].size != 4
+        held = best_under_budget(tied, budget=1e21, stages=stages)
+        assert held.stages[-1].size == 4
+        back = cheapest_to_loss(tied, final_loss=held.loss, stages=stages, budget=1e21)
+        assert back.stages[-1].size == 4
+        assert back.cost == pytest.approx(1e21, rel=1e-3)
+    ramped = problem(sizes, 6 * sizes, kappa=1.2, ends=np.arange(12) == 4, ramp_tokens=np.full(12, 1.0))
+    assert best_under_budget(ramped, budget=1e21, stages=2).stages[-1].size == 4
+
+
+def test_scratch_is_the_size_that_is_named():
+    sizes = np.geomspace(1e8, 1e10, 12)
+    common = {"params": sizes, "seconds_per_token": 6 * sizes / 1e17, "budget_s": 1e4, **LAW}
+    free, named = best_schedule(**common), best_schedule(alone=0, **common)
+    assert named.scratch.stages[0].size == 0
+    assert named.scratch.loss > free.scratch.loss
+    assert named.grown.loss == free.grown.loss
+
+
 def test_slower_small_models_pay_less():
     """A clock on which small models run at lower utilisation switches earlier and saves less."""
     sizes = np.geomspace(1e8, 1e10, 40)

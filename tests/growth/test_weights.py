@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from simulator.errors import InfeasibleError
+from simulator.growth import OPERATORS
 from simulator.growth import weights as w
 from simulator.growth.reference import Decoder, logits
+from simulator.transformer import decoder, parameters
 
 VOCAB, LAYERS, HEADS, HEAD_DIM, FFN, TOKENS = 61, 3, 4, 6, 40, 11
 HIDDEN = HEADS * HEAD_DIM
@@ -102,8 +104,20 @@ def test_a_tied_head_may_be_untied():
     grown = w.hyperclone(tensors, w.WidthGrowth(factor=2, tied="untie"))
     assert "lm_head.weight" in grown
     np.testing.assert_allclose(logits(grown, IDS, wider(how, 2)), logits(tensors, IDS, how), atol=1e-5)
-    wrong = w.hyperclone(tensors, w.WidthGrowth(factor=2, tied="no"))
-    assert np.abs(logits(wrong, IDS, wider(how, 2)) - logits(tensors, IDS, how)).max() > 0.1
+
+
+def test_a_tie_that_is_not_said_is_refused():
+    """The logits would be twice as large, without a word."""
+    tied, _ = tiny(tied=True)
+    with pytest.raises(InfeasibleError, match=r"tied='norm'.*tied='untie'"):
+        w.hyperclone(tied, w.WidthGrowth())
+    with pytest.raises(InfeasibleError, match="head of its own"):
+        w.hyperclone(tiny()[0], w.WidthGrowth(tied="norm"))
+    bare, _ = tiny(tied=True, norm="layer", learned_norm=False)
+    with pytest.raises(InfeasibleError, match="final norm"):
+        w.hyperclone(bare, w.WidthGrowth(tied="norm"))
+    with pytest.raises(InfeasibleError, match="final norm"):
+        w.staged_width(bare)
 
 
 def test_single_precision_stays_single_and_close():
@@ -125,13 +139,50 @@ def test_noise_breaks_the_symmetry_that_copies_have():
     assert np.mean(tensors[name] ** 2) / np.mean(noise**2) == pytest.approx(10, rel=0.15)
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "MQA"])
-def test_staged_width_preserves_the_function(name):
-    """Not for MQA: the block diagonal gives each half its own key-value head."""
-    options = ARCHITECTURES[name]
+@pytest.mark.parametrize("options", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
+def test_staged_width_preserves_the_function(options):
+    """With MQA the block diagonal gives each half its own key-value head."""
     tensors, how = tiny(**options)
     grown = w.staged_width(tensors, factor=2)
-    np.testing.assert_allclose(logits(grown, IDS, wider(how, 2)), logits(tensors, IDS, how), atol=1e-5)
+    wide = replace(how, num_attention_heads=2 * HEADS, num_key_value_heads=2 * how.num_key_value_heads)
+    np.testing.assert_allclose(logits(grown, IDS, wide), logits(tensors, IDS, how), atol=1e-5)
+
+
+def shape_of(how, **more):
+    return decoder(
+        num_hidden_layers=LAYERS, hidden_size=HIDDEN, intermediate_size=FFN, vocab_size=VOCAB,
+        num_attention_heads=HEADS, num_key_value_heads=how.num_key_value_heads, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, HEADS])
+@pytest.mark.parametrize("norms", ["none", "head", "whole"])
+@pytest.mark.parametrize("operator", ["staged_width", "hypercloning"])
+def test_shape_and_weights_agree(operator, norms, kv_heads):
+    """Parameters of the grown shape are those of the grown weights, and the function is kept."""
+    tensors, how = tiny(kv_heads=kv_heads)
+    sizes = {"none": (0, 0), "head": (HEAD_DIM, HEAD_DIM), "whole": (HIDDEN, kv_heads * HEAD_DIM)}[norms]
+    rng = np.random.default_rng(5)
+    for layer in range(LAYERS if norms != "none" else 0):
+        for name, size in zip(("q_norm", "k_norm"), sizes, strict=True):
+            tensors[f"model.layers.{layer}.self_attn.{name}.weight"] = 1 + 0.2 * rng.standard_normal(size)
+    shape = shape_of(how, qk_norm_size=sum(sizes))
+    assert parameters(shape) == sum(value.size for value in tensors.values())
+    large = OPERATORS[operator].grow(shape, factor=2)
+    if operator == "staged_width":
+        grown = w.staged_width(tensors, factor=2)
+    else:
+        grown = w.hyperclone(tensors, w.WidthGrowth(factor=2, multi_query=kv_heads == 1))
+    assert parameters(large) == sum(value.size for value in grown.values())
+    wide = replace(how, num_attention_heads=2 * HEADS, num_key_value_heads=int(large.num_key_value_heads))
+    np.testing.assert_allclose(logits(grown, IDS, wide), logits(tensors, IDS, how), atol=1e-5)
+
+
+def test_heads_with_normed_queries_are_not_widened():
+    tensors, _ = tiny()
+    tensors["model.layers.0.self_attn.q_norm.weight"] = np.ones(HEAD_DIM)
+    with pytest.raises(InfeasibleError, match="normed"):
+        w.widen_heads(tensors, heads=HEADS, kv_heads=HEADS)
 
 
 @pytest.mark.parametrize("options", ARCHITECTURES.values(), ids=ARCHITECTURES.keys())
@@ -229,6 +280,35 @@ def test_fpi_preserves_a_feed_forward_block_and_aki_starts_from_two_layers():
     np.testing.assert_array_equal(advanced[:8], wide_up[:8])
     assert not np.allclose(advanced[8:], wide_up[8:])
     np.testing.assert_allclose(x[:, hidden] @ advanced[8:].T, (x @ above.T)[:, inner[8:]], atol=1e-12)
+
+
+def fpi_decoder(tensors, hidden, inner):
+    """All of a decoder by FPI: hidden and feed-forward neurons by their maps, every head twice."""
+    heads = np.tile(np.arange(HIDDEN), 2)
+    maps = {"hidden": hidden, "heads": heads, "kv": heads, "ffn": inner}
+    grown = {}
+    for name, value in tensors.items():
+        rule = w.rule_of(name)
+        if rule.kind == "embedding":
+            grown[name] = value[:, hidden]
+        elif rule.kind == "vector":
+            grown[name] = value[hidden]
+        else:
+            rows = np.arange(VOCAB) if rule.kind == "head" else maps[rule.out[0]]
+            grown[name] = w.fpi_linear(value, out_map=rows, in_map=maps[rule.into])
+    return grown
+
+
+def test_fpi_keeps_the_function_of_a_normed_decoder_with_equal_copies_only():
+    tensors, how = tiny()
+    rng = np.random.default_rng(0)
+    inner = w.neuron_map(FFN, 2 * FFN, rng)
+    before = logits(tensors, IDS, how)
+    equal = fpi_decoder(tensors, np.tile(np.arange(HIDDEN), 2), inner)
+    np.testing.assert_allclose(logits(equal, IDS, wider(how, 2)), before, atol=1e-5)
+    uneven = fpi_decoder(tensors, w.neuron_map(HIDDEN, 2 * HIDDEN, rng), inner)
+    assert np.abs(logits(uneven, IDS, wider(how, 2)) - before).max() > 0.5
+    assert not OPERATORS["bert2bert_fpi"].preserves_function
 
 
 def test_unknown_tensors_are_refused():

@@ -27,6 +27,13 @@ def test_the_page_is_fresh() -> None:
     assert page == reference.written(page), "run python -m simulator.scaling.reference docs/scaling.md"
 
 
+def test_the_page_gives_the_table_of_losses_by_name() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert "`trainsim validate --losses`" not in page
+    assert "`trainsim validate --losses measurements/loss_runs.csv`" in page
+    assert (ROOT / "measurements" / "loss_runs.csv").is_file()
+
+
 def test_list() -> None:
     rows = json.loads(laws("list", "--json").stdout)
     assert {row["name"] for row in rows} == set(reference.everything())
@@ -45,6 +52,8 @@ def test_show() -> None:
     assert "L = E + A/N^alpha + B/D^beta" in text
     assert "0.3478  +- 0.015" in text
     assert json.loads(laws("show", "batch/Zhang2024", "--json").stdout)["quantity"] == "critical batch"
+    assert laws("show", "StepLaw2025").stdout == laws("show", "batch/StepLaw2025").stdout
+    assert laws("show", "Kaplan2020").stdout != laws("show", "batch/Kaplan2020").stdout
     assert "to be fitted" in laws("show", "Farseer2025").stdout
     with pytest.raises(UnknownNameError, match="Besiroglu2024"):
         laws("show", "besiroglu")

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from simulator.errors import InfeasibleError, Problem, SpecError, nearest
-from simulator.growth.weights import Rule, layer_sources, rule_of
+from simulator.growth.tensor_rules import Rule, rule_of
+from simulator.growth.weights import layer_sources
 from simulator.importers.huggingface import read_config
 
 _HEADS, _KV, _NORM = Rule("vector", ("heads",)), Rule("vector", ("kv",)), Rule("vector", ("hidden",))

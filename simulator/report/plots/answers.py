@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.errors import SimulatorError, UnknownNameError
 from simulator.report import sections
+from simulator.report.growth import trained
 from simulator.report.plots import style
 from simulator.report.text import number, percent, quantity
 
@@ -245,7 +246,7 @@ def _stages(document: Document, ax: Axes | None) -> Axes:
         return style.nothing(ax, "no growth was planned")
     case = found["cases"][found["follows"]]
     start = 0.0
-    for place, stage in enumerate(case["stages"]):
+    for place, stage in enumerate(trained(case["stages"])):
         ax.barh(0, stage["time_days"], left=start, **style.dress(place))
         words = f"{quantity(stage['params'], 'parameter')}\nloss {stage['loss_end']:.3f}"
         ax.text(

@@ -37,9 +37,11 @@ def frontier(
         A plan to mark.
     """
     ax = style.axes(ax)
-    kept = [row for row in rows if row.get(against) is not None]
-    if not kept:
-        return style.nothing(ax, f"no row has {style.label(against)}")
+    for name in ("loss", against):
+        rows = [row for row in rows if row.get(name) is not None]
+        if not rows:
+            return style.nothing(ax, f"no row has {style.label(name)}")
+    kept = rows
     x, y = [row[against] for row in kept], [row["loss"] for row in kept]
     ax.plot(x, y, color=style.COLORS[0], marker="o", label="best plan from scratch")
     for row in kept[:: max(1, len(kept) // 4)]:
