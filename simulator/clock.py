@@ -205,7 +205,9 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         num_microbatches=m,
         vp=layout.vp,
         serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
-        idle=np.where(np.asarray(layout.schedule) == SCHEDULES["zero_bubble"], pipeline.ZERO_BUBBLE_IDLE, 1.0),
+        idle=np.where(
+            np.asarray(layout.schedule) == SCHEDULES["zero_bubble"], pipeline.ZERO_BUBBLE_IDLE, 1.0
+        ),
     )
     beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer
     step = {k: v * m for k, v in levels.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simulator import calibrations
 from simulator.calibrate import left_out, simple, write
 from simulator.calibrate.fit import Fit, fit, predict
+from simulator.calibrate.priors import SETS
 from simulator.errors import Problem, SpecError
 from simulator.validate import cases as tables
 from simulator.validate import conformal
@@ -76,7 +77,7 @@ def run(
     command = f"trainsim calibrate --cases {cases} --out {out}" + (" --start shipped" if shipped else "")
     command += f" --micro {micro}" if micro else ""
     found = summary(predict(rows, values), rows.measured_s)
-    touched = [n for n, (kind, _) in write.SETS.items() if kind != "clocks" and result.rows.get(n)]
+    touched = [n for n, (kind, _) in SETS.items() if kind != "clocks" and result.rows.get(n)]
     write.write_sets(final, out, command=command, data=str(cases), names=touched if shipped else None)
     tell(f"in sample: {found}")
     if found["median_ape"] > DOUBTFUL:

@@ -93,7 +93,7 @@ def _judged(rows: pd.DataFrame, status: pd.Series[Any]) -> pd.DataFrame:
     for word in status.unique():
         if word not in RAN | ENDED:
             leave(status == word, f"status not known: {word[:40]}")
-    kept = rows[reasons == ""].reset_index(drop=True)
+    kept: pd.DataFrame = rows[reasons == ""].reset_index(drop=True)
     kept.attrs["skipped"] = dict(Counter(reasons[reasons != ""].tolist()))
     return kept
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator import calibrations, transformer
-from simulator.errors import SpecError, UnknownNameError
 from simulator.flop import model_flop_per_token
 from simulator.layout import RECOMPUTE, Layout
 from simulator.memory.states import WHOLE, update_share
@@ -24,7 +23,9 @@ from simulator.validate.machines import (
 from simulator.validate.profiles import Profile, profile_of
 from simulator.validate.shapes import shape_of_row
 from simulator.validate.usual import (
+    accelerator_of,
     is_lora,
+    is_tpu,
     recompute_of,
     usual_degrees,
     usual_interleaving,
@@ -107,7 +108,7 @@ class Row:
             if not low <= number(row[name], low) <= high:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
         check_machine(row["notes"])
-        self.accelerator = _accelerator(str(row["gpu"]))
+        self.accelerator = accelerator_of(row)
         self.profile = profile_of(row["framework"], row["source_ref"])
         self.precision = _precision(row, self.accelerator)
         self.shape = shape_of_row(row)
@@ -144,20 +145,6 @@ def _shard_group(value: Any, layout: Layout) -> float:
     return group
 
 
-_ACCELERATORS: dict[str, Accelerator] = {}
-
-
-def _accelerator(name: str) -> Accelerator:
-    if name not in _ACCELERATORS:
-        from simulator.schema import load_accelerator
-
-        try:
-            _ACCELERATORS[name] = load_accelerator(name)
-        except (UnknownNameError, SpecError):
-            raise SkipError(f"accelerator not known: {name[:40]}") from None
-    return _ACCELERATORS[name]
-
-
 def usual_precision(row: dict[str, Any]) -> str:
     """Precision of a row that states none: 8 bits in MLPerf submissions (where the part has them), 16 elsewhere.
 
@@ -167,7 +154,7 @@ def usual_precision(row: dict[str, Any]) -> str:
     mlperf = "mlperf" in f"{row['source']} {row['source_group']}".lower()
     if not mlperf or profile_of(row["framework"]).software == "deepspeed":
         return "bf16"
-    return "int8" if (_accelerator(text(row["gpu"])).architecture or "").startswith("tpu") else "fp8"
+    return "int8" if is_tpu(row) else "fp8"
 
 
 PRECISIONS = {
