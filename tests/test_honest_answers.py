@@ -254,3 +254,26 @@ def test_the_page_in_the_documentation_shows_the_line() -> None:
         assert "Ranges are 80 % intervals of step time and loss law" in (root / name).read_text(
             encoding="utf-8"
         )
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "n_gpus", "said"),
+    [
+        ("rtx-4090-24gb", 64, ["no-network"]),
+        ("rtx-4090-24gb", 8, []),
+        ("mi210-pcie-64gb", 4, ["no-link"]),
+        ("mi210-pcie-64gb", 1, []),
+        ("h100-sxm-80gb", 64, []),
+    ],
+)
+def test_a_link_of_which_nothing_is_known_is_said(accelerator: str, n_gpus: int, said: list[str]) -> None:
+    question = {"model": "llama-2-7b", "training": {"tokens": "10B"}}
+    found = sim.run({**question, "hardware": {"accelerator": accelerator, "n_gpus": n_gpus}})
+    assert [one["id"] for one in found.warnings if one["id"].startswith("no-")] == said
+
+
+def test_a_network_that_is_given_is_no_surprise() -> None:
+    question = {"model": "llama-2-7b", "training": {"tokens": "10B"}}
+    hardware = {"accelerator": "rtx-4090-24gb", "n_gpus": 64, "network_bandwidth": "25 GB/s"}
+    found = sim.run({**question, "hardware": hardware})
+    assert not [one for one in found.warnings if one["id"] == "no-network"]

@@ -169,6 +169,8 @@ def _answered(document: Document) -> str:
     if document["scenario"]["training"].get("trainable") == "lora":
         loss = ""  # laws of loss are for training from scratch; the warning says so
     cost = f"{span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
+    if answer.get("lifetime_cost_usd"):
+        cost += f" and with serving {quantity(answer['lifetime_cost_usd'], 'USD')}"
     if fixed:
         tokens = quantity(answer["tokens"], "token")
         took = days(bounds["time_to_train_days"])

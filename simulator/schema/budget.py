@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from simulator.schema.base import Bytes, Carbon, Joules, Seconds, Spec, Tokens, Usd, Whole, fail
+from simulator.schema.base import Bytes, Carbon, Fraction, Joules, Seconds, Spec, Tokens, Usd, Whole, fail
 
 
 class Budget(Spec):
@@ -36,6 +36,9 @@ class Inference(Spec):
 
     tokens: Tokens | None = None
     """Tokens that the model serves in its life; their cost then counts."""
+    utilisation: Fraction | None = None
+    """Share of the accelerators' 16-bit peak that serving reaches over whole requests; 1.3 % if absent, what arXiv:2401.00448 assumes of
+    single requests. Batches of many reach more."""
     latency: Seconds | None = None
     """Time between two tokens of an answer, at most."""
     batch_size: Whole = 1

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator import memory, transformer
+from simulator.columns import keep_freed_memory
 from simulator.device import Constants, Device
 from simulator.layout import SCHEDULES, Layout
 from simulator.memory import MEMORY_PROFILES, MemoryConstants
@@ -111,6 +112,7 @@ def chunk(shape: Shape, axes: Axes, setting: Setting, counts: Counts) -> Array:
     array
         Of shape ``(S, K, P, G)``. [s]
     """
+    keep_freed_memory()
     layout = axes.layout()
     size = (lattice.count(shape), axes.kernels, axes.spreads, axes.batches)
     counts.considered += int(np.prod(size))
@@ -260,6 +262,7 @@ def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> A
     endless = 1e9
     tp, cp = lattice.on_axis(least.tp, lattice.KERNEL), lattice.on_axis(least.cp, lattice.KERNEL)
     alone = least.layout().with_(pp=1.0, vp=1.0, dp=1.0, zero_stage=0.0, num_microbatches=endless)
+    keep_freed_memory()
     shapes = lattice.shapes_on_axis(shape)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         seconds = np.asarray(setting.step_time(shapes, alone))

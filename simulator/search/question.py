@@ -117,6 +117,8 @@ class Question:
     goodput: float | None = None
     """Share of wall-clock time that is useful; scaled from a published run if ``None``."""
     inference_tokens: float | None = None
+    serving_utilisation: float | None = None
+    """Share of the 16-bit peak that serving reaches; that of a published request if ``None``. [-]"""
     zero_stages: tuple[int, ...] = (1, 3)
     interleave: bool = True
     flash_attention: bool = True
@@ -176,7 +178,7 @@ def serving_s(question: Question, machine: Machine, active_params: Any) -> Any:
         active_params=active_params,
         tokens=question.inference_tokens,
         peak_flops=machine.bf16_peak or machine.setting.device.peak_flops,
-        utilisation=money.request_utilisation(),
+        utilisation=question.serving_utilisation or money.request_utilisation(),
     )
 
 

@@ -16,7 +16,7 @@ from simulator.schema import Scenario
 from simulator.search import answer as answers
 from simulator.search import explain, growing
 from simulator.search.growing_sizes import Pins
-from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Question
+from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Machine, Question
 from simulator.search.spread import step_factors
 from simulator.search.table import Plan
 from simulator.search.translate import Notes
@@ -47,14 +47,21 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     notes.excluded.extend(EXCLUDED)
     _annotate_goodput(question, notes, best)
     _annotate_cluster(scenario, notes)
+    _annotate_links(notes, machine, best)
     _annotate_positions(scenario, notes)
     _annotate_vocabulary(notes, best)
     _annotate_heads(notes, best)
     _annotate_softmax(question, notes, best)
     if question.inference_tokens:
-        use = float(money.request_utilisation())
+        use = question.serving_utilisation or float(money.request_utilisation())
+        given = question.serving_utilisation is not None
+        of = (
+            "the scenario's"
+            if given
+            else "requests and utilisation of arXiv:2401.00448; inference.utilisation sets it"
+        )
         notes.assumptions.append(
-            f"serving on the same accelerators at {100 * use:.1f} % of their 16-bit peak (requests and utilisation of arXiv:2401.00448)"
+            f"serving on the same accelerators at {100 * use:.1f} % of their 16-bit peak ({of})"
         )
         if question.limits.cost_usd is not None:
             notes.assumptions.append("the limit on cost covers training and serving")
@@ -174,6 +181,21 @@ def _annotate_fine_tune(question: Question, notes: Notes) -> None:
     if question.pins.global_batch_size is None:
         notes.assumptions.append(
             "the batch is one that suits training from scratch; write training.global_batch_size"
+        )
+
+
+def _annotate_links(notes: Notes, machine: Machine, best: Plan) -> None:
+    """Say where the plan sends over a link or a network of which nothing is known."""
+    device, half = machine.setting.device, "half of what a host link carries"
+    if machine.about.get("no_link") and best.n_gpus > 1:
+        speed = float(device.link_bandwidth) / 1e9
+        notes.warn("no-link", f"no link of {machine.label} is known; {speed:.3g} GB/s are assumed, {half}")
+    if machine.about.get("no_network") and best.n_gpus > float(device.link_domain):
+        speed = float(device.network_bandwidth) / 1e9
+        notes.warn(
+            "no-network",
+            f"no network of {machine.label} is known; {speed:.3g} GB/s per accelerator are assumed, {half}; write "
+            "hardware.network_bandwidth, or name a cluster",
         )
 
 

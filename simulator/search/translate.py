@@ -109,6 +109,7 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         steps=training.steps,
         goodput=scenario.goodput,
         inference_tokens=scenario.inference.tokens if scenario.inference else None,
+        serving_utilisation=scenario.inference.utilisation if scenario.inference else None,
         zero_stages=ZERO_OF.get(scenario.software, (1, 3)),
         interleave=scenario.software in INTERLEAVES,
         flash_attention=training.flash_attention,
@@ -282,6 +283,8 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         about={
             "evidence": {"grade": evidence.grade, "sets": list(evidence.sets), "text": evidence.sentence},
             "offer": offer,
+            "no_network": network is None and accelerator.network is None,
+            "no_link": accelerator.link is None,
         },
         grid_g_per_kwh=hardware.grid_g_per_kwh,
         failures=failures_of(scenario, hardware),
