@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 import simulator as sim
-from simulator import calibrations, clock, pipeline, traffic
+from simulator import calibrations, clock, pipeline, traffic, transformer
 from simulator.layout import Layout, expert_shard_degree
 from simulator.schema import load_accelerator
+from simulator.search import choice, explain
+from simulator.search.translate import Notes, question_of
 from simulator.transformer import decoder
 
 SEVEN_B = {"model": "llama-2-7b", "training": {"tokens": "10B", "global_batch_size": 64}}
@@ -152,18 +155,18 @@ def test_a_faster_layout_without_reserve_is_shown_and_told() -> None:
 
 
 def test_a_layout_that_lost_by_its_batch_says_so() -> None:
-    found = sim.run(
-        {
-            "model": "llama-2-7b",
-            "training": {"tokens": "10B"},
-            "hardware": asked("h100-sxm-80gb", 1024)["hardware"],
-        }
+    """A large batch runs faster and teaches less per token; a negative slowdown is no reason."""
+    scenario = sim.load_scenario(asked("h100-sxm-80gb", 1024, global_batch_size=None))
+    question = question_of(scenario, Notes())
+    shape = transformer.shape_of(scenario.model)
+    small, large = (
+        choice.layouts(question, 0, 1024, shape, batch=batch, number=1)[0][0] for batch in (256, 2048)
     )
-    quicker = [
-        one["why"]
-        for one in found.alternatives
-        if one["global_batch_size"] > found.answer["global_batch_size"]
-    ]
-    assert quicker
-    assert all("faster per token, but a batch of 512 sequences" in why for why in quicker)
-    assert not any(one["why"].startswith("-") for one in found.alternatives)
+    assert large.step_time_s / large.batch_tokens < small.step_time_s / small.batch_tokens
+    assert large.worth_s > small.worth_s
+    told = explain.why_layout_lost(question, large, small)
+    assert re.fullmatch(
+        r"[0-9.]+ % faster per token, but a batch of 2,048 sequences takes \d+ % more tokens to the same loss",
+        told,
+    )
+    assert "slower per token" in explain.why_layout_lost(question, small, large)

@@ -163,7 +163,7 @@ def test_internlm_is_llama_with_four_biases() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model_type": "lama"}, "did you mean llama?"),
+        ({"model_type": "lama"}, "did you mean llama or"),
         ({"model_type": "bert"}, "supported: "),
         ({"model_type": None}, "names its model_type"),
         ({"model_type": ["llama"]}, "names its model_type"),

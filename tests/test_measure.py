@@ -32,7 +32,7 @@ from simulator.measuring.timing import time_work
 from simulator.report import measuring as pages
 from simulator.schema import Accelerator
 from simulator.units import parse_quantity
-from simulator.validate import rows as validate_rows
+from simulator.validate import usual
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMITTED = ROOT / "examples" / "measured_cpu"
@@ -42,7 +42,7 @@ DAY = datetime.date(2026, 11, 21)
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accelerators are read once per process; here many folders hold one of the same id."""
-    monkeypatch.setattr(validate_rows, "_ACCELERATORS", {})
+    monkeypatch.setattr(usual, "_ACCELERATORS", {})
     monkeypatch.delenv("TRAINSIM_PATH", raising=False)
 
 
@@ -510,7 +510,7 @@ def test_a_broken_description_is_refused(text: str, tmp_path: Path) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A machine that obeys the clock, measured with the default plan in two rounds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validate_rows, "_ACCELERATORS", {})
+        patch.setattr(usual, "_ACCELERATORS", {})
         patch.delenv("TRAINSIM_PATH", raising=False)
         return measured(tmp_path_factory.mktemp("set"), plan("cpu", "fp32"), rounds=2)
 

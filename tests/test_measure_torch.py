@@ -14,7 +14,7 @@ from simulator.measuring import adam, attention, chain, machine, steps, tables
 from simulator.measuring.bench import bench
 from simulator.measuring.operations import OPERATIONS
 from simulator.measuring.plan import Plan, micro, plan, step
-from simulator.validate import rows as validate_rows
+from simulator.validate import usual
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
@@ -45,7 +45,7 @@ PLAN = Plan(
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(validate_rows, "_ACCELERATORS", {})
+    monkeypatch.setattr(usual, "_ACCELERATORS", {})
     monkeypatch.delenv("TRAINSIM_PATH", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
