@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from simulator import library
+from simulator.errors import SpecError, UnknownNameError
 from simulator.result import Result
-from simulator.schema import Scenario
+from simulator.schema import Accelerator, Scenario, load_accelerator
 from simulator.search import answer as answers
-from simulator.search import explain, fewest, growing, interrupted, offers, remarks, required, robust
+from simulator.search import explain, fewest, growing, held, interrupted, offers, remarks, required, robust
 from simulator.search.choice import Pool
 from simulator.search.question import Question
 from simulator.search.spread import step_factors
@@ -56,6 +59,8 @@ def result_of(
     stages = (
         growing.describe_stages(question, grown, grown.answer.best) if grows and grown is not None else []
     )
+    if basis is not None and grows and grown is not None:
+        basis = replace(basis, held=held.hold(question, grown))
     return Result(
         scenario=asked_of(scenario),
         version=version(),
@@ -78,7 +83,7 @@ def result_of(
         offers=tuple(offers.report(question, list(beside))),
         fewest_gpus=fewest.report(question, best) if sure or front else {},
         frontier=tuple(front),
-        formulas=answers.FORMULAS,
+        formulas={**answers.FORMULAS, **(held.formulas(record, stages) if stages else {})},
         basis=basis,
     )
 
@@ -130,10 +135,27 @@ def asked_of(scenario: Scenario) -> dict[str, Any]:
     """The scenario as it was understood, as plain data."""
     data = scenario.model_dump(mode="json", exclude_none=True, exclude={"overrides", "scenarios"})
     data["hardware"] = [
-        {"accelerator": spec.accelerator.label, **{k: v for k, v in entry.items() if k != "accelerator"}}
+        {"accelerator": _named(spec.accelerator), **{k: v for k, v in entry.items() if k != "accelerator"}}
         for entry, spec in zip(data["hardware"], scenario.hardware, strict=True)
     ]
     return data
+
+
+def _named(accelerator: Accelerator) -> str | dict[str, Any]:
+    """The name of an accelerator of the library; all fields of another, so that the echo of a scenario can be asked again."""
+    folders = tuple(str(folder) for folder in library.folders("accelerators"))
+    if accelerator.id is not None and _of_library(accelerator.id, folders) == accelerator:
+        return accelerator.label
+    return accelerator.model_dump(mode="json", exclude_unset=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _of_library(name: str, folders: tuple[str, ...]) -> Accelerator | None:
+    """The accelerator that the library has under an id."""
+    try:
+        return load_accelerator(name)
+    except (UnknownNameError, SpecError):
+        return None
 
 
 @functools.cache

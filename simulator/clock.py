@@ -206,7 +206,9 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         vp=layout.vp,
         serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
         idle=np.where(
-            np.asarray(layout.schedule) == SCHEDULES["zero_bubble"], pipeline.ZERO_BUBBLE_IDLE, 1.0
+            np.asarray(layout.schedule) == SCHEDULES["zero_bubble"],
+            pipeline.zero_bubble_idle(recomputed=np.asarray(layout.recompute) == 2),
+            1.0,
         ),
     )
     beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer

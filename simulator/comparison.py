@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from simulator import documents
-from simulator.errors import Problem, SpecError, UnknownNameError
+from simulator.errors import Problem, SimulatorError, SpecError, UnknownNameError
 from simulator.result import Result, plain
-from simulator.schema import Scenario, load_scenario, quote
+from simulator.schema import Ownership, Scenario, load_accelerator, load_scenario, quote
+from simulator.schema.hardware import Shorthand
 from simulator.schema.load import open_scenario, validate
+from simulator.schema.price import PriceChoice
+from simulator.schema.quotes import quotes
 from simulator.simulate import run
 from simulator.sweeping.points import Axis, Grid, axes_of, shown
 
@@ -29,6 +32,9 @@ PARETO = ("loss", "time_to_train_days", "cost_usd")
 
 MOST_ROWS = 200
 """Rows of one comparison; more than that is a sweep. [-]"""
+
+WRITTEN_RENT = "the scenario"
+"""Label of a price that the scenario states itself; an answer at such a price names no offer."""
 
 OF_THE_PLACE = ("grid_intensity",)
 """Fields of hardware that are of the place, not of the machine: other accelerators are compared there too."""
@@ -118,7 +124,8 @@ def compare(
     scenario : str, Path, mapping or Scenario
         The question. Its own hardware is compared if `hardware` is empty.
     hardware : sequence of str or mapping, optional
-        Accelerators by name (as many as the scenario's first entry has), ``name:count``, or entries as in a scenario.
+        Accelerators by name (as many as the scenario's first entry has), ``name:count``, or entries as in a scenario. What
+        states no price is priced at the provider of the scenario's first entry, where that one sells it on the same terms.
     vary : mapping of str to sequence, optional
         Dotted fields with their values, such as ``{"budget.time": ["5 days", "10 days"]}``; every combination is answered
         on each kind of hardware, at most `MOST_ROWS`.
@@ -149,7 +156,7 @@ def compare(
     """
     axes = axes_of(vary) if vary else ()
     base = _Base(scenario, set, variant)
-    entries = [{**base.place, **_entry(one, base.n_gpus)} for one in hardware] if hardware else base.entries
+    entries = [base.entry(one) for one in hardware] if hardware else base.entries
     grid = Grid(axes)
     if len(entries) * len(grid) > MOST_ROWS:
         text = f"{len(entries) * len(grid):,} rows are more than {MOST_ROWS}"
@@ -180,13 +187,23 @@ class _Base:
             document = documents.choose_scenario(document, variant)
         self.document = documents.apply_settings(document, changes)
         written = self.document.data["hardware"]
-        self.n_gpus = self.asked.hardware[0].n_gpus
         self.place = {
             name: value
             for name, value in (written.items() if isinstance(written, Mapping) else ())
             if name in OF_THE_PLACE
         }
-        self.entries = [_entry(one, None) for one in (written if isinstance(written, list) else [written])]
+        self.entries = [
+            dict(Shorthand.spread(one)) for one in (written if isinstance(written, list) else [written])
+        ]
+
+    def entry(self, one: str | Mapping[str, Any]) -> dict[str, Any]:
+        """An entry of hardware, with the number, the place and the provider of the scenario's where it states none."""
+        first = self.asked.hardware[0]
+        own = dict(Shorthand.spread(one))
+        entry = {**self.place, **({} if first.n_gpus is None else {"n_gpus": first.n_gpus}), **own}
+        if "price" not in own and "offers" not in own and (price := _carried(first.price, own)):
+            entry["price"] = price
+        return entry
 
     def at(self, entry: Mapping[str, Any], paths: Sequence[str], point: Sequence[Any]) -> Scenario:
         """The question on this hardware with these values."""
@@ -237,12 +254,19 @@ def _fixed(asked: Scenario) -> bool:
     return asked.model is not None and (asked.training.tokens is not None or asked.training.steps is not None)
 
 
-def _entry(one: str | Mapping[str, Any], n_gpus: int | None) -> dict[str, Any]:
-    if isinstance(one, Mapping):
-        return {"n_gpus": n_gpus, **one} if n_gpus is not None else dict(one)
-    name, _, count = one.partition(":")
-    number = int(count) if count.isdecimal() and len(count) < 9 else n_gpus
-    return {"accelerator": name} | ({} if number is None else {"n_gpus": number})
+def _carried(price: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The provider, terms and region of a price, where an entry's accelerator is sold so."""
+    name = entry.get("accelerator")
+    if not isinstance(price, PriceChoice) or not isinstance(name, str):
+        return {}
+    try:
+        found = quotes(load_accelerator(name).label, provider=price.provider, terms=price.terms)
+    except SimulatorError:  # told with its place when the entry is read
+        return {}
+    if not found:
+        return {}
+    same = price.region is not None and any(each.region == price.region for each in found)
+    return {"provider": price.provider, "terms": price.terms} | ({"region": price.region} if same else {})
 
 
 def _key(result: Result, fixed: bool) -> tuple[float, ...]:
@@ -265,7 +289,7 @@ def _row(
     row["accelerator"] = (
         asked.hardware[0].accelerator.label if isinstance(asked, Scenario) else _text(entry["accelerator"])
     )
-    row |= _price(asked)
+    row |= _price(asked, answer.get("offer", WRITTEN_RENT) if answer else None)
     row["evidence"] = (answer.get("evidence") or {}).get("grade")
     if not result.feasible:
         row["why"] = str(result.infeasible.get("text", "nothing runs"))
@@ -276,9 +300,16 @@ def _text(accelerator: Any) -> str:
     return str(accelerator.get("name", "")) if isinstance(accelerator, Mapping) else str(accelerator)
 
 
-def _price(asked: Scenario | SpecError) -> dict[str, str]:
+def _price(asked: Scenario | SpecError, offer: str | None) -> dict[str, str]:
     """Who asks the price of a row, on which terms, where and when; empty texts if nobody's is known."""
-    found = quote(asked.hardware[0]) if isinstance(asked, Scenario) else None
+    choices = asked.hardware[0].choices if isinstance(asked, Scenario) else ()
+    priced = [(choice, found) for choice in choices if (found := quote(choice)) is not None]
+    if len(choices) > 1:
+        bought = [found for choice, found in priced if isinstance(choice.price, Ownership)]
+        named = [found for _, found in priced if found.label == offer] or (bought if offer else [])
+    else:
+        named = [found for _, found in priced]
+    found = named[0] if named else None
     if found is None:
         return {"provider": "", "terms": "", "region": "", "price_date": ""}
     return {

@@ -160,6 +160,8 @@ def _on_curve(where: Asked) -> Shape:
     """A shape per size, of the family and about the aspect of the answer."""
     answer = where.answer
     every = shapes.candidates(template=_template(answer))
+    if not lattice.count(every):  # no other width takes heads of the answer's size
+        return single(_template(answer))
     size = np.asarray(transformer.parameters(every), dtype=float)
     aspect = np.asarray(every.hidden_size, dtype=float) / np.asarray(every.num_hidden_layers, dtype=float)
     off = ASPECT_WEIGHT * np.abs(np.log(aspect * answer["num_hidden_layers"] / answer["hidden_size"]))
@@ -291,7 +293,10 @@ def _line(where: Asked, stage: Mapping[str, Any], start: float, points: int) -> 
         num_key_value_heads=stage["num_key_value_heads"],
     )
     share = np.linspace(0.0 if stage.get("credit_tokens") else 0.01, 1.0, points)
-    seen = stage.get("credit_tokens", 0.0) + stage["kappa"] * stage["tokens"] * share
+    seen = (
+        stage.get("credit_tokens", 0.0)
+        + stage["kappa"] * stage.get("batch_factor", 1.0) * stage["tokens"] * share
+    )
     batch = stage["global_batch_size"] * where.question.seq_length
     loss = np.asarray(where.question.learning.loss(single(shape), tokens=seen, batch_tokens=batch)).reshape(
         -1

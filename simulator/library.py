@@ -106,9 +106,14 @@ def _without_tuning(name: str) -> str:
     --------
     >>> _without_tuning("Qwen/Qwen2.5-7B-Instruct"), _without_tuning("Llama-2-7b-chat-hf")
     ('Qwen/Qwen2.5-7B', 'Llama-2-7b-hf')
+    >>> _without_tuning("Mixtral-8x7B-Instruct-v0.1")
+    'Mixtral-8x7B-v0.1'
     """
     return re.sub(
-        r"[-_ ](?:instruct|chat|base|it|pt)(?=(?:[-_ ]hf)?$)", "", name.strip(), flags=re.IGNORECASE
+        r"[-_ ](?:instruct|chat|base|it|pt)(?=(?:[-_ ](?:hf|v?\d+(?:\.\d+)?))?$)",
+        "",
+        name.strip(),
+        flags=re.IGNORECASE,
     )
 
 
@@ -126,13 +131,50 @@ def folders(kind: str) -> list[Path]:
     """Existing folders that are searched for a kind, in order."""
     inside, _ = _kind(kind)
     candidates: list[Path] = []
-    for entry in os.environ.get("TRAINSIM_PATH", "").split(os.pathsep):
-        if entry.strip():
-            root = Path(entry).expanduser()
-            candidates += [root / kind, root / inside]
+    for root in search_path():
+        candidates += [root / kind, root / inside]
+        _tell_missing(root)
     candidates.append(user_folder() / kind)
     candidates.append(packaged_root() / inside)
     return [folder for folder in dict.fromkeys(candidates) if folder.is_dir()]
+
+
+def search_path() -> list[Path]:
+    """Folders that ``$TRAINSIM_PATH`` names, in order; they need not exist."""
+    entries = os.environ.get("TRAINSIM_PATH", "").split(os.pathsep)
+    return [_expanded(entry) for entry in entries if entry.strip()]
+
+
+def _expanded(entry: str) -> Path:
+    try:
+        return Path(entry).expanduser()
+    except RuntimeError:  # no home folder is known
+        return Path(entry)
+
+
+_TOLD: set[Path] = set()
+"""Folders of ``$TRAINSIM_PATH`` that were said to be missing."""
+
+
+def missing(root: Path) -> str:
+    """Why a folder of ``$TRAINSIM_PATH`` cannot be searched; nothing if it can."""
+    try:
+        return "" if root.is_dir() else "is no folder" if root.exists() else "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({getattr(error, 'strerror', None) or error})"
+
+
+def _tell_missing(root: Path) -> None:
+    """Log that a folder cannot be searched: a line on stderr, once, from neither a worker process nor a shell's TAB."""
+    reason = "" if root in _TOLD else missing(root)
+    if not reason:
+        return
+    import logging
+    import multiprocessing
+
+    _TOLD.add(root)
+    if multiprocessing.parent_process() is None and "_TRAINSIM_COMPLETE" not in os.environ:
+        logging.getLogger("trainsim").warning("TRAINSIM_PATH: %s %s", root, reason)
 
 
 def user_folder() -> Path:
@@ -157,10 +199,18 @@ def files(kind: str) -> list[Path]:
     _, ending = _kind(kind)
     found: dict[str, Path] = {}
     for folder in folders(kind):
-        for path in sorted(folder.iterdir()):
-            if path.suffix == ending and path.is_file() and not path.name.startswith("."):
-                found.setdefault(normalise(path.stem), path)
+        for path in files_in(folder, ending):
+            found.setdefault(normalise(path.stem), path)
     return list(found.values())
+
+
+def files_in(folder: Path, ending: str) -> list[Path]:
+    """Files of a folder with an ending, sorted, hidden ones apart."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix == ending and path.is_file() and not path.name.startswith(".")
+    ]
 
 
 def names(kind: str) -> list[str]:

@@ -75,9 +75,18 @@ def stage_layers(
     return np.where(counted, first, most), np.where(counted, rest, last)
 
 
-ZERO_BUBBLE_IDLE = 1.0 / 3.0
-"""Bubble of ZB-H1 over that of 1F1B where forward, input gradients and weight gradients take equally long: ``F + B - W`` against
-``F + B + W`` (Qi et al., arXiv:2401.10241, table 2). [-]"""
+def zero_bubble_idle(*, recomputed: Numeric = 0.0) -> Numeric:
+    """Bubble of ZB-H1 over that of 1F1B: ``(F + B - W) / (F + B + W)``. [-]
+
+    Forward F, input gradients B and weight gradients W take equally long; a forward that is repeated, in whole (1) or in part,
+    belongs to B. Source: Qi et al., arXiv:2401.10241, table 2.
+
+    Examples
+    --------
+    >>> print(round(zero_bubble_idle(), 3), zero_bubble_idle(recomputed=1.0))
+    0.333 0.5
+    """
+    return (1.0 + np.asarray(recomputed)) / (3.0 + np.asarray(recomputed))
 
 
 def pipeline_time(
@@ -106,7 +115,7 @@ def pipeline_time(
     serial : numeric, optional
         1 where stages wait for each other, so that every micro-batch passes all stages alone. [-]
     idle : numeric, optional
-        Share of the bubble that remains: `ZERO_BUBBLE_IDLE` where weight gradients fill the rest. [-]
+        Share of the bubble that remains: `zero_bubble_idle` where weight gradients fill the rest. [-]
     mean_s : numeric, optional
         Mean over the stages before the last; `middle_s` if they are alike. [s]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.errors import UnknownNameError
+from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.search.table import Basis
 
 
@@ -150,13 +150,42 @@ class Result:
         ]
         return "\n".join(lines)
 
+    def stage(self, number: int | None = None) -> dict[str, Any]:
+        """One model that is trained, as the record of an answer; of a plan that grows a model its own steps, time and layout.
+
+        Parameters
+        ----------
+        number : int, optional
+            As in `stages`, from 1; the last if absent. A run from scratch has one.
+
+        Returns
+        -------
+        dict
+            The answer where one model is trained, else as of `simulator.search.held.record`: ``stage`` and ``stages`` with it.
+
+        Raises
+        ------
+        SpecError
+            If no such stage is trained.
+        """
+        from simulator.search import held
+
+        trained = [stage["stage"] for stage in self.stages if stage["stage"]] or [1]
+        if number is not None and number not in trained:
+            known = held.words(self.stages) or "one model in one stage"
+            raise SpecError(Problem(f"no stage {number}; the plan trains {known}", path="stage"))
+        basis = self.basis
+        if len(trained) < 2 or basis is None or basis.held is None:
+            return self.answer
+        return held.record(basis.question, basis.held, trained[-1] if number is None else number)
+
     def sensitivity(self) -> dict[str, Any]:
         """What moves the answer most: every input over its own 80 % range.
 
         Returns
         -------
         dict
-            As of `simulator.sensitivity.tornado`: ``figure base most rows``.
+            As of `simulator.sensitivity.tornado`: ``held figure base most rows``.
 
         Raises
         ------

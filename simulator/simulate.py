@@ -108,6 +108,8 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
     tight, with_tight = choice.layouts(question, machine, n_gpus, shape, number=number if not plans else 1)
     if not plans:
         plans, counts, tight = tight, with_tight, []
+    elif _falls_short(question, plans[0]) and tight and not _falls_short(question, tight[0]):
+        plans, tight = [*tight, *plans], []
     infeasible: dict[str, Any] = {}
     if not plans:
         closest = estimate.closest(question, machine, n_gpus, shape)
@@ -116,9 +118,7 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
             return assembly.nothing(scenario, notes, infeasible, Found(counts=counts, shapes_considered=1))
         plans = [closest]
     best = plans[0]
-    if not infeasible and best.columns["runs"] < 1 and (question.limits.given or not best.columns["good"]):
-        infeasible = explain.shortfall(question, best)
-    elif not infeasible and not best.columns["quick"]:
+    if not infeasible and _falls_short(question, best):
         infeasible = explain.shortfall(question, best)
     plans[1:] = [*(plan for plan in tight if plan.worth_s < best.worth_s), *plans[1:]][: number - 1]
     others = [assembly.alternative(question, plan, best, "layout") for plan in plans[1:]]
@@ -129,6 +129,12 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
     return assembly.result_of(
         scenario, question, notes, best, others, found, infeasible=infeasible, basis=basis, near=near
     )
+
+
+def _falls_short(question: Question, plan: Plan) -> bool:
+    """Whether a plan that fits breaks a limit or is not good enough."""
+    c = plan.columns
+    return bool((c["runs"] < 1 and (question.limits.given or not c["good"])) or not c["quick"])
 
 
 # --- search ---------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def timeline(answer: Mapping[str, Any], *, schedule: str = "1f1b") -> list[Event
     Parameters
     ----------
     answer : mapping
-        ``answer`` of a `Result`.
+        ``answer`` of a `Result`, or one of its stages (`Result.stage`).
     schedule : str, optional
         ``1f1b`` or ``interleaved``; others are refused.
 

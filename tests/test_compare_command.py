@@ -13,7 +13,7 @@ import yaml
 
 import simulator as sim
 from simulator.cli import main
-from simulator.errors import UnknownNameError
+from simulator.errors import SpecError, UnknownNameError
 from simulator.report import comparison
 
 QUESTION = """\
@@ -226,6 +226,42 @@ def test_a_comparison_in_python() -> None:
     assert shown.count("<tr>") == 5
     assert "why it lost" in shown
     assert repr(found).startswith("Comparison(")
+
+
+def test_python_and_the_command_line_carry_the_same_provider_over(
+    question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = ["h100-sxm-80gb:16", "a100-sxm-80gb:8", "b200-sxm-180gb", "tpu-v5p:8"]
+    told = rows(capsys, question, "--hardware", ",".join(named))
+    assert told == sim.compare(question, named).to_dict()["rows"]
+    bare = [{"accelerator": one.partition(":")[0], "n_gpus": 8} for one in named]
+    providers = {row["accelerator"]: row["provider"] for row in sim.compare(question, bare).rows}
+    assert [providers[one] == "Crusoe" for one in ("h100-sxm-80gb", "a100-sxm-80gb")] == [True, True]
+    assert providers["tpu-v5p"] != "Crusoe"
+    own = sim.compare(question, [{"accelerator": "h100-sxm-80gb", "price": "$2/GPU-h"}]).rows[0]
+    assert own["usd_per_gpu_hour"] == 2.0
+
+
+def test_a_name_that_is_no_count_is_not_taken_for_one(question: str) -> None:
+    with pytest.raises(SpecError, match="8x8"):
+        sim.compare(question, ["h100-sxm-80gb:8x8"])
+
+
+def test_a_row_names_the_offer_that_it_took() -> None:
+    asked = {
+        **yaml.safe_load(QUESTION),
+        "hardware": {
+            "accelerator": "h100-sxm-80gb",
+            "n_gpus": 8,
+            "offers": [{"provider": "crusoe", "terms": terms} for terms in ("on_demand", "spot")],
+        },
+    }
+    row = sim.compare(asked).rows[0]
+    assert (row["provider"], row["terms"]) == ("Crusoe", "spot")
+    asked["hardware"]["offers"].append({"buy": "$1000/GPU"})
+    assert sim.compare(asked).rows[0]["terms"] == "purchase"
+    asked["hardware"]["offers"].append("$0.01/GPU-h")
+    assert sim.compare(asked).rows[0]["provider"] == "the scenario"
 
 
 def test_nothing_runs_exits_with_1(question: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,3 +115,16 @@ def test_bash_itself_completes() -> None:
 def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "csh"]) == 2
     assert "bash" in capsys.readouterr().err
+
+
+def test_the_help_has_a_line_per_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "--help"]) == 0
+    page = capsys.readouterr().out
+    lines = [line.strip() for line in page.splitlines()]
+    assert "\\b" not in page
+    assert "\b" not in page
+    assert [line.split()[0] for line in lines if "trainsim completion" in line and "Usage" not in line] == [
+        "bash",
+        "zsh",
+        "fish",
+    ]

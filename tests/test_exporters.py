@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -230,10 +231,47 @@ def test_config_json_of_no_family_names_the_nearest() -> None:
 def test_a_searched_architecture_is_exported_with_its_parameters() -> None:
     scenario = load_scenario("quickstart")
     result = run(scenario)
-    plan = plan_of(scenario, result)
+    plan = plan_of(scenario, result, stage=2)
     assert int(parameters(Shape(**plan.sizes))) == result.answer["params"]
     config = json.loads(export(plan, "hf").text)
     assert config["num_hidden_layers"] == result.answer["num_hidden_layers"]
+
+
+def test_a_grown_plan_is_a_file_for_each_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "quickstart", "--to", "megatron", "--out", str(tmp_path / "train.sh")]) == 2
+    said = capsys.readouterr().err
+    result = run("quickstart")
+    for row in result.stages:
+        assert f"stage {row['stage']}: {row['params'] / 1e9:.3g}B, " in said
+    assert "--stage N" in said
+    assert not list(tmp_path.iterdir())
+    days = []
+    for row, words in zip(result.stages, ("new weights", "trainsim grow CHECKPOINT"), strict=True):
+        out = tmp_path / f"stage{row['stage']}.sh"
+        number = str(row["stage"])
+        assert main(["export", "quickstart", "--to", "megatron", "--stage", number, "--out", str(out)]) == 0
+        assert words in capsys.readouterr().err
+        assert words in out.read_text()
+        back = read_file(out)
+        assert not back.not_understood
+        again = run({**back.data, "hardware": {**back.data["hardware"], "accelerator": "h100-sxm-80gb"}})
+        assert again.answer["params"] == row["params"]
+        days.append(again.answer["time_to_train_days"])
+        assert days[-1] == pytest.approx(row["time_days"] - row["switch_days"], rel=1e-3)
+    switches = sum(row["switch_days"] for row in result.stages)
+    assert sum(days) + switches == pytest.approx(result.answer["time_to_train_days"], rel=1e-3)
+    assert main(["export", "quickstart", "--to", "hf", "--stage", "3"]) == 2
+    assert "no stage 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["torchtitan", "nanotron"])
+def test_comments_say_where_weights_come_from(program: str) -> None:
+    changes = {"software": "fsdp"} if program == "torchtitan" else {"parallelism": {"tp": 4, "zero_stage": 1}}
+    plan = replace(planned(LLAMA, **changes), origin="stage 2 starts from somewhere")
+    recompute = {**plan.training, "recompute": "full"}
+    out = export(replace(plan, training=recompute), program)
+    assert "# stage 2 starts from somewhere\n" in out.text
+    assert out.notes[0] == plan.origin
 
 
 def test_nothing_to_export_where_nothing_runs() -> None:

@@ -184,13 +184,82 @@ def test_spot_breaks_even_where_it_says():
         assert result.offers[0]["pays"] is pays
 
 
+SPOT, RENT = {"provider": "crusoe", "terms": "spot"}, {"provider": "crusoe", "terms": "on_demand"}
+BOUGHT = {"buy": "$40000/GPU", "utilisation": 0.6, "hosting": "$0.2/GPU-h"}
+TAKEN = {"reliability": {"node_interruption": "1 h"}}
+
+
+def three_ways(*offers, **more):
+    hardware = {"accelerator": "h100-sxm-80gb", "n_gpus": 64}
+    own = {"hardware": [{**hardware, **one} for one in offers]} if "price" in offers[0] else {}
+    return sim.run(
+        {**SMALL, "find": "hardware", "hardware": {**hardware, "offers": list(offers)}, **more, **own}
+    )
+
+
+def costs(result):
+    rows = (result.answer, *(row for row in result.alternatives if row["kind"] == "hardware"))
+    named = [(row.get("offer", "rent"), row["cost_usd"]) for row in rows]
+    return {offer.removeprefix("Crusoe, ").split(",")[0]: cost for offer, cost in named}
+
+
+@pytest.mark.parametrize("offers", [(SPOT, RENT, BOUGHT), (RENT, SPOT, "$2.5/GPU-h")])
+def test_a_rate_at_which_nodes_are_taken_away_holds_for_spot_alone(offers):
+    free, taken = costs(three_ways(*offers)), three_ways(*offers, **TAKEN)
+    dear = costs(taken)
+    assert dear.pop("spot") > 3 * free.pop("spot")
+    assert dear == free
+    assert "spot" not in taken.answer.get("offer", "rent")
+    left_out = [line for line in taken.assumptions if "node_interruption does not hold" in line]
+    assert len(left_out) == 2
+    assert not any("Crusoe, spot" in line for line in left_out)
+    (row,) = [row for row in taken.offers if row["kind"] == "spot"]
+    assert row["pays"] is False
+    assert row["break_even_interruption_h"] > row["known_interruption_h"] == 1
+    assert "does not pay" in row["text"]
+
+
+def test_a_rate_in_the_scenario_says_the_same_as_one_beside_the_spot_price():
+    apart = three_ways({"price": SPOT, **TAKEN}, {"price": RENT}, {"price": BOUGHT})
+    assert costs(apart) == costs(three_ways(SPOT, RENT, BOUGHT, **TAKEN))
+    inside = {"accelerator": "h100-sxm-80gb", "n_gpus": 64, "offers": [SPOT, RENT, BOUGHT], **TAKEN}
+    assert costs(apart) == costs(sim.run({**SMALL, "find": "hardware", "hardware": inside}))
+
+
+def test_a_written_rent_that_nothing_beside_it_names_spot_is_taken_away():
+    hardware = {"accelerator": "h100-sxm-80gb", "n_gpus": 64, "price": "$1.6/GPU-h"}
+    rated = sim.run({**SMALL, "hardware": hardware, **TAKEN})
+    assert rated.interruptions["value"] < 0.5
+    stated = sim.run({**SMALL, "hardware": {**hardware, "price": RENT}, **TAKEN})
+    assert stated.interruptions["value"] > 0.99
+
+
+def test_a_goodput_from_a_rate_is_not_said_to_be_that_of_llama_3():
+    result = sim.run({**SMALL, "hardware": {**SMALL["hardware"], "n_gpus": 64}, **TAKEN})
+    (line,) = [line for line in result.assumptions if line.startswith("goodput")]
+    assert "nodes are taken away as the scenario says" in line
+    assert "0.043 % of the time" in line
+    assert "goodput" not in {row["what"] for row in result.sources}
+    slow = sim.run({**SMALL, "reliability": {"stragglers": "5 %"}})
+    assert any(line.endswith("less 5 % for stragglers") for line in slow.assumptions)
+
+
 def test_fewest_accelerators_for_the_deadline():
     result = sim.run({**SMALL, "budget": {"time": "1 day"}})
     told = result.fewest_gpus
     assert told["n_gpus"] <= 8
     assert told["time_to_train_days"] <= 1
-    if told["one_fewer"]:
-        assert told["one_fewer"]["time_to_train_days"] > 1
+    assert told["n_gpus"] == 1 or told["one_fewer"]["time_to_train_days"] > 1
+
+
+@pytest.mark.parametrize("days", [0.3, 0.5, 1])
+def test_one_fewer_is_late_by_what_is_said(days):
+    asked = {**SMALL, "budget": {"time": f"{days} days"}}
+    fewer = sim.run(asked).fewest_gpus["one_fewer"]
+    alone = {**SMALL, "hardware": {**SMALL["hardware"], "n_gpus": fewer["n_gpus"]}}
+    assert sim.run(alone).answer["time_to_train_days"] == pytest.approx(fewer["time_to_train_days"])
+    assert fewer["late_days"] == pytest.approx(fewer["time_to_train_days"] - days)
+    assert fewer["late_days"] > 0
 
 
 # --- what is asked --------------------------------------------------------------------------------------------------

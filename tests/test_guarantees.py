@@ -36,13 +36,14 @@ def test_utilisation_stays_below_one_however_long_the_sequences(accelerator: str
         assert answer["mfu_by_convention"][answer["flop_convention"]] == answer["mfu"]
 
 
-def test_the_convention_is_megatrons_unless_it_counts_more_than_the_peak() -> None:
+def test_the_convention_is_megatrons_unless_much_of_what_it_counts_is_masked() -> None:
     usual = sim.run(asked("a100-sxm-80gb", seq_length=4096))
     assert usual.answer["flop_convention"] == "megatron"
     long = sim.run(asked("a100-sxm-80gb", seq_length=262_144))
     assert long.answer["mfu_by_convention"]["megatron"] > 1
     assert long.answer["flop_convention"] == "maxtext"
     assert any("maxtext convention" in text for text in long.assumptions)
+    assert {one["flop_convention"] for one in (long.answer, *long.alternatives)} == {"maxtext"}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,15 @@ def test_zero_bubble_leaves_a_third_of_the_bubble() -> None:
     assert np.isclose(filled["pipeline_bubble"], usual["pipeline_bubble"] / 3)
     assert pipeline.pipeline_time(middle_s=1.0, last_s=1.0, pp=4, num_microbatches=6, idle=1 / 3) == 7.0
     assert all(np.isclose(filled[k], usual[k]) for k in usual if k != "pipeline_bubble")
+    question["parallelism"].pop("vp")
+    assert sim.run(question).answer["vp"] == 1  # ZB-H1 is not interleaved
+    question["parallelism"]["vp"] = 1
+    bubbles = {}
+    for schedule in ("1f1b", "zero_bubble"):
+        repeated = {**question, "parallelism": {**question["parallelism"], "schedule": schedule}}
+        repeated["training"] = {**question["training"], "recompute": "full"}
+        bubbles[schedule] = sim.run(repeated).answer["breakdown"]["pipeline_bubble"]
+    assert np.isclose(bubbles["zero_bubble"], bubbles["1f1b"] / 2)  # the repeated forward pass is part of B
 
 
 @pytest.mark.parametrize("software", ["megatron", "nanotron", "deepspeed", "fsdp"])
@@ -170,3 +180,18 @@ def test_a_layout_that_lost_by_its_batch_says_so() -> None:
         told,
     )
     assert "slower per token" in explain.why_layout_lost(question, small, large)
+
+
+def test_an_answer_is_not_refused_for_a_limit_that_a_tight_layout_keeps() -> None:
+    question = {
+        "model": "llama-2-7b",
+        "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 8},
+        "training": {"tokens": "1B", "seq_length": 4096, "global_batch_size": 504},
+    }
+    roomy = sim.run(question)
+    faster = [one["time_to_train_days"] for one in roomy.alternatives if "memory is tight" in one["why"]]
+    assert faster
+    between = (min(faster) + roomy.answer["time_to_train_days"]) / 2
+    found = sim.run({**question, "budget": {"time": f"{between} days"}})
+    assert found.feasible
+    assert found.answer["memory_verdict"] == "TIGHT"

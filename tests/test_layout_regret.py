@@ -12,9 +12,9 @@ import pytest
 from simulator import calibrations, clocks, library
 from simulator.cli import main
 from simulator.errors import UnknownNameError
-from simulator.search.robust import OWN_SHARE
+from simulator.search.robust import OWN_SHARE, OWN_SPREAD
 from simulator.validate import cases as tables
-from simulator.validate.layouts import groups, own_share, regret, validate_layouts
+from simulator.validate.layouts import groups, own_share, regret, spreads, validate_layouts
 from simulator.validate.machines import BROKEN_PROBE, node_probe
 
 TABLE = library.packaged_root() / "measurements" / "throughput.csv"
@@ -85,8 +85,16 @@ def test_own_share_recovers_known_components() -> None:
     assert own_share(found) == pytest.approx(0.1**2 / (0.1**2 + 0.2**2), abs=0.03)
 
 
+def test_three_runs_that_hung_do_not_make_the_spread() -> None:
+    draw = np.random.default_rng(0)
+    found = [{"predicted": np.ones(12), "measured": np.exp(draw.normal(0, 0.1, 12))} for _ in range(40)]
+    found[3]["measured"][0] = 20.0
+    assert spreads(found)[0] == pytest.approx(0.1, abs=0.01)
+
+
 def test_the_share_that_robustness_uses_is_the_measured_one(report: dict[str, Any]) -> None:
-    assert report["own_share"] == pytest.approx(OWN_SHARE, abs=0.15)
+    assert report["own_share"] == pytest.approx(OWN_SHARE, abs=0.1)
+    assert report["own_spread"] == pytest.approx(OWN_SPREAD, abs=0.01)
 
 
 def test_published_hours_are_shown_beside(report: dict[str, Any]) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -215,3 +219,43 @@ def test_a_missing_parent_is_shown_where_a_user_names_it(home: Path) -> None:
     path.write_text("name: Card\nextends: h10-sxm-80gb\n")
     with pytest.raises(SpecError, match="did you mean h100-sxm-80gb"):
         load_accelerator("card.yaml")
+
+
+def test_a_missing_folder_of_the_search_path_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing, file = tmp_path / "missing", tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setattr(library, "_TOLD", set())
+    monkeypatch.setenv("TRAINSIM_PATH", f"{missing}:{file}:{tmp_path}")
+    assert library.search_path() == [missing, file, tmp_path]
+    for _ in range(2):
+        library.names("accelerators")
+        library.names("models")
+    assert caplog.messages == [
+        f"TRAINSIM_PATH: {missing} does not exist",
+        f"TRAINSIM_PATH: {file} is no folder",
+    ]
+
+
+def test_a_shell_that_completes_is_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(library, "_TOLD", set())
+    monkeypatch.setenv("TRAINSIM_PATH", str(tmp_path / "missing"))
+    monkeypatch.setenv("_TRAINSIM_COMPLETE", "bash_complete")
+    library.names("models")
+    assert not caplog.messages
+
+
+def test_the_line_goes_to_stderr_and_json_stays_clean(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    found = subprocess.run(
+        [sys.executable, "-m", "simulator.cli", "hardware", "show", "h100-sxm-80gb", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "TRAINSIM_PATH": str(missing)},
+    )
+    assert found.stderr == f"TRAINSIM_PATH: {missing} does not exist\n"
+    json.loads(found.stdout)

@@ -447,3 +447,18 @@ def test_rows_that_cannot_be_judged_are_counted_and_every_other_is_shown(tmp_pat
         row["predicted_fits"] == (row["predicted_total_gib"] <= row["capacity_gib"]) for row in found["rows"]
     )
     assert np.isfinite(found["mape"])
+
+
+def test_empty_cells_are_a_reason_and_a_table_without_a_row_is_one_error(tmp_path):
+    import pandas as pd
+
+    rows = pd.read_csv(MEASURED, low_memory=False).head(3).astype(object)
+    rows.loc[0, "status"] = None
+    rows.loc[1, "gpu"] = None
+    table = tmp_path / "rows.csv"
+    rows.to_csv(table, index=False)
+    assert validate_memory(table)["skipped"] == {"status not stated": 1, "gpu not stated": 1}
+    rows.head(2).to_csv(table, index=False)
+    with pytest.raises(SpecError, match="no row can be judged") as caught:
+        validate_memory(table)
+    assert "status not stated" in str(caught.value)

@@ -160,3 +160,15 @@ def test_bare_numbers_of_a_mapping_stay_si_when_something_is_set(tmp_path: Path)
     assert list(swept.frame["n_gpus"]) == [32, 64]
     loaded = sim.sweep(sim.load_scenario(question), {"hardware.n_gpus": [32]}, out=tmp_path / "loaded")
     assert list(loaded.frame["n_gpus"]) == [32]
+
+
+def test_an_answer_on_an_accelerator_of_ones_own_is_asked_again_on_it() -> None:
+    """The echo of a scenario once reduced accelerators to their name."""
+    slow = {"extends": "h100-sxm-80gb", "memory_bandwidth": "1 TB/s"}
+    question = {**QUESTION, "hardware": {"accelerator": slow, "n_gpus": 8}}
+    answer = sim.run(question)
+    assert not sim.diff(answer, answer, set_second=["seed=0"]).rows
+    assert sim.run(answer.scenario).answer == answer.answer
+    named = sim.run("datasheet-accelerator")
+    assert sim.run(named.scenario, set=["seed=0"]).answer == named.answer
+    assert sim.run(QUESTION).scenario["hardware"][0]["accelerator"] == "h100-sxm-80gb"

@@ -143,6 +143,63 @@ def test_nothing_to_draw_is_said(draw: Callable[[], Any], words: str) -> None:
     assert words in draw().texts[0].get_text()
 
 
+def test_an_unknown_figure_of_a_comparison_names_those_there_are() -> None:
+    for name in ("nope", "accelerator", "feasible"):
+        with pytest.raises(UnknownNameError, match="cost_usd"):
+            compared().plot(name)
+    assert (
+        "no row" in plots.compare_bars(compared().to_dict()["rows"], figure="latency_s").texts[0].get_text()
+    )
+
+
+FRONT = [
+    {"mark": mark, "n_gpus": 8, "params": 1e9, "loss": loss, "time_to_train_days": days, "cost_usd": cost, "energy_mwh": mwh}
+    for mark, loss, days, cost, mwh in (
+        ("least time", 2.6, 1.0, 500.0, 1.0), ("", 2.4, 3.0, 400.0, 2.0), ("least loss", 2.2, 9.0, 600.0, 5.0),
+    )
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "x", "y", "third"),
+    [
+        (["time", "loss", "energy"], "time_to_train_days", "loss", "energy_mwh"),
+        (["loss", "cost"], "cost_usd", "loss", None),
+        (["time", "energy"], "time_to_train_days", "energy_mwh", None),
+        (["loss", "energy", "carbon"], "energy_mwh", "loss", None),  # nothing is known of carbon
+    ],
+)
+def test_a_front_shows_the_objectives_that_were_asked_for(
+    asked: list[str], x: str, y: str, third: str | None
+) -> None:
+    from simulator.report.plots.style import label
+
+    document = {
+        "answer": {**FRONT[1], "gpu_hours": 576.0},
+        "frontier": FRONT,
+        "scenario": {"objective": asked},
+    }
+    ax = plots.plot_result(document, "frontier")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (label(x), label(y))
+    star = next(line for line in ax.lines if line.get_marker() == "*")
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (FRONT[1][x], FRONT[1][y])
+    bars = [each for each in ax.figure.axes if each is not ax]
+    assert [bar.get_ylabel() for bar in bars] == ([label(third)] if third else [])
+
+
+def test_a_front_without_prices_shows_accelerator_time() -> None:
+    rows = [{**row, "cost_usd": None} for row in FRONT]
+    document = {
+        "answer": {**rows[1], "gpu_hours": 576.0},
+        "frontier": rows,
+        "scenario": {"objective": ["cost", "loss"]},
+    }
+    ax = plots.plot_result(document, "frontier")
+    assert ax.get_xlabel() == "accelerator time [h]"
+    document["scenario"] = {"objective": ["carbon", "loss"]}
+    assert "emissions" in plots.plot_result(document, "frontier").texts[0].get_text()
+
+
 def test_an_unknown_kind_names_those_there_are() -> None:
     with pytest.raises(UnknownNameError, match="breakdown"):
         answered()[0].plot("brekdown")

@@ -240,6 +240,30 @@ def test_one_step_fewer_misses_the_deadline() -> None:
     fewer = simulate.run(FOLDER / "fewest-gpus.yaml", set=[f"hardware.n_gpus={result.answer['n_gpus'] // 2}"])
     assert not fewer.feasible
     assert fewer.infeasible["reason"] in ("time", "n_gpus")
+    told = result.fewest_gpus
+    assert told["n_gpus"] == result.answer["n_gpus"] == 2 * told["one_fewer"]["n_gpus"]
+    assert f"{told['one_fewer']['late_days']:.3g} too many" in told["text"]
+
+
+def test_fewer_that_only_the_written_batch_forbids_are_named() -> None:
+    deadline = "budget.time=14 days"
+    result = simulate.run(FOLDER / "fewest-gpus.yaml", set=[deadline])
+    other = result.fewest_gpus["other_batch"]
+    assert (result.answer["n_gpus"], other["n_gpus"], other["global_batch_size"]) == (32, 24, 1008)
+    assert "24 would do with a batch of 1,008 sequences" in result.fewest_gpus["text"]
+    changed = [deadline, "training.global_batch_size=1008"]
+    again = simulate.run(FOLDER / "fewest-gpus.yaml", set=changed)
+    assert again.answer["n_gpus"] == 24
+    assert again.answer["time_to_train_days"] == pytest.approx(other["time_to_train_days"])
+    assert again.fewest_gpus["other_batch"] is None
+
+
+def test_a_rate_of_interruptions_is_that_of_the_spot_machine_alone() -> None:
+    result = simulate.run(FOLDER / "rent-spot-or-buy.yaml", set=["reliability.node_interruption=1 h"])
+    assert result.answer["offer"].startswith("bought")
+    assert result.answer["cost_usd"] == pytest.approx(14_100, rel=0.05)
+    (row,) = [row for row in result.offers if row["kind"] == "spot"]
+    assert row["pays"] is False
 
 
 def test_a_cleaner_grid_buys_a_lower_loss() -> None:

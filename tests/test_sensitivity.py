@@ -154,8 +154,24 @@ def test_without_a_plan_nothing_moves() -> None:
 
 def test_growth_adds_kappa() -> None:
     grown = sim.run("quickstart")
-    low, high = row(grown.sensitivity(), "kappa")["loss"]
-    assert low >= high
+    found = grown.sensitivity()
+    low, high = row(found, "kappa")["loss"]
+    assert low > grown.answer["loss"] > high
+    for name in FIGURES:
+        assert found["base"][name] == pytest.approx(grown.answer[name], rel=1e-12), name
+    share = grown.sobol(names=("kappa (growth)", "step time"), n=64)["rows"]
+    assert share[0]["name"] == "kappa (growth)"
+
+
+def test_page_names_the_plan_that_is_held(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "quickstart", "--sensitivity"]) == 0
+    page = capsys.readouterr().out
+    assert "Held: the plan that grows " in page
+    assert main(["run", "quickstart", "--sensitivity", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["held"].startswith("the plan that grows ")
+    assert main(["run", "llama-2-7b-a100", "--sensitivity"]) == 0
+    assert "Held: the plan of 6.74B parameters." in capsys.readouterr().out
 
 
 def test_page_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:

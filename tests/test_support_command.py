@@ -132,6 +132,24 @@ def test_doctor_sees_a_broken_file(
     assert "odd" in broken[0]["text"]
 
 
+def test_doctor_lists_the_folders_that_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own" / "accelerators").mkdir(parents=True)
+    card = (library.packaged_root() / "hardware_specs" / "accelerators" / "l4-24gb.yaml").read_text()
+    (tmp_path / "own" / "accelerators" / "l4-24gb.yaml").write_text(card)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("TRAINSIM_PATH", f"{tmp_path / 'gone'}:{tmp_path / 'own'}")
+    assert main(["doctor", "--json"]) == 0
+    checks = json.loads(capsys.readouterr().out)["checks"]
+    listed = [(c["state"], c["text"]) for c in checks if c["check"] in ("TRAINSIM_PATH", "user folder")]
+    assert listed == [
+        ("note", f"{tmp_path / 'gone'} does not exist; it is passed over"),
+        ("ok", f"{tmp_path / 'own'} holds 1 accelerators"),
+        ("ok", f"{tmp_path / 'config' / 'trainsim'} does not exist; it is made when you need it"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "state"),
     [("numpy>=1.26", "ok"), ("numpy>=999", "broken"), ("no-such-package-here>=1", "broken"), ("click", "ok")],

@@ -128,6 +128,23 @@ def test_a_real_plan_is_as_long_as_its_prediction(vp: int) -> None:
     assert end == pytest.approx(result.answer["step_time_s"], rel=0.03)
 
 
+def test_a_stage_of_a_grown_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lengths = []
+    for arguments, told in (
+        (("--stage", "1"), "stage 1 of 2 of a grown plan; --stage 2 for the next"),
+        ((), "stage 2 of 2 of a grown plan; --stage 1 for the first"),
+    ):
+        out = tmp_path / f"step{len(lengths)}.json"
+        assert main(["trace", "quickstart", *arguments, "--out", str(out)]) == 0
+        assert told in capsys.readouterr().err
+        trace = json.loads(out.read_text())["traceEvents"]
+        assert told[:7] in trace[0]["args"]["name"]
+        lengths.append(max(e["ts"] + e["dur"] for e in trace if e["ph"] == "X") / 1e6)
+    steps = [stage["step_time_s"] for stage in run("quickstart").stages]
+    assert lengths == pytest.approx(steps, rel=0.03)
+    assert main(["trace", "quickstart", "--stage", "3"]) == 2
+
+
 def test_command_writes_what_perfetto_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "step.json"
     scenario = tmp_path / "plan.json.yaml"

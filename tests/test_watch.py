@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -272,6 +274,35 @@ def test_another_batch_is_another_plan() -> None:
     assert "64 sequences" in found["notes"][0]
 
 
+def test_another_number_of_steps_is_another_plan() -> None:
+    log = Log("megatron", [Point(i, 1.0, total_steps=873) for i in range(1, 30)])
+    found = judge(log, answer(steps=23842.0))
+    assert found["verdict"] == "another plan"
+    assert "873 steps" in found["notes"][0]
+    assert "23,842" in found["notes"][0]
+    assert found["share_done"] == pytest.approx(29 / 873, abs=1e-4)
+    for same in (answer(steps=873.0), answer(steps=900.0), answer(), answer(steps=float("nan"))):
+        assert judge(log, same)["verdict"] == "on track"
+
+
+def test_the_steps_of_the_whole_run_are_read() -> None:
+    assert {p.total_steps for p in read_log(megatron_log([1.0, 1.0])).points} == {1000}
+    endless = megatron_log([1.0]).replace("/    1000", "/infinity")
+    assert read_log(endless).points[0].total_steps is None
+    assert {p.total_steps for p in real("megatron_llm.log").points} == {250000}
+    assert {p.total_steps for p in real("nanotron_small.log").points} == {1000}
+    assert {p.total_steps for p in real("trainer_axolotl.log").points} == {873}
+    assert {p.total_steps for p in real("trainer_swift.log").points} == {250250}
+    begin = "[rank0]:Training starts at step 1, with local batch size 8, global batch size 64, total steps 1000 (warmup 200)\n"
+    titan = read_log(begin + TITAN.format(step=30, tps=8192), tokens_per_step=128 * 8192, n_gpus=64)
+    assert titan.points[0].total_steps == 1000
+    state = {
+        "max_steps": 500,
+        "log_history": [{"step": 500, "train_runtime": 500.0, "train_steps_per_second": 1.0}],
+    }
+    assert read_log(json.dumps(state)).points[0].total_steps == 500
+
+
 def test_what_is_left_follows_the_mean_pace() -> None:
     found = judge(points([2.0] * 100), answer(steps=1000.0))
     assert found["days_left"] == pytest.approx(900 * 2.0 / 86400)
@@ -304,6 +335,34 @@ def test_command(
     assert ("Probably to blame" in page) == (word == "SLOW")
 
 
+def test_command_watches_a_stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from simulator.simulate import run
+
+    result = run("quickstart")
+    first = result.stage(1)
+    batch = first["global_batch_size"]
+    # The plan's own length, as the program prints it.
+    text = megatron_log([first["step_time_s"]] * 40, batch=batch)
+    log = tmp_path / "train.log"
+    log.write_text(re.sub(r"/ +1000 ", f"/ {math.ceil(first['steps'])} ", text))
+    assert main(["watch", str(log), "--scenario", "quickstart", "--stage", "1"]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith("ON TRACK")
+    assert "stage 1 of 2 of a grown plan; --stage 2 for the next" in page
+    main(["watch", str(log), "--scenario", "quickstart", "--stage", "1", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["stage"], found["stages"]) == (1, 2)
+    assert found["share_done"] == pytest.approx(40 / first["steps"], abs=1e-4)
+    switch_days = result.stages[0]["switch_days"]
+    left = (
+        (result.stages[0]["time_days"] - switch_days) * result.answer["goodput"] * (1 - 40 / first["steps"])
+    )
+    assert found["days_left"] == pytest.approx(left, rel=1e-3)
+    main(["watch", str(log), "--scenario", "quickstart"])
+    assert "stage 2 of 2 of a grown plan; --stage 1 for the first" in capsys.readouterr().out
+    assert main(["watch", str(log), "--scenario", "quickstart", "--stage", "3"]) == 2
+
+
 def test_command_reads_bytes_that_are_no_text(
     question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -311,6 +370,15 @@ def test_command_reads_bytes_that_are_no_text(
     log.write_bytes(b"\xff\xfe\x00 noise\n" + megatron_log([1.0] * 10, batch=64).encode())
     assert main(["watch", str(log), "--scenario", question, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["verdict"] == "another plan"
+
+
+def test_command_sees_a_log_of_another_length(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log = str(LOGS / "trainer_axolotl.log")
+    assert main(["watch", log, "--scenario", question, "--set", "training.steps=23842"]) == 1
+    page = capsys.readouterr().out
+    assert page.startswith("ANOTHER PLAN")
+    assert "873 steps in all, the plan's 23,842" in " ".join(page.split())
+    assert "29.8% done" in page
 
 
 def test_command_without_a_log(question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,11 @@ def entries_of(
     if providers is not None:
         named = [provider.strip() for provider in providers.split(",") if provider.strip()]
         return _priced(counted, named, terms)
-    return [_entry(name, number, asked) for name, number in counted] if hardware else []
+    return [_entry(name, number) for name, number in counted] if hardware else []
+
+
+def _entry(name: str, number: int | None) -> dict[str, Any]:
+    return {"accelerator": name} | ({} if number is None else {"n_gpus": number})
 
 
 def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | None]]:
@@ -114,20 +118,6 @@ def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | Non
     return counted
 
 
-def _entry(name: str, number: int | None, asked: Scenario) -> dict[str, Any]:
-    """An entry of hardware, at the scenario's provider if it sells this one too."""
-    from simulator.schema import load_accelerator
-    from simulator.schema.price import PriceChoice
-    from simulator.schema.quotes import quotes
-
-    entry: dict[str, Any] = {"accelerator": name} | ({} if number is None else {"n_gpus": number})
-    price = asked.hardware[0].price
-    label = load_accelerator(name).label
-    if isinstance(price, PriceChoice) and quotes(label, provider=price.provider, terms=price.terms):
-        entry["price"] = {"provider": price.provider, "terms": price.terms}
-    return entry
-
-
 def _priced(counted: list[tuple[str, int | None]], providers: list[str], terms: str) -> list[dict[str, Any]]:
     """Every accelerator at every provider that sells it on these terms."""
     from simulator.errors import InfeasibleError
@@ -141,9 +131,7 @@ def _priced(counted: list[tuple[str, int | None]], providers: list[str], terms: 
         for book in books:
             if quotes(label, provider=book.provider, terms=terms):
                 price = {"provider": book.provider, "terms": terms}
-                entries.append(
-                    {"accelerator": name, "price": price} | ({} if number is None else {"n_gpus": number})
-                )
+                entries.append(_entry(name, number) | {"price": price})
             else:
                 missing.append(f"{book.provider} asks no {terms.replace('_', ' ')} price for {label}")
     if not entries:

@@ -23,13 +23,13 @@ SHELLS = {
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    r"""Print the script that completes commands, ids, fields and files in a SHELL.
+    """Print the script that completes commands, ids, fields and files in a SHELL.
 
     \b
     bash  eval "$(trainsim completion bash)"  in ~/.bashrc (bash 4.4 or newer)
     zsh   eval "$(trainsim completion zsh)"   in ~/.zshrc, after compinit
     fish  trainsim completion fish > ~/.config/fish/completions/trainsim.fish
-    """
+    """  # noqa: D301 - click reads the escape
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(ctx.find_root().command, {}, "trainsim", "_TRAINSIM_COMPLETE").source())

@@ -20,14 +20,14 @@ EXTRAS = {
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def command(as_json: bool) -> None:
-    """Check the installation: versions, data, extras, the user's folder, and that a scenario is answered.
+    """Check the installation: versions, data, extras, the folders that are searched, and that a scenario is answered.
 
     Exits with 1 if something is broken; a missing extra is no fault.
     """
     from simulator.report import output
     from simulator.report.text import table
 
-    checks = [*_versions(), *_data(), *_extras(), _user_folder(), _answers()]
+    checks = [*_versions(), *_data(), *_extras(), *_search_path(), _user_folder(), _answers()]
     if as_json:
         output.emit(output.json_text({"ok": all(c["state"] != "broken" for c in checks), "checks": checks}))
     else:
@@ -105,22 +105,46 @@ def _extras() -> list[dict[str, str]]:
     return out
 
 
+def _search_path() -> list[dict[str, str]]:
+    """The folders of ``$TRAINSIM_PATH``: whether each exists, and what it holds."""
+    from simulator import library
+
+    out = []
+    for folder in library.search_path():
+        reason = library.missing(folder)
+        text = f"{folder} {reason}; it is passed over" if reason else f"{folder} holds {_held(folder)}"
+        out.append(_check("note" if reason else "ok", "TRAINSIM_PATH", text))
+    return out or [_check("ok", "TRAINSIM_PATH", "not set; it may name folders to search first")]
+
+
+def _held(root: Path) -> str:
+    """Numbers of files by kind in a folder that is searched."""
+    from simulator import library
+
+    found = []
+    for kind, (inside, ending) in library.KINDS.items():
+        folders = dict.fromkeys([root / kind, root / inside])
+        count = sum(len(library.files_in(folder, ending)) for folder in folders if folder.is_dir())
+        found += [f"{count} {kind}"] if count else []
+    return ", ".join(found) or "nothing that is searched"
+
+
 def _user_folder() -> dict[str, str]:
     """The folder of a user's own accelerators and models can be written, now or once it is made."""
     import os
 
-    base = os.environ.get("XDG_CONFIG_HOME")
-    try:
-        folder = (Path(base) if base else Path.home() / ".config") / "trainsim"
-    except RuntimeError:
+    from simulator import library
+
+    folder = library.user_folder()
+    if not folder.is_absolute() and not os.environ.get("XDG_CONFIG_HOME"):
         return _check("note", "user folder", "no home folder is known")
     nearest: Any = folder
     while not nearest.exists() and nearest != nearest.parent:
         nearest = nearest.parent
     if not os.access(nearest, os.W_OK):
         return _check("note", "user folder", f"{folder} cannot be written; $TRAINSIM_PATH names others")
-    exists = "exists" if folder.is_dir() else "is made when you need it"
-    return _check("ok", "user folder", f"{folder} {exists}")
+    text = f"holds {_held(folder)}" if folder.is_dir() else "does not exist; it is made when you need it"
+    return _check("ok", "user folder", f"{folder} {text}")
 
 
 def _answers() -> dict[str, str]:

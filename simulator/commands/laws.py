@@ -179,15 +179,16 @@ def compare(
     output.one_of(json=as_json, csv=as_csv)
     given: dict[str, Any] = {"params": params, "tokens": tokens, "unique_tokens": unique_tokens}
     given |= {"hidden_size": hidden_size, "num_hidden_layers": layers}
-    rows = _compared({k: v for k, v in given.items() if v is not None}, every=every)
-    if plot is not None:
-        report.plot(rows, params, tokens, plot)
+    given = {k: v for k, v in given.items() if v is not None}
+    rows = _compared(given, every=every)
     if as_json:
         output.emit(output.json_text(rows))
     elif as_csv:
         output.emit(output.csv_text(rows))
     else:
         output.emit(report.compared(rows, params, tokens))
+    if plot is not None:
+        report.plot(rows, given, plot)
 
 
 def _compared(given: Mapping[str, Any], *, every: bool) -> list[dict[str, Any]]:

@@ -28,6 +28,12 @@ from simulator.commands.completion import scenarios, settings
     shell_complete=settings,
     help="Change a field of the scenario.",
 )
+@click.option(
+    "--stage",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of a plan that grows a model: the stage that LOG is of; its last if absent.",
+)
 @click.option("--skip", type=click.IntRange(0), help="Logged steps to leave out at the start.")
 @click.option("--follow", is_flag=True, help="Read again when the log grows, until interrupted.")
 @click.option(
@@ -38,6 +44,7 @@ def command(
     log: Path,
     file: str,
     changes: tuple[str, ...],
+    stage: int | None,
     skip: int | None,
     follow: bool,
     every: float,
@@ -49,6 +56,7 @@ def command(
     TensorBoard. Exits with 1 if the run is slow or follows another plan.
     """
     from simulator.errors import InfeasibleError
+    from simulator.result import plain
     from simulator.simulate import run
 
     result = run(file, set=changes)
@@ -56,7 +64,7 @@ def command(
         raise InfeasibleError(
             "the scenario has no plan that runs", details=(str(result.infeasible.get("text", "")),)
         )
-    answer = result.to_dict()["answer"]
+    answer = plain(result.stage(stage))
     found = _look(log, answer, skip=skip, as_json=as_json)
     if follow:
         import time

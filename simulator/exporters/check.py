@@ -76,7 +76,7 @@ def export(plan: TrainingPlan, program: str) -> Exported:
     wrong = differences(plan, program, text)
     if wrong:
         raise SpecError(f"{program} cannot hold this plan: " + "; ".join(wrong))
-    return Exported(text, tuple(notes), filename)
+    return Exported(text, tuple([plan.origin, *notes] if plan.origin else notes), filename)
 
 
 def differences(plan: TrainingPlan, program: str, text: str) -> list[str]:

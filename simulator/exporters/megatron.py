@@ -15,9 +15,10 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     }
     node = plan.layout["node_size"]
     nodes = plan.layout["n_gpus"] // node
+    about = "\n".join(plan.head)
     head = f"""\
 #!/bin/bash
-# {_comment(plan.name)}: {plan.layout["n_gpus"]} accelerators, written by trainsim export.
+{about}
 # The data are Megatron's mock data; the learning rate is a placeholder. Megatron pads the vocabulary to 128 x tp.
 export CUDA_DEVICE_MAX_CONNECTIONS=1
 LR=${{LR:-3.0e-4}}
@@ -38,10 +39,6 @@ DISTRIBUTED_ARGS=(
     if plan.training["optimizer"] not in ("adamw", "sgd", "muon"):
         notes.append(f"optimizer {plan.training['optimizer']}: Megatron-LM trains with Adam here")
     return head + body + tail, notes
-
-
-def _comment(text: str) -> str:
-    return " ".join(text.split())[:100]
 
 
 def model(plan: TrainingPlan) -> list[str]:

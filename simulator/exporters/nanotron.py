@@ -92,7 +92,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
             "val_check_interval": -1,
         },
     }
-    head = f"# {' '.join(plan.name.split())[:100]}: {x['n_gpus']} accelerators, written by trainsim export.\n"
+    head = "".join(f"{line}\n" for line in plan.head)
     notes = ["data (null: random tokens), tokenizer and learning rate are placeholders"]
     return head + yaml.safe_dump(data, sort_keys=False), notes
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator import transformer
-from simulator.errors import InfeasibleError, SpecError
+from simulator.errors import InfeasibleError, Problem, SpecError
 from simulator.result import Result
 from simulator.schema import Model, Scenario
+from simulator.search import held
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class TrainingPlan:
     """Fields of a scenario's ``training``."""
     max_position_embeddings: int
     model_id: str | None = None
+    origin: str = ""
+    """Where the weights of a stage come from, if the plan grows a model."""
+
+    @property
+    def head(self) -> list[str]:
+        """First lines of a file that takes comments."""
+        name = " ".join(self.name.split())[:100]
+        lines = [f"{name}: {self.layout['n_gpus']} accelerators, written by trainsim export."]
+        return [f"# {line}" for line in [*lines, *([self.origin] if self.origin else [])]]
 
     @property
     def accumulation(self) -> int:
@@ -35,19 +45,28 @@ class TrainingPlan:
         return total // ranks
 
 
-def plan_of(scenario: Scenario, result: Result) -> TrainingPlan:
-    """The chosen plan of a result.
+def plan_of(scenario: Scenario, result: Result, *, stage: int | None = None) -> TrainingPlan:
+    """The chosen plan of a result, or one stage of a plan that grows a model.
+
+    Parameters
+    ----------
+    scenario, result
+        What was asked, and its answer.
+    stage : int, optional
+        Number of a stage, as in ``stages`` of the result; needed where several models are trained in turn.
 
     Raises
     ------
     InfeasibleError
         If nothing runs.
+    SpecError
+        If there is no such stage, or none is named among several.
     """
     if not result.feasible or not result.answer:
         raise InfeasibleError(
             "no plan runs, so there is nothing to export", details=(str(result.infeasible.get("text", "")),)
         )
-    answer = result.answer
+    answer, origin, name = _stage(scenario, result, stage)
     sizes, model_id = _sizes(scenario, answer)
     p = scenario.parallelism
     layout = {name: answer[name] for name in "tp pp dp cp ep vp zero_stage sequence_parallel n_gpus".split()}
@@ -66,13 +85,34 @@ def plan_of(scenario: Scenario, result: Result) -> TrainingPlan:
     model = scenario.model
     longest = model.max_position_embeddings if model is not None else None
     return TrainingPlan(
-        name=scenario.name,
+        name=name,
         sizes=sizes,
         layout=layout,
         training=training,
         max_position_embeddings=max(longest or 0, answer["seq_length"]),
         model_id=model_id,
+        origin=origin,
     )
+
+
+def _stage(scenario: Scenario, result: Result, stage: int | None) -> tuple[dict[str, Any], str, str]:
+    """The record of what is trained, where its weights come from, and its name."""
+    trained = [s for s in result.stages if s["stage"]]
+    if stage is None and len(trained) > 1:
+        raise SpecError(
+            Problem(
+                f"the plan trains {len(trained)} models in turn, each a file of its own: {held.words(trained)}",
+                path="stage",
+                hint="--stage N writes one of them",
+            )
+        )
+    answer = result.stage(stage)
+    if not trained:
+        return answer, "", scenario.name
+    number = answer.get("stage", trained[-1]["stage"])
+    origin = held.origin(result.stages, result.growth, number)
+    many = len(trained) > 1
+    return answer, origin, f"stage {number} of {len(trained)}, {scenario.name}" if many else scenario.name
 
 
 def _sizes(scenario: Scenario, answer: dict[str, Any]) -> tuple[dict[str, int], str | None]:

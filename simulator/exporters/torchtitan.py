@@ -22,9 +22,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     name, flavor = flavor_of(plan)
     x, t = plan.layout, plan.training
     notes = ["data, tokenizer and learning rate are placeholders"]
-    lines = [
-        f"# {' '.join(plan.name.split())[:100]}: {x['n_gpus']} accelerators, written by trainsim export."
-    ]
+    lines = plan.head
     if not flavor:
         name, flavor = "llama3", "planned"
         lines += [f"# {line}" for line in entry(plan)]

@@ -17,7 +17,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Point:
     memory_gib: float | None = None
     global_batch_size: int | None = None
     """Sequences per step, where the log says so."""
+    total_steps: int | None = None
+    """Steps of the whole run, where the log says so."""
 
 
 @dataclass
@@ -55,13 +57,15 @@ class Log:
 NUMBER = r"([\d.,]+(?:[eE][-+]?\d+)?)"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _MEGATRON = re.compile(
-    r"iteration\s+(\d+)/\s*(?:\d+|infinity)\s*\|.*?elapsed time per iteration \(ms\):\s*" + NUMBER
+    r"iteration\s+(\d+)/\s*(\d+|infinity)\s*\|.*?elapsed time per iteration \(ms\):\s*" + NUMBER
 )
 _TITAN = re.compile(r"step:\s*(\d+)\s+loss:\s*" + NUMBER + r".*?\btps:\s*" + NUMBER)
 _NANOTRON = re.compile(
-    r"iteration:\s*(\d+)\s*/\s*\d+\s*\|.*?elapsed_time_per_iteration_ms:\s*([\d.]+)([KMB]?)"
+    r"iteration:\s*(\d+)\s*/\s*(\d+)\s*\|.*?elapsed_time_per_iteration_ms:\s*([\d.]+)([KMB]?)"
 )
 _TQDM = re.compile(r"(\d+)/(\d+) \[[\d:]+<[\d:?]+,\s*([\d.]+)\s*(s/it|it/s)")
+_TOTAL = re.compile(r"\btotal (?:optimization )?steps (?:= )?([\d,]+)", re.IGNORECASE)
+"""What torchtitan and the Trainer say of a run before its first step."""
 _TIMER = re.compile(r"^\s+([a-z][a-z-]+) \.*:\s*\(([\d.]+),\s*([\d.]+)\)")
 _SCALE = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9}
 
@@ -121,14 +125,16 @@ def _console(text: str, tokens_per_gpu: float) -> Log:
         "nanotron": _nanotron,
         "huggingface": _progress,
     }
-    log = Log("")
+    log, total = Log(""), None
     for line in re.split(r"[\r\n]+", text):
         for kind, reader in readers.items():
             point = reader(line) if log.kind in ("", kind) else None
             if point is not None:
                 log.kind = kind
-                log.points.append(point)
+                log.points.append(point if point.total_steps else replace(point, total_steps=total))
                 break
+        stated = _TOTAL.search(line)
+        total = total if stated is None else _whole(stated[1])
         timer = _TIMER.match(line)
         if timer:
             log.timers_s[timer[1]] = float(timer[3]) / 1e3
@@ -147,6 +153,12 @@ def _float(text: str) -> float | None:
         return None
 
 
+def _whole(text: str) -> int | None:
+    """A number of steps; none for ``infinity``."""
+    digits = text.replace(",", "")
+    return int(digits) or None if digits.isdigit() and len(digits) <= 12 else None
+
+
 def _point(step: str, time_s: float | None, **more: Any) -> Point | None:
     if time_s is None or not 0 < time_s < 1e6 or len(step) > 12:
         return None
@@ -157,12 +169,13 @@ def _megatron(line: str) -> Point | None:
     match = _MEGATRON.search(line)
     if match is None:
         return None
-    milliseconds, batch = _float(match[2]), _after(line, "global batch size")
+    milliseconds, batch = _float(match[3]), _after(line, "global batch size")
     return _point(
         match[1],
         None if milliseconds is None else milliseconds / 1e3,
         loss=_after(line, "lm loss"),
         global_batch_size=None if batch is None else int(batch),
+        total_steps=_whole(match[2]),
     )
 
 
@@ -182,9 +195,10 @@ def _nanotron(line: str) -> Point | None:
     sequences = int(float(batch[1]) * _SCALE[batch[2]]) if batch and not batch[2] else None
     return _point(
         match[1],
-        float(match[2].rstrip(".")) * _SCALE[match[3]] / 1e3,
+        float(match[3].rstrip(".")) * _SCALE[match[4]] / 1e3,
         loss=_after(line, "lm_loss"),
         global_batch_size=sequences,
+        total_steps=_whole(match[2]),
     )
 
 
@@ -193,7 +207,7 @@ def _progress(line: str) -> Point | None:
     rate = _float(match[3]) if match else None
     if match is None or not rate or int(match[1]) == 0:
         return None
-    return _point(match[1], rate if match[4] == "s/it" else 1.0 / rate)
+    return _point(match[1], rate if match[4] == "s/it" else 1.0 / rate, total_steps=_whole(match[2]))
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -205,7 +219,8 @@ def _trainer_state(text: str, name: str) -> Log:
         data = json.loads(text)
     except (ValueError, RecursionError):
         raise SpecError(Problem("not JSON", file=name)) from None
-    history = data.get("log_history")
+    history, total = data.get("log_history"), data.get("max_steps")
+    total = total if isinstance(total, int) and total > 0 else None
     log = Log("huggingface")
     for entry in history if isinstance(history, list) else []:
         if not isinstance(entry, Mapping):
@@ -217,7 +232,7 @@ def _trainer_state(text: str, name: str) -> Log:
             time_s = 1.0 / rate
             if isinstance(runtime, (int, float)) and runtime > 0 and step > 0:
                 time_s = runtime / step
-            log.points.append(Point(step, time_s, loss=entry.get("train_loss")))
+            log.points.append(Point(step, time_s, loss=entry.get("train_loss"), total_steps=total))
     return log
 
 

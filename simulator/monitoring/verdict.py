@@ -24,6 +24,9 @@ STALL = 1.5
 DRIFT = 0.05
 """A last quarter slower than the first by more is a drift. [-]"""
 
+SAME_TOTAL = 0.05
+"""A run whose logged number of steps differs from the plan's by more is another run; less comes of rounding. [-]"""
+
 PLAUSIBLE = 3.0
 """A level that would have to be slower by more is not offered as the only cause. [-]"""
 
@@ -70,7 +73,7 @@ def judge(log: Log, answer: Mapping[str, Any], *, skip: int | None = None) -> di
     log : Log
         Steps of the run.
     answer : mapping
-        ``answer`` of a `Result`.
+        ``answer`` of a `Result`, or one of its stages (`Result.stage`).
     skip : int, optional
         Logged steps to leave out at the start; `WARMUP`, or a third of a short log, if absent. [-]
 
@@ -78,7 +81,8 @@ def judge(log: Log, answer: Mapping[str, Any], *, skip: int | None = None) -> di
     -------
     dict
         ``verdict`` (``on track``, ``slow``, ``fast`` or ``another plan``), the measured and predicted step times with the
-        interval, ``blame`` (most probable first), and what is left of the run.
+        interval, ``blame`` (most probable first), and what is left of the run; ``stage`` and ``stages`` where that is one stage of
+        a plan that grows a model.
 
     Examples
     --------
@@ -111,11 +115,12 @@ def judge(log: Log, answer: Mapping[str, Any], *, skip: int | None = None) -> di
         "blame": blame(log, times, answer) if median > high else [],
         "notes": notes(points, answer, stalls),
     }
-    wrong = batch_differs(points, answer)
+    wrong = [text for text in (batch_differs(points, answer), total_differs(points, answer)) if text]
     if wrong:
         report["verdict"] = "another plan"
-        report["notes"] = [wrong, *report["notes"]]
-    return report | remaining(points[-1], float(np.mean(times)), answer)
+        report["notes"] = [*wrong, *report["notes"]]
+    stage = {name: answer[name] for name in ("stage", "stages") if name in answer}
+    return report | stage | remaining(points[-1], float(np.mean(times)), answer)
 
 
 def kept(points: Sequence[Point], skip: int | None) -> list[Point]:
@@ -196,6 +201,16 @@ def batch_differs(points: Sequence[Point], answer: Mapping[str, Any]) -> str:
     return f"the log's global batch is {batch} sequences, the plan's {planned}: the step times do not compare"
 
 
+def total_differs(points: Sequence[Point], answer: Mapping[str, Any]) -> str:
+    """A sentence if the log states another number of steps in all than the plan, else nothing."""
+    total, planned = points[-1].total_steps, answer.get("steps")
+    if not total or not planned or not math.isfinite(planned) or abs(total / planned - 1) <= SAME_TOTAL:
+        return ""
+    return (
+        f"the log's run has {total:,} steps in all, the plan's {planned:,.0f}: another run, or other tokens"
+    )
+
+
 def notes(points: Sequence[Point], answer: Mapping[str, Any], stalls: Mapping[str, float]) -> list[str]:
     """What else the log shows."""
     out = []
@@ -214,8 +229,8 @@ def notes(points: Sequence[Point], answer: Mapping[str, Any], stalls: Mapping[st
 
 
 def remaining(last: Point, mean_s: float, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left of the run at the measured pace, if its length is known. [days]"""
-    steps = answer.get("steps")
+    """What is left of the run at the measured pace, if its length is known: as logged, else as planned. [days]"""
+    steps = last.total_steps or answer.get("steps")
     if not steps or not math.isfinite(steps) or last.step > steps:
         return {}
     return {

@@ -160,6 +160,7 @@ def watch(
     *,
     set: Sequence[str] = (),  # noqa: A002 - named as on the command line
     skip: int | None = None,
+    stage: int | None = None,
 ) -> Watched:
     """A training log beside its prediction.
 
@@ -174,13 +175,15 @@ def watch(
         Changes of the scenario.
     skip : int, optional
         Logged steps to leave out at the start.
+    stage : int, optional
+        Of a plan that grows a model: the stage that the log is of; its last if absent.
 
     Raises
     ------
     InfeasibleError
         If the scenario has no plan that runs.
     SpecError
-        If the log holds no steps.
+        If the log holds no steps, or the plan has no such stage.
     """
     from simulator.errors import InfeasibleError
     from simulator.monitoring import judge, read_log
@@ -190,7 +193,7 @@ def watch(
     if not result.feasible:
         text = str(result.infeasible.get("text", ""))
         raise InfeasibleError("the scenario has no plan that runs", details=(text,))
-    answer = result.to_dict()["answer"]
+    answer = plain(result.stage(stage))
     read = read_log(
         read_text(Path(log)),
         name=str(log),

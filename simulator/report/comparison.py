@@ -32,8 +32,10 @@ SHOWN_ELSEWHERE = ("hardware.n_gpus", "hardware.accelerator", "hardware.price")
 """Fields that have a column or a line of their own, whether they vary or not."""
 
 
-RANGES = "Ranges are 80 % intervals of step time and loss law, at the price and goodput of each row."
-"""What the intervals of a comparison are of."""
+def held(rows: Sequence[Document]) -> str:
+    """What the intervals of the rows are of, in one line."""
+    of = "step time and loss law" if any(row.get("loss") is not None for row in rows) else "step time"
+    return f"Ranges are 80 % intervals of {of}, at the price and goodput of each row."
 
 
 def headline(rows: Sequence[Document]) -> str:
@@ -165,7 +167,7 @@ def page(document: Document, *, color: bool = False) -> str:
     lines = [style(str(document["scenario"]["name"]), "bold", color=color), ""]
     lines += [
         *(style(line, "bold", color=color) for line in wrap(headline(rows))),
-        *wrap(RANGES),
+        *wrap(held(rows)),
         "",
     ]
     lines += _table(rows, color=color)

@@ -76,8 +76,14 @@ def compared(rows: list[dict[str, Any]], params: float, tokens: float) -> str:
     return "\n".join(Table(title, heads, cells, left=(0, 6), note=note).text()) + "\n"
 
 
-def plot(rows: list[dict[str, Any]], params: float, tokens: float, path: Path) -> None:
-    """Loss of each law against tokens, relative to its own loss at the point."""
+def plot(rows: list[dict[str, Any]], given: Mapping[str, float], path: Path) -> None:
+    """Loss of each law against tokens, relative to its own loss at the point.
+
+    Raises
+    ------
+    SimulatorError
+        If no law covers the point, so that there is nothing to draw; without matplotlib; or if the file cannot be written.
+    """
     from simulator import scaling
     from simulator.errors import SimulatorError
 
@@ -87,16 +93,22 @@ def plot(rows: list[dict[str, Any]], params: float, tokens: float, path: Path) -
         raise SimulatorError("plots need matplotlib: pip install 'trainsim[plot]'") from None
     import numpy as np
 
-    across = tokens * np.geomspace(0.1, 10, 81)
+    if not rows:
+        raise SimulatorError(f"{path} is not written: no law covers this point; add --all")
+    across = given["tokens"] * np.geomspace(0.1, 10, 81)
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.add_subplot()
     for row in rows:
-        law = scaling.get(row["law"])
-        if set(law.inputs) <= {"params", "tokens", "unique_tokens"}:
-            curve = np.broadcast_to(scaling.loss(law=law, params=params, tokens=across), across.shape)
-            axes.plot(across, curve - row["loss"], label=row["law"], ls="-" if row["in_range"] else ":")
-    axes.axvline(tokens, color="0.7", lw=0.8)
-    axes.set(xscale="log", xlabel="tokens", ylabel="loss minus loss at the point", title=f"N = {params:.3g}")
+        inputs: dict[str, Any] = {**given, "tokens": across}
+        curve = np.broadcast_to(scaling.loss(law=row["law"], **inputs), across.shape)
+        axes.plot(across, curve - row["loss"], label=row["law"], ls="-" if row["in_range"] else ":")
+    axes.axvline(given["tokens"], color="0.7", lw=0.8)
+    axes.set(
+        xscale="log",
+        xlabel="tokens [-]",
+        ylabel="loss minus loss at the point [nats/token]",
+        title=f"{quantity(given['params'], 'parameter')} parameters; dotted: outside of the law's range",
+    )
     axes.legend(fontsize="x-small")
     try:
         figure.savefig(path, dpi=150)
@@ -110,11 +122,11 @@ def fit_record(found: Fit) -> dict[str, Any]:
         "form": found.law.form.name,
         "equation": found.law.equation,
         "n": found.n,
-        "constants": found.constants,
-        "intervals_95": {k: list(v) for k, v in found.intervals.items()},
-        "standard_errors": found.standard_errors,
+        "constants": {k: _finite(v) for k, v in found.constants.items()},
+        "intervals_95": {k: [_finite(end) for end in ends] for k, ends in found.intervals.items()},
+        "standard_errors": {k: _finite(v) for k, v in found.standard_errors.items()},
         "r2": _finite(found.r2),
-        "mae": found.mae,
+        "mae": _finite(found.mae),
         "leave_one_out_mae": _finite(found.leave_one_out),
         "bootstraps": len(found.draws),
         "warnings": list(found.warnings),
@@ -124,7 +136,7 @@ def fit_record(found: Fit) -> dict[str, Any]:
 def fit_page(found: Fit) -> str:
     """A fitted law: its constants with their intervals, and what is left of the runs."""
     rows = [
-        (name, short(value), " to ".join(short(v) for v in found.intervals[name]) if found.intervals else "-")
+        (name, _short(value), " to ".join(_short(v) for v in found.intervals.get(name, ())) or "-")
         for name, value in found.constants.items()
     ]
     title = f"{found.law.equation}   {found.n} runs"
@@ -143,8 +155,8 @@ def moved_record(moved: Transfer) -> dict[str, Any]:
         "from": moved.base,
         "equation": moved.law.equation,
         "n": moved.n,
-        "constants": dict(moved.law.constants),
-        "mae": moved.mae,
+        "constants": {k: _finite(v) for k, v in moved.law.constants.items()},
+        "mae": _finite(moved.mae),
         "largest_compute_flop": moved.largest_compute_flop,
         "ahead": _ahead(moved),
     }
@@ -206,6 +218,10 @@ def _short_source(source: str) -> str:
     """Number of a paper, or the site of a page."""
     first = source.split(",")[0]
     return first.partition("://")[2].partition("/")[0] or first
+
+
+def _short(value: float) -> str:
+    return "-" if _finite(value) is None else short(value)
 
 
 def _cut(text: str, width: int) -> str:

@@ -34,7 +34,10 @@ def page(found: Mapping[str, Any]) -> str:
     lines = Table(title, heads, rows, left=(0,)).text()
     share = found["own_share"]
     if share is not None and share == share:
-        text = f"{100 * share:.0f} % of the variance of the error differs between layouts of a group; the rest they share."
+        text = (
+            f"{100 * share:.0f} % of the variance of the error differs between layouts of a group, with a standard deviation of "
+            f"{100 * found['own_spread']:.0f} %; the rest they share."
+        )
         lines += wrap(text, indent=2, hang=2)
     return "\n".join([*lines, "", *_groups(found), *_hours(found["hours"])]) + "\n"
 

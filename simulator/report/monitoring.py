@@ -13,6 +13,21 @@ SHOWN = 4
 """Causes that are listed."""
 
 
+def stage_words(record: Mapping[str, Any]) -> str:
+    """Which stage of a plan that grows a model is shown; nothing where one model is trained.
+
+    Examples
+    --------
+    >>> stage_words({"stage": 2, "stages": 2}), stage_words({})
+    ('stage 2 of 2 of a grown plan; --stage 1 for the first', '')
+    """
+    if record.get("stages", 1) < 2:
+        return ""
+    other = " for the first" if record["stage"] > 1 else " for the next"
+    number = 1 if record["stage"] > 1 else record["stage"] + 1
+    return f"stage {record['stage']} of {record['stages']} of a grown plan; --stage {number}{other}"
+
+
 def page(found: Mapping[str, Any], *, color: bool = False) -> str:
     """The verdict first, then the figures, then what is probably to blame."""
     verdict = found["verdict"]
@@ -32,6 +47,8 @@ def page(found: Mapping[str, Any], *, color: bool = False) -> str:
             f"  {found['share_done']:.1%} done; {duration(found['days_left'] * 86400)} left at this pace, "
             f"{duration(found['days_left_predicted'] * 86400)} as predicted"
         )
+    told = stage_words(found)
+    lines += wrap(told, indent=2, hang=4) if told else []
     for note in found["notes"]:
         lines += wrap(note, indent=2, hang=4)
     if found["blame"]:

@@ -38,7 +38,7 @@ def section(document: Document) -> Raw:
         wide=True,
     )
     reasons = (f"{row['rank']}: " + "; ".join(filter(None, _about(row))) for row in rows)
-    lead = para(comparison.headline(rows) + f" {comparison.RANGES}")
+    lead = para(comparison.headline(rows) + f" {comparison.held(rows)}")
     return join(
         [
             lead,

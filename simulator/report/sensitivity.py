@@ -45,7 +45,7 @@ def page(found: Mapping[str, Any]) -> str:
             rows.append((row["name"], f"{number(row['low'], 3)} to {number(row['high'], 3)}", *cells))
     heads = ("input", "80 % range", *(HEADS[name] for name in shown))
     lines = Table(f"What moves the answer, by {HEADS[found['figure']]}", heads, rows, left=(0, 1)).text()
-    lines += ["", *wrap(NOTE, indent=2, hang=2)]
+    lines += ["", *wrap(NOTE, indent=2, hang=2), *wrap(f"Held: {found['held']}.", indent=2, hang=2)]
     return "\n".join(lines) + "\n"
 
 

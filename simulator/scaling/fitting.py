@@ -17,7 +17,7 @@ from simulator.errors import SimulatorError, UnknownNameError
 
 from . import batch
 from .law import REFIT, Array, Form, Law
-from .problem import Problem, flat_directions, predict, solve
+from .problem import EXPONENTS, Problem, flat_directions, predict, solve
 from .registry import forms, laws
 from .runs import columns, need
 
@@ -26,6 +26,9 @@ DELTA = 1e-3
 
 STARTS = 48
 """Starting points of a fit."""
+
+INSTEAD = "move a published law to the runs instead: simulator.scaling.transfer, trainsim laws fit --from"
+"""What to do where runs do not identify a law."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ def fit(
     -----
     Constants of a fit are strongly correlated (a scale with its exponent): compare predictions, or draws, not constants one by one. A
     fit of fewer than about ten runs, or of runs at one ratio of tokens to parameters, does not identify the exponents; then
-    `simulator.scaling.transfer` is the better tool.
+    `simulator.scaling.transfer` is the better tool. Exponents of sums of powers stay within `simulator.scaling.problem.EXPONENTS`;
+    a fit that ends at one of the two says so.
 
     References
     ----------
@@ -187,13 +191,12 @@ def fit(
         draws=draws,
     )
     if n_bootstrap:
-        ends_ = np.quantile(draws, [0.025, 0.975], axis=0)
         names = problem.form.parameters
-        result = replace(
-            result,
-            intervals={k: (float(ends_[0, i]), float(ends_[1, i])) for i, k in enumerate(names)},
-            standard_errors={k: float(np.std(draws[:, i])) for i, k in enumerate(names)},
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # a scale that the runs leave open may overflow
+            ends_ = np.quantile(draws, [0.025, 0.975], axis=0)
+            errors = {k: float(np.std(draws[:, i])) for i, k in enumerate(names)}
+        intervals = {k: (float(ends_[0, i]), float(ends_[1, i])) for i, k in enumerate(names)}
+        result = replace(result, intervals=intervals, standard_errors=errors)
     return replace(result, warnings=_warnings(problem, theta, result))
 
 
@@ -307,6 +310,14 @@ def _warnings(problem: Problem, theta: Array, result: Fit) -> tuple[str, ...]:
             y = np.log(problem.data[other])
             if np.std(x) > 0 and np.std(y) > 0 and abs(np.corrcoef(x, y)[0, 1]) > 0.98:
                 found.append(f"{one} and {other} vary together: their terms cannot be told apart")
+    ends = [
+        key
+        for key, *values in zip(problem.free, theta, *problem.bounds, strict=True)
+        if np.any(np.isclose(values[0], values[1:]))
+    ]
+    if ends:
+        least, most = EXPONENTS
+        found.append(f"{', '.join(ends)} ended at a bound of exponents, {least:g} to {most:g}")
     flat = flat_directions(problem, theta)
     if flat:
         found.append(f"the runs hardly constrain {', '.join(flat)}")
@@ -317,4 +328,4 @@ def _warnings(problem: Problem, theta: Array, result: Fit) -> tuple[str, ...]:
     ]
     if wide:
         found.append(f"the interval of {', '.join(wide)} is as wide as its value")
-    return tuple(found)
+    return (*found, INSTEAD) if found else ()

@@ -55,18 +55,21 @@ def minimize(
     objective: Callable[[Array, Any], tuple[Array, Array]],
     start: Array,
     *,
+    bounds: tuple[Array, Array] | None = None,
     max_iterations: int = 500,
     gradient_tolerance: float = 1e-9,
     value_tolerance: float = 1e-12,
 ) -> Minimum:
-    """Minimise a batch of problems by BFGS with backtracking.
+    """Minimise a batch of problems by BFGS with backtracking, between bounds where there are any.
 
     Parameters
     ----------
     objective : callable
         ``objective(theta, index)`` returns values (k,) and gradients (k, p) of the problems numbered `index`.
     start : array
-        Starting points, shape (problems, constants).
+        Starting points, shape (problems, constants), between the bounds.
+    bounds : tuple of array, optional
+        Lowest and highest value of each constant, shape (constants,); infinite where there is none.
     max_iterations : int, optional
         Steps at most.
     gradient_tolerance : float, optional
@@ -82,9 +85,17 @@ def minimize(
     Notes
     -----
     Problems that are done leave the batch, so the slow ones do not hold up the rest. A local minimiser: give several starts.
+    A constant stays at its bound as long as the slope points beyond it; a step ends where the first constant meets its bound.
+
+    Examples
+    --------
+    >>> bowl = lambda theta, index: (np.sum((theta - 3.0) ** 2, axis=1), 2 * (theta - 3.0))
+    >>> minimize(bowl, np.zeros((1, 2)), bounds=(np.zeros(2), np.array([1.0, 9.0]))).theta.round(6).tolist()
+    [[1.0, 3.0]]
     """
     theta = np.array(start, dtype=float)
     problems, width = theta.shape
+    low, high = (np.full(width, -np.inf), np.full(width, np.inf)) if bounds is None else bounds
     value, converged = np.full(problems, np.inf), np.zeros(problems, dtype=bool)
     index = np.arange(problems)
     f, g = objective(theta, index)
@@ -97,15 +108,18 @@ def minimize(
     for _ in range(max_iterations):
         if not len(index):
             break
-        step = -np.einsum("kij,kj->ki", inverse, g)
-        slope = np.einsum("ki,ki->k", step, g)
+        pull = _inward(x, g, low, high)
+        step = -_inward(x, np.einsum("kij,kj->ki", inverse, pull), low, high)
+        slope = np.einsum("ki,ki->k", step, pull)
         uphill = ~(slope < 0)
         if np.any(uphill):
-            step[uphill] = -g[uphill]
+            step[uphill] = -pull[uphill]
             inverse[uphill] = np.eye(width)
-            slope = np.einsum("ki,ki->k", step, g)
-        x_new, f_new, g_new, moved = _line_search(objective, index, x, f, g, step, slope)
-        s, y = x_new - x, g_new - g
+            slope = np.einsum("ki,ki->k", step, pull)
+        ends = np.where(step > 0, high, low)
+        x_new, f_new, g_new, moved = _line_search(objective, index, x, f, g, step, slope, ends)
+        s = x_new - x
+        y = np.where((s == 0) & ((x <= low) | (x >= high)), 0.0, g_new - g)  # curvature among the free alone
         inverse = _update(inverse, s, y, fresh)
         fresh = np.zeros_like(fresh)
         small = (f - f_new) <= value_tolerance * np.maximum(np.abs(f), 1e-300)
@@ -116,7 +130,8 @@ def minimize(
             np.eye(width) / np.maximum(np.linalg.norm(g_new[failed], axis=1), 1e-300)[:, None, None] * 1e-3
         )
         x, f, g = x_new, f_new, g_new
-        done = (np.max(np.abs(g), axis=1) < gradient_tolerance) | (stall >= 3)
+        left = np.max(np.abs(_inward(x, g, low, high)), axis=1)
+        done = (left < gradient_tolerance) | (stall >= 3)
         if np.any(done):
             theta[index[done]], value[index[done]], converged[index[done]] = x[done], f[done], True
             keep = ~done
@@ -124,6 +139,11 @@ def minimize(
             fresh, stall = fresh[keep], stall[keep]
     theta[index], value[index] = x, f
     return Minimum(theta, value, converged)
+
+
+def _inward(x: Array, slope: Array, low: Array, high: Array) -> Array:
+    """A slope without the components against which a constant would leave its bounds."""
+    return np.where(((x <= low) & (slope > 0)) | ((x >= high) & (slope < 0)), 0.0, slope)
 
 
 def _line_search(
@@ -134,15 +154,20 @@ def _line_search(
     g: Array,
     step: Array,
     slope: Array,
+    ends: Array,
 ) -> tuple[Array, Array, Array, Any]:
     """Backtrack until Armijo holds, with a weak-Wolfe expansion when the first step is far too short."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = np.where(step == 0, np.inf, (ends - x) / step)  # where each constant meets its bound
+    longest = np.min(reach, axis=1)
     count = len(index)
     x_new, f_new, g_new = x.copy(), f.copy(), g.copy()
     low, high = np.zeros(count), np.full(count, np.inf)
-    length, moved = np.ones(count), np.zeros(count, dtype=bool)
+    length, moved = np.minimum(1.0, longest), np.zeros(count, dtype=bool)
     open_ = np.arange(count)
     for _ in range(30):
         trial = x[open_] + length[open_, None] * step[open_]
+        trial = np.where(length[open_, None] >= reach[open_], ends[open_], trial)
         ft, gt = objective(trial, index[open_])
         with np.errstate(invalid="ignore"):
             armijo = np.isfinite(ft) & (ft <= f[open_] + ARMIJO * length[open_] * slope[open_])
@@ -154,7 +179,7 @@ def _line_search(
         x_new[taken], f_new[taken], g_new[taken], moved[taken] = trial[better], ft[better], gt[better], True
         high[open_[~armijo]] = length[open_[~armijo]]
         low[open_[armijo]] = length[open_[armijo]]
-        open_ = open_[~(armijo & flat)]
+        open_ = open_[~(armijo & (flat | (length[open_] >= longest[open_])))]
         if not len(open_):
             break
         bounded = np.isfinite(high[open_])
@@ -162,6 +187,7 @@ def _line_search(
         length[open_] = np.where(
             bounded, low[open_] + shrink * (np.where(bounded, high[open_], 0) - low[open_]), 2 * length[open_]
         )
+        length[open_] = np.minimum(length[open_], longest[open_])
         open_ = open_[(length[open_] > 1e-12) & (length[open_] < 1e6)]
         if not len(open_):
             break

@@ -15,6 +15,11 @@ STEP = 1e-5
 """Relative step of the central differences, for forms without exact gradients."""
 
 
+EXPONENTS = (0.038, 1.52)
+"""Exponents of a sum of powers that a fit may give: half the smallest published one (Kaplan et al. 2020, of parameters) to
+twice the largest (theirs of steps). Far beyond, a term is constant, or a step, over the runs. [-]"""
+
+
 @dataclass(frozen=True)
 class Problem:
     """A form on data: how free coordinates become constants and predictions."""
@@ -50,6 +55,16 @@ class Problem:
             return {self.form.floor, *(term.scale for term in self.form.powers)} - {""}
         return {name for name, (low, _) in self.form.starts.items() if low > 0}
 
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Lowest and highest value of each coordinate (free,); infinite but for exponents of a sum of powers."""
+        exponents = {term.exponent for term in self.form.powers}
+        low, high = EXPONENTS
+        return (
+            np.array([low if name in exponents else -np.inf for name in self.free]),
+            np.array([high if name in exponents else np.inf for name in self.free]),
+        )
+
 
 def solve(problem: Problem, starts: Array, weights: Array | None, delta: float) -> Minimum:
     """Minimise all problems, in chunks that stay in cache."""
@@ -57,7 +72,8 @@ def solve(problem: Problem, starts: Array, weights: Array | None, delta: float) 
     parts = []
     for begin in range(0, len(starts), chunk):
         part = None if weights is None else weights[begin : begin + chunk]
-        parts.append(minimize(_objective(problem, part, delta), starts[begin : begin + chunk]))
+        objective, some = _objective(problem, part, delta), starts[begin : begin + chunk]
+        parts.append(minimize(objective, some, bounds=problem.bounds))
     return Minimum(
         np.concatenate([m.theta for m in parts]),
         np.concatenate([m.value for m in parts]),

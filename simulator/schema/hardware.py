@@ -42,6 +42,9 @@ Offer = Annotated[
 ]
 """A price in one of its forms."""
 
+TAKEN_AWAY = ("spot", "marketplace")
+"""Terms on which a provider may take accelerators away while they work."""
+
 
 class Hardware(Spec):
     """Accelerators of one kind, in one cluster, at one price."""
@@ -79,6 +82,15 @@ class Hardware(Spec):
         if not self.offers:
             return (self,)
         return tuple(self.model_copy(update={"price": each, "offers": ()}) for each in self.offers)
+
+    @property
+    def taken_away(self) -> bool | None:
+        """Whether its price is on terms on which it may be taken away; None where the price names no terms."""
+        if isinstance(self.price, PriceChoice):
+            return self.price.terms in TAKEN_AWAY
+        if self.price is None or self.written_usd_per_gpu_hour is not None:
+            return None
+        return False
 
     @property
     def grid_g_per_kwh(self) -> float | None:

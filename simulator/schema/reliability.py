@@ -15,7 +15,7 @@ class Reliability(Spec):
     gpu_mtbf: Seconds | None = None
     """Mean time between failures of one accelerator with its share of the node; a job of n fails n times as often."""
     node_interruption: Seconds | None = None
-    """Mean time until a provider takes a node away (spot); a job stops when it loses any of its nodes."""
+    """Mean time until a provider takes a node away, on spot or marketplace terms; a job stops when it loses any of its nodes."""
     checkpoint_time: Seconds | None = None
     """Time that writing a checkpoint stops training."""
     checkpoint_interval: Seconds | None = None

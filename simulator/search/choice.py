@@ -143,17 +143,23 @@ def distinct(choices: Pool, number: int, *, start: int = 0) -> list[int]:
     return chosen
 
 
+SAME_LIFE = 1e-3
+"""Relative difference of the cost of a life below which two plans are equally dear. [-]"""
+
+
 def lifetime_first(question: Question, choices: Pool) -> int:
     """Place of the answer in a pool: the first, or with inference the cheapest over its life among equal losses.
 
-    Plans within the resolution of the laws of loss are equals; serving then decides, which favours small models.
+    Plans within the resolution of the laws of loss are equals; serving then decides, which favours small models. Where a limit on
+    cost makes lives equally dear, the lowest loss decides.
     """
     if not question.inference_tokens or goal.main(question) != "loss":
         return 0
     columns = choices.columns
     equal = columns["loss"] <= columns["loss"][0] + RESOLUTION_NATS
     lifetime = columns["gpu_hours"] * 3600.0 + columns["serving_s"]
-    return int(np.argmin(np.where(equal, lifetime, np.inf)))
+    least = np.min(lifetime[equal])
+    return int(np.flatnonzero(equal & (lifetime <= least * (1 + SAME_LIFE)))[0])
 
 
 def rank_key(question: Question, plan: Plan, objective: str) -> tuple[float, ...]:

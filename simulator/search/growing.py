@@ -195,7 +195,10 @@ def _laid(question: Question, machine: Machine, best: Plan, sizes: Shape) -> Lai
 def _unlinked(sizes: Shape, given: Given | None, source: int | None, operator: str, pins: Pins) -> str:
     """Why there is nothing to grow, if there is not."""
     _, target = operators_of.links(sizes, operator=operator, factors=(FACTOR,))
-    ends, asked = pins.keep(sizes), " and has a width and a depth of `search`" if pins.given else ""
+    low, high = lattice.ASPECTS
+    asked = f" and is {low:g} to {high:g} times as wide as deep"
+    asked = " and has the width and depth that are asked for" if pins.given else asked
+    ends = pins.keep(sizes)
     if given is not None and source is None:
         return f"no growth: {given.name} itself has no layout that runs here"
     if np.any(ends[target]) or (source is not None and ends[source]):
@@ -264,6 +267,12 @@ def stage_plans(question: Question, grown: Grown, schedule: growth.Schedule) -> 
     return out
 
 
+def token_worth(stage: growth.Stage, plan: Plan) -> float:
+    """Tokens of the schedule that a token of a stage is worth: less than one where its batch costs tokens. [-]"""
+    seen = (stage.cost - stage.switch_cost) / plan.step_time_s * plan.batch_tokens
+    return min(1.0, round(stage.tokens / seen, 12)) if stage.tokens else 1.0
+
+
 def advice(shape: Shape, *, tokens: float) -> dict[str, float]:
     """Peak learning rate and batch that a law recommends for a stage, its credit counted as tokens seen.
 
@@ -288,7 +297,7 @@ def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule)
         zip(schedule.stages, stage_plans(question, grown, schedule), strict=True), first
     ):
         wall = stage.cost / share
-        hours = wall / 3600 * plan.n_gpus
+        hours, worth = wall / 3600 * plan.n_gpus, token_worth(stage, plan)
         x, s = plan.layout, plan.shape
         names = (
             "num_hidden_layers",
@@ -308,7 +317,8 @@ def describe_stages(question: Question, grown: Grown, schedule: growth.Schedule)
                 },
                 "global_batch_size": whole(plan.batch_sequences),
                 "step_time_s": plan.step_time_s,
-                "tokens": stage.tokens,
+                "tokens": stage.tokens / worth,
+                **({"batch_factor": worth} if worth < 1 else {}),
                 "time_days": wall / DAY,
                 "switch_days": stage.switch_cost / share / DAY,
                 "gpu_hours": hours,

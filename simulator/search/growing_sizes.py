@@ -33,8 +33,14 @@ class Pins:
         return self.hidden_size is not None or self.num_hidden_layers is not None
 
     def keep(self, sizes: Shape) -> NDArray[np.bool_]:
-        """Whether each size has one of the widths and one of the depths."""
+        """Whether each size has one of the widths and one of the depths; what is not pinned stays in the aspects that are tried.
+
+        A run from scratch is looked for in the same aspects, so that neither has shapes which the other lacks.
+        """
         kept = np.ones(lattice.count(sizes), dtype=bool)
+        if self.hidden_size is None or self.num_hidden_layers is None:
+            aspect = np.asarray(sizes.hidden_size, dtype=float) / sizes.num_hidden_layers
+            kept &= (aspect >= lattice.ASPECTS[0]) & (aspect <= lattice.ASPECTS[1])
         for name in ("hidden_size", "num_hidden_layers"):
             wanted = getattr(self, name)
             if wanted is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.layout import Layout
+from simulator.layout import SCHEDULES, Layout
 from simulator.transformer import Shape
 
 Array = NDArray[np.float64]
@@ -205,17 +205,27 @@ def batch_sizes(*, n_gpus: int, low: float, high: float) -> list[float]:
     return [float(odd * 2**i) for i in range(first, last + 1)]
 
 
+MICRO_STEP = 1.25
+"""Least ratio of one micro-batch to the next that is tried: nearer ones differ by less than the step time is known. [-]"""
+
+
 def micro_batches(batches: list[float], largest: int) -> list[int]:
-    """Micro-batches tried, in sequences: what divides the batch; powers of two where several batches are tried.
+    """Micro-batches tried, in sequences: what divides the batch, in steps of a quarter; powers of two where several batches are tried.
 
     Examples
     --------
-    >>> micro_batches([480.0], 32)
-    [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 16, 20, 24, 30, 32]
+    >>> micro_batches([480.0], 64)
+    [1, 2, 3, 4, 5, 8, 10, 15, 20, 30, 40, 60]
     >>> micro_batches([256.0, 512.0], 32)
     [1, 2, 4, 8, 16, 32]
     """
-    return divisors(int(batches[0]), largest) if len(batches) == 1 else powers_of_two(largest)
+    if len(batches) > 1:
+        return powers_of_two(largest)
+    kept: list[int] = []
+    for size in divisors(int(batches[0]), largest):
+        if not kept or size >= MICRO_STEP * kept[-1]:
+            kept.append(size)
+    return kept
 
 
 def layout_axes(
@@ -273,6 +283,7 @@ def layout_axes(
     modes = modes if pins.recompute is None else [pins.recompute]
     kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
     pps = [pins.pp] if pins.pp else divisors(n_gpus, min(MAX_PP, depth))
+    interleave = interleave and pins.schedule != SCHEDULES["zero_bubble"]  # ZB-H1 is not interleaved
     spread = [
         (pp, vp, zero)
         for pp in pps

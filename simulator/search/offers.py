@@ -115,7 +115,7 @@ def _spot(question: Question, plan: Plan, others: list[Plan]) -> list[dict[str, 
     told = (
         "its rate of interruptions is not known"
         if known is None
-        else f"a node is expected to be taken away every {_hours(known / HOUR)}"
+        else f"a node is expected to be taken away every {_hours(known / HOUR)}, so it {'pays' if pays else 'does not pay'}"
     )
     text = (
         f"{_name(machine)} pays against {row['against']} as long as each of the {nodes:.0f} nodes is kept for more than "

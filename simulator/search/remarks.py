@@ -39,7 +39,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     """Say what was assumed, where laws are outside their range, and where numbers come from."""
     machine = question.machines[best.machine]
     notes.source("clock and calibration", str(machine.about["evidence"]["text"]))
-    convention = answers.convention_of(best, machine)
+    convention = answers.convention_of(best)
     attention = "whole" if convention == answers.CONVENTION else "without what the causal mask leaves out"
     notes.assumptions.append(
         f"FLOP by the {convention} convention (attention counted {attention}, logits in, recomputation apart)"
@@ -52,6 +52,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     _annotate_vocabulary(notes, best)
     _annotate_heads(notes, best)
     _annotate_softmax(question, notes, best)
+    _annotate_simplified(question, notes, best)
     if question.inference_tokens:
         use = question.serving_utilisation or float(money.request_utilisation())
         given = question.serving_utilisation is not None
@@ -149,6 +150,30 @@ def _annotate_softmax(question: Question, notes: Notes, best: Plan) -> None:
         )
 
 
+NARROW = ("fp8", "fp4")
+"""Formats of matmuls in which not all of a step runs."""
+
+
+def _annotate_simplified(question: Question, notes: Notes, best: Plan) -> None:
+    """Say what the clock takes for granted of routing to experts, and what runs in a format below 16 bits."""
+    if best.shape.num_experts:
+        notes.assumptions.append(
+            "every expert gets the same number of tokens and none is dropped, as in NVIDIA's published runs of mixtures, "
+            "which balance routing by force; uneven routing is slower"
+        )
+    used = question.machines[best.machine].matmul_precision
+    if used not in NARROW:
+        return
+    products = "both products" if best.layout.frozen else "all three products"
+    text = (
+        f"{used} for {products} of every linear layer, experts and logits included (forward, gradients); attention's core "
+        "and what lies between matmuls do not run in it"
+    )
+    if question.from_scratch and np.isfinite(best.columns["tokens"]):
+        text += f"; the law of loss does not know of {used}"
+    notes.assumptions.append(text)
+
+
 def _annotate_goodput(question: Question, notes: Notes, best: Plan) -> None:
     """Where the useful share of the time comes from."""
     machine = question.machines[best.machine]
@@ -156,15 +181,23 @@ def _annotate_goodput(question: Question, notes: Notes, best: Plan) -> None:
     if question.goodput is not None:
         notes.excluded.append("failures and stalls beyond the goodput of the scenario")
         return
-    if failures is None or failures.gpu_mtbf_s is None:
-        notes.assumptions.append(
-            f"goodput {share:.4f} at {best.n_gpus} accelerators, scaled from Llama 3's published run"
-        )
+    at = f"goodput {share:.4f} at {best.n_gpus} accelerators"
+    slow = (
+        f", less {100 * failures.stragglers:g} % for stragglers" if failures and failures.stragglers else ""
+    )
+    if failures is None or not failures.rated:
+        notes.assumptions.append(f"{at}, scaled from Llama 3's published run{slow}")
         notes.source("goodput", goodput.SOURCE)
-    if failures is not None and failures.rated:
-        notes.source(
-            "interruptions", "rates and times in the scenario; half an interval of work is lost each time"
+    elif failures.gpu_mtbf_s is None:
+        alone = float(goodput.scaled(n_gpus=best.n_gpus))
+        notes.assumptions.append(
+            f"{at}: nodes are taken away as the scenario says; for failures, of which no rate is given, {100 * (1 - alone):.2g} % of the "
+            f"time is taken off, scaled from Llama 3's published run{slow}"
         )
+        notes.source("failures of accelerators", goodput.SOURCE)
+    if failures is not None and failures.rated:
+        half = "" if failures.checkpoint_s is None else "; half an interval of work is lost each time"
+        notes.source("interruptions", f"rates and times in the scenario{half}")
         if failures.checkpoint_s is None:
             lost = goodput.LLAMA3_LOST_S / 60
             notes.assumptions.append(
@@ -186,15 +219,18 @@ def _annotate_fine_tune(question: Question, notes: Notes) -> None:
 
 def _annotate_links(notes: Notes, machine: Machine, best: Plan) -> None:
     """Say where the plan sends over a link or a network of which nothing is known."""
-    device, half = machine.setting.device, "half of what a host link carries"
+    device = machine.setting.device
     if machine.about.get("no_link") and best.n_gpus > 1:
         speed = float(device.link_bandwidth) / 1e9
-        notes.warn("no-link", f"no link of {machine.label} is known; {speed:.3g} GB/s are assumed, {half}")
+        notes.warn(
+            "no-link",
+            f"no link of {machine.label} is known; {speed:.3g} GB/s are assumed, half of its host link",
+        )
     if machine.about.get("no_network") and best.n_gpus > float(device.link_domain):
         speed = float(device.network_bandwidth) / 1e9
         notes.warn(
             "no-network",
-            f"no network of {machine.label} is known; {speed:.3g} GB/s per accelerator are assumed, {half}; write "
+            f"no network of {machine.label} is known; {speed:.3g} GB/s per accelerator are assumed, half of PCIe 4.0 x16; write "
             "hardware.network_bandwidth, or name a cluster",
         )
 
@@ -209,7 +245,8 @@ def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
     if law.range and not law.in_range(params=best.params, tokens=tokens):
         covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in law.range.items())
         notes.warn("law-range", f"{law.name} was fitted on {covered}; this plan lies outside")
-    if not law.chooses_tokens and question.tokens is None and question.steps is None:
+    by_error = any(each.name == "error" for each in question.qualities)
+    if not law.chooses_tokens and not by_error and question.tokens is None and question.steps is None:
         notes.warn(
             "law-choice",
             f"{law.name} says what a given number of tokens per parameter yields and is not for choosing that number, as this "
@@ -288,6 +325,8 @@ def given_model(scenario: Scenario, question: Question, notes: Notes) -> growing
             "growth",
             f"under {question.learning.law} a model of this size never reaches {asked.source_loss:g} nats",
         )
+        if asked.source_tokens is None:
+            return None
     if asked.source_tokens is not None:
         return growing.Given(name, shape, asked.source_tokens)
     notes.warn("growth", "growth.source_model needs source_tokens or source_loss; it is left out")
@@ -326,11 +365,11 @@ def grown_plan(question: Question, grown: growing.Grown, schedule: Schedule | No
     hours = float(money.gpu_hours(n_gpus=last.n_gpus, seconds=wall))
     price = float("nan") if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
     power = float("nan") if machine.power_per_gpu_w is None else machine.power_per_gpu_w
+    pairs = list(zip(schedule.stages, plans, strict=True))
+    tokens = [stage.tokens / growing.token_worth(stage, plan) for stage, plan in pairs]
     columns = {
-        "tokens": schedule.tokens,
-        "steps": sum(
-            stage.tokens / plan.batch_tokens for stage, plan in zip(schedule.stages, plans, strict=True)
-        ),
+        "tokens": float(sum(tokens)),
+        "steps": sum(seen / plan.batch_tokens for seen, plan in zip(tokens, plans, strict=True)),
         "wall_s": wall,
         "useful_s": schedule.cost,
         "gpu_hours": hours,

@@ -33,8 +33,24 @@ def depths() -> Array:
 
 
 def head_size(width: Array) -> Array:
-    """Size of a head: 128 from a width of 1024 on where it divides the width, else 64. [-]"""
-    return np.where((width >= 1024) & (width % 128 == 0), 128.0, np.where(width % 64 == 0, 64.0, width))
+    """Size of a head: 128 from a width of 1024 on where it divides the width, else 64; else the divisor nearest to 128. [-]
+
+    Of the divisors up to 256 those that are multiples of eight come first: others leave the tensor cores where attention is not fused.
+
+    Examples
+    --------
+    >>> head_size(np.array([512.0, 1024.0, 1600.0, 4000.0, 2500.0, 17.0]))
+    array([ 64., 128.,  64., 160., 125.,  17.])
+    """
+    usual = np.where((width >= 1024) & (width % 128 == 0), 128.0, np.where(width % 64 == 0, 64.0, 0.0))
+    odd = np.array([0.0 if found else _odd_head(int(one)) for one, found in zip(width, usual, strict=True)])
+    return np.where(usual > 0, usual, odd)
+
+
+def _odd_head(width: int) -> float:
+    """Size of a head of a width that neither 128 nor 64 divides. [-]"""
+    fitting = [size for size in range(min(width, 256), 0, -1) if width % size == 0]
+    return float(min(fitting, key=lambda size: (size % 8 > 0, abs(size - 128))))
 
 
 def feed_forward(width: Array, *, gated: bool, ratio: float | None = None, multiple: int = 256) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from simulator.search.evaluate import Counts, Fastest
 from simulator.search.lattice import Axes
 from simulator.search.question import Limits, Question
 from simulator.transformer import Shape
+
+if TYPE_CHECKING:
+    from simulator.search.held import Held
 
 Array = NDArray[np.float64]
 
@@ -100,6 +103,13 @@ class Basis:
     """The plans shown beside it."""
     objective: str = "loss"
     """What the plans were ordered by."""
+    held: Held | None = None
+    """The models trained in turn, if the answer grows one into the next."""
+
+    @property
+    def shown(self) -> Plan:
+        """The plan whose step and layout the answer shows: of models trained in turn the last."""
+        return self.plan if self.held is None else self.held.plans[-1]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 from simulator import calibrations, energy, money, scaling
 from simulator.clocks import CLOCKS
-from simulator.errors import SpecError, UnknownNameError
+from simulator.errors import UnknownNameError
 from simulator.layout import RECOMPUTE, SCHEDULES
 from simulator.memory import MEMORY_PROFILES, states
 from simulator.schema import Hardware, Ownership, Scenario, quote
@@ -137,7 +137,9 @@ def _shape_law(scenario: Scenario, notes: Notes) -> str | None:
     law = scaling.get(scenario.law)
     if law.sees_shape:
         if scenario.shape_law is not None:
-            raise SpecError(f"shape_law: {law.name} sees width and depth itself; leave shape_law out")
+            notes.assumptions.append(
+                f"shape_law {scenario.shape_law} is left out: {law.name} sees width and depth itself"
+            )
         return None
     if scenario.shape_law is None and scenario.searches_shapes:
         notes.assumptions.append(f"depth and width move the loss as in {DEFAULT_SHAPE_LAW}")
@@ -178,19 +180,37 @@ def service_of(scenario: Scenario) -> Service | None:
     )
 
 
-def failures_of(scenario: Scenario, hardware: Hardware) -> Failures | None:
-    """What is known about interruptions: that of the hardware, else that of the scenario."""
+def failures_of(scenario: Scenario, hardware: Hardware, notes: Notes, offer: str) -> Failures | None:
+    """What is known about interruptions: that of the hardware, else that of the scenario; nobody takes away what is not spot."""
     known = hardware.reliability or scenario.reliability
     if known is None:
         return None
+    taken = known.node_interruption
+    if taken is not None and not taken_away(scenario, hardware):
+        taken = None
+        where = {"": "without a price", "the scenario": "at the rent in the scenario"}.get(offer, offer)
+        notes.assumptions.append(
+            f"{hardware.accelerator.label} ({where}) is not on spot terms: node_interruption does not hold for it"
+        )
     return Failures(
         gpu_mtbf_s=known.gpu_mtbf,
-        node_interruption_s=known.node_interruption,
+        node_interruption_s=taken,
         checkpoint_s=known.checkpoint_time,
         restart_s=known.restart_time,
         interval_s=known.checkpoint_interval,
         stragglers=known.stragglers,
     )
+
+
+def taken_away(scenario: Scenario, hardware: Hardware) -> bool:
+    """Whether a rate at which nodes are taken away holds for one choice of hardware.
+
+    Where the price names no terms it does, unless another price that shares the rate is named spot.
+    """
+    if hardware.taken_away is not None:
+        return hardware.taken_away
+    beside = [each for each in scenario.hardware if each.reliability is hardware.reliability]
+    return not any(choice.taken_away for each in beside for choice in each.choices)
 
 
 def pins_of(scenario: Scenario) -> Pins:
@@ -287,7 +307,7 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
             "no_link": accelerator.link is None,
         },
         grid_g_per_kwh=hardware.grid_g_per_kwh,
-        failures=failures_of(scenario, hardware),
+        failures=failures_of(scenario, hardware, notes, offer.get("text", "")),
         usd_per_gpu_hour=price,
         power_per_gpu_w=power,
     )

@@ -116,8 +116,8 @@ def says_offloaded(notes: str) -> bool:
     """
     for found in re.finditer(r"offload\w*", notes.lower()):
         before, after = notes.lower()[: found.start()], notes.lower()[found.end() :]
-        denied = re.search(r"\b(no|not|without)\b[\s_-]*(\w+[\s_-]+)?(\w+_)?$", before)
-        off = re.match(r"\s*[=:]\s*(false|no|none|off|0)\b", after)
+        denied = re.search(r"\b(no|not|without)\b[\s_-]*(\w+[\s_-]+){0,4}(\w+_)?$", before)
+        off = re.match(r"[\s\"']*[=:]?[\s\"']*(false|no|none|off|0|disabled)\b", after)
         if not denied and not off:
             return True
     return False

@@ -69,7 +69,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     rows["tied"] = np.where(
         said.isin(["true", "1", "1.0"]), 1.0, np.where(said.isin(["false", "0", "0.0"]), 0.0, small)
     )
-    status = rows["status"].astype(str).str.strip().str.lower()
+    status = rows["status"].fillna("").astype(str).str.strip().str.lower()
     rows["ran"] = status.isin(RAN)
     for name in (*REQUIRED[1:-2], "n_kv_heads", "grad_accum", "peak_reserved_gb"):
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
@@ -87,13 +87,19 @@ def _judged(rows: pd.DataFrame, status: pd.Series[Any]) -> pd.DataFrame:
 
     for name in REQUIRED[1:-2]:
         leave(rows[name].isna(), f"{name}: no number that can be meant")
-    for name in rows["gpu"].astype(str).unique():
+    parts = rows["gpu"].fillna("").astype(str)
+    for name in parts.unique():
         if _usable(name) is None:
-            leave(rows["gpu"].astype(str) == name, f"accelerator not known: {name[:40]}")
+            leave(parts == name, f"accelerator not known: {name[:40]}" if name else "gpu not stated")
     for word in status.unique():
         if word not in RAN | ENDED:
-            leave(status == word, f"status not known: {word[:40]}")
+            leave(status == word, f"status not known: {word[:40]}" if word else "status not stated")
     kept: pd.DataFrame = rows[reasons == ""].reset_index(drop=True)
+    if not len(kept):
+        left = [
+            Problem(f"{number} rows skipped: {text}") for text, number in Counter(reasons.tolist()).items()
+        ]
+        raise SpecError([Problem("no row can be judged"), *left])
     kept.attrs["skipped"] = dict(Counter(reasons[reasons != ""].tolist()))
     return kept
 

@@ -54,7 +54,7 @@ _ACCELERATORS: dict[str, Accelerator] = {}
 
 def accelerator_of(row: dict[str, Any]) -> Accelerator:
     """Accelerator of a row."""
-    name = text(row["gpu"])
+    name = str(row["gpu"]).strip()
     if name not in _ACCELERATORS:
         from simulator.schema import load_accelerator
 
@@ -193,4 +193,6 @@ def _state_bytes(row: dict[str, Any], device: Device) -> tuple[float, float]:
 
 def is_lora(row: dict[str, Any]) -> int:
     """Adapters on frozen weights are a different training, which the table writes into the model column as a word, LoRA."""
-    return int(re.search(r"(?<![a-z])q?lora(?![a-z])", text(row["model_name"])) is not None)
+    return int(
+        re.search(r"(?<![a-z])(?<!no )(?<!without )q?lora(?![a-z])", text(row["model_name"])) is not None
+    )

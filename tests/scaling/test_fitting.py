@@ -9,7 +9,9 @@ import pytest
 
 from simulator import scaling
 from simulator.errors import SimulatorError, UnknownNameError
+from simulator.scaling import reference
 from simulator.scaling.minimize import minimize
+from simulator.scaling.problem import EXPONENTS
 
 
 def grid(noise: float = 0.0, seed: int = 0) -> dict[str, np.ndarray]:
@@ -181,3 +183,54 @@ def test_minimizer_on_a_hard_valley() -> None:
     end = minimize(rosenbrock, np.random.default_rng(0).normal(0, 2, (50, 2)))
     assert np.all(end.converged)
     assert np.allclose(end.theta, 1.0, atol=1e-4)
+
+
+def test_bounds_hold_and_the_rest_is_minimised() -> None:
+    def valley(theta: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = theta[:, 0], theta[:, 1]
+        return (x - 2 * y) ** 2 + (y - 3) ** 2, np.stack(
+            [2 * (x - 2 * y), -4 * (x - 2 * y) + 2 * (y - 3)], axis=1
+        )
+
+    bounds = (np.array([-1.0, -np.inf]), np.array([1.0, np.inf]))
+    start = np.random.default_rng(0).uniform(-1, 1, (40, 2))
+    end = minimize(valley, start, bounds=bounds)
+    assert np.all(end.converged)
+    assert np.allclose(end.theta, [1.0, 1.0], atol=1e-5)
+    free = minimize(valley, start)
+    assert np.allclose(free.theta, [6.0, 3.0], atol=1e-4)
+
+
+def test_published_exponents_lie_between_the_bounds() -> None:
+    low, high = EXPONENTS
+    for law in reference.everything().values():
+        for term in law.form.powers:
+            if term.exponent in law.constants:
+                assert low < law.constants[term.exponent] * term.sign < high, law.name
+
+
+def one_ratio(seed: int) -> dict[str, np.ndarray]:
+    """Eleven runs at 20 tokens per parameter with 1 % noise."""
+    n = np.geomspace(1e8, 1e10, 11)
+    noise = np.exp(np.random.default_rng(seed).normal(0, 0.01, len(n)))
+    return {"params": n, "tokens": 20 * n, "loss": scaling.loss(params=n, tokens=20 * n) * noise}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_at_one_ratio_are_described_with_sane_exponents(seed: int) -> None:
+    found = scaling.fit(one_ratio(seed), n_bootstrap=50)
+    low, high = EXPONENTS
+    assert low <= found.constants["alpha"] <= high
+    assert low <= found.constants["beta"] <= high
+    assert found.mae < 0.03
+    assert found.r2 > 0.98
+    assert np.all(np.isfinite(list(found.constants.values())))
+    assert np.all(np.isfinite(found.draws))
+    assert any("vary together" in text for text in found.warnings)
+    assert "--from" in found.warnings[-1]
+
+
+def test_a_bound_that_is_reached_is_said() -> None:
+    n = np.geomspace(1e8, 1e10, 12)
+    flat = {"params": n, "tokens": np.tile([1e9, 1e10, 1e11], 4), "loss": 2.0 - 0.05 * np.log(n / 1e9)}
+    assert any("bound of exponents" in text for text in scaling.fit(flat).warnings)

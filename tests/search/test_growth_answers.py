@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import simulator as sim
-from simulator import scaling
 from simulator.growth import operators
 from simulator.report import growth as told
 from simulator.report import page_charts, terminal
@@ -105,7 +102,11 @@ def test_the_page_shows_a_source_as_given(won):
 @pytest.mark.parametrize(("stages", "models"), [(1, [0, 1]), (3, [0, 1, 2])])
 def test_stages_count_what_is_trained(stages, models):
     """Where the budget is large, as many are used as may be."""
-    asked = {**TINYLLAMA, "budget": {"time": "100 days"}, "search": {"num_hidden_layers": [22]}}
+    asked = {
+        **TINYLLAMA,
+        "budget": {"time": "100 days"},
+        "search": {"num_hidden_layers": [22], "hidden_size": [4096, 8192]},
+    }
     asked["growth"] = {**TINYLLAMA["growth"], "max_stages": stages, "kappa": 2.0}
     result = sim.run(asked)
     case = result.growth["cases"]["given"]
@@ -140,7 +141,7 @@ def test_nothing_that_a_source_grows_into_fits():
     asked = {**TINYLLAMA, "search": {"hidden_size": [3072], "num_hidden_layers": [26]}}
     result = sim.run(asked)
     assert not result.growth
-    assert "nothing that tinyllama-1.1b grows into fits and has a width" in told.words(result.to_dict())
+    assert "nothing that tinyllama-1.1b grows into fits and has the width" in told.words(result.to_dict())
 
 
 # --- pins -----------------------------------------------------------------------------------------------------------
@@ -198,9 +199,7 @@ def test_index_of_finds_a_shape_or_nothing():
 
 
 @pytest.mark.parametrize("law", ["Gemstones2025", "Bian2025a"])
-def test_a_law_that_sees_the_shape_cannot_price_growth_and_says_so(law, monkeypatch):
-    known = scaling.laws[law]
-    monkeypatch.setitem(scaling.laws, law, replace(known, terms={}))
+def test_a_law_that_sees_the_shape_cannot_price_growth_and_says_so(law):
     result = sim.run({**NEW, "law": law})
     assert result.feasible
     assert not result.growth
@@ -246,3 +245,13 @@ def test_savings_too_small_to_show_are_none(share, shown):
     }  # fmt: skip
     (row,) = told.case_rows({"cases": {"central": case}, "follows": "central"})
     assert row[5:7] == ("+0.0000", shown)
+
+
+def test_growth_ends_in_the_aspects_that_scratch_is_looked_for_in():
+    """With the depth alone pinned, growth once ended 512 times as wide as deep and beat runs that had no such shape."""
+    asked = {**NEW, "search": {"num_hidden_layers": 16}}
+    cases = sim.run(asked).growth["cases"]
+    assert not cases["pessimistic"]["pays"]
+    for case in cases.values():
+        last = case["stages"][-1]
+        assert last["hidden_size"] / last["num_hidden_layers"] <= lattice.ASPECTS[1]

@@ -200,3 +200,11 @@ def test_a_pinned_pipeline_deals_layers_unevenly_and_interleaves_what_the_fulles
     assert refused(pp=16, vp=3)
     assert refused(vp=8)
     assert not refused(pp=16)
+
+
+@pytest.mark.parametrize("width", [2000, 2500, 3000, 4000, 5000])
+def test_a_width_that_neither_64_nor_128_divides_has_more_than_one_head(width: int) -> None:
+    found = shapes.candidates(hidden_size=(width,), num_hidden_layers=(32,))
+    heads, size = found.num_attention_heads, found.head_dim
+    assert np.all(heads * size == width)
+    assert np.all((size >= 80) & (size <= 256))

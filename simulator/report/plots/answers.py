@@ -82,7 +82,15 @@ def compare_bars(rows: Sequence[Document], *, figure: str = "cost_usd", ax: Axes
         Name of the figure.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure if absent.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such figure; one that no row has is said on the axes.
     """
+    known = _figures(rows)
+    if figure not in known:
+        raise UnknownNameError(figure, kind="figure", names=known)
     ax = style.axes(ax)
     kept = [row for row in rows if row.get("feasible", True) and row.get(figure) is not None]
     if not kept:
@@ -108,6 +116,17 @@ def compare_bars(rows: Sequence[Document], *, figure: str = "cost_usd", ax: Axes
     ax.set_xlabel(style.label(figure))
     ax.set_title(style.label(figure).partition(" [")[0].capitalize() + ", lines: 80 % interval")
     return ax
+
+
+def _figures(rows: Sequence[Document]) -> list[str]:
+    """Figures that bars can be drawn of: those of `style.LABELS`, and the numbers of the rows."""
+    numbers = (
+        name
+        for row in rows
+        for name, value in row.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    )
+    return list(dict.fromkeys([*style.LABELS, *numbers]))
 
 
 def sweep_lines(frame: Any, *, figure: str = "cost_usd", ax: Axes | None = None) -> Axes:
@@ -262,29 +281,58 @@ def _stages(document: Document, ax: Axes | None) -> Axes:
     return ax
 
 
+FIGURE_OF = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "cost": "cost_usd",
+    "time": "time_to_train_days",
+    "energy": "energy_mwh",
+    "carbon": "co2e_t",
+    "n_gpus": "n_gpus",
+    "tokens": "tokens",
+    "params": "params",
+    "latency": "latency_s",
+}
+"""Objective of a scenario, to the figure of a row of the front."""
+
+QUALITIES = ("loss", "accuracy")
+"""Objectives that stand on the upright axis, against what is spent."""
+
+
 def _front(document: Document, ax: Axes | None) -> Axes:
-    """The plans that no other beats in several objectives: the loss against what is spent, or two things spent."""
+    """The plans that no other beats: the first objective against the second, the third by color."""
     ax = style.axes(ax)
-    rows = document.get("frontier") or []
+    rows, answer = document.get("frontier") or [], document["answer"]
     if not rows:
         return style.nothing(ax, "one objective was asked for: write several")
-    spent = "cost_usd" if all(row["cost_usd"] is not None for row in rows) else "time_to_train_days"
-    other = "loss" if len({row["loss"] for row in rows}) > 1 else "time_to_train_days"
-    ordered = sorted(rows, key=lambda row: row[spent])
-    ax.plot(
-        [row[spent] for row in ordered], [row[other] for row in ordered], color=style.COLORS[0], marker="o"
-    )
-    answer = document["answer"]
-    ax.plot([answer[spent]], [answer[other]], marker="*", markersize=14, linestyle="", color=style.INK)
+    rows = [{**row, "gpu_hours": 24.0 * row["n_gpus"] * row["time_to_train_days"]} for row in rows]
+    priced = all(row["cost_usd"] is not None for row in rows)
+    figures = (
+        FIGURE_OF if priced else FIGURE_OF | {"cost": "gpu_hours"}
+    )  # what the planner takes without a price
+    asked = [figures[name] for name in document["scenario"]["objective"]]
+    lacking = [style.label(name) for name in asked[:2] if any(row.get(name) is None for row in rows)]
+    if lacking:
+        return style.nothing(ax, f"the plans have no {' and no '.join(lacking)}")
+    x, y, *more = asked
+    x, y = (y, x) if x in QUALITIES else (x, y)
+    ordered = sorted(rows, key=lambda row: row[x])
+    across, up = [row[x] for row in ordered], [row[y] for row in ordered]
+    if not more or any(row.get(more[0]) is None for row in rows):
+        ax.plot(across, up, color=style.COLORS[0], marker="o")
+    else:
+        third = [row[more[0]] for row in ordered]
+        points = ax.scatter(across, up, c=third, cmap="cividis", edgecolors=style.INK, zorder=2)
+        ax.figure.colorbar(points, ax=ax, label=style.label(more[0]))
+    if answer.get(x) is not None and answer.get(y) is not None:
+        ax.plot([answer[x]], [answer[y]], marker="*", markersize=14, linestyle="", color=style.INK)
     for row in ordered:
         if row["mark"]:
             words = f"{row['mark']}\n{quantity(row['params'], 'parameter')}"
-            ax.annotate(
-                words, (row[spent], row[other]), xytext=(6, 6), textcoords="offset points", fontsize="small"
-            )
+            ax.annotate(words, (row[x], row[y]), xytext=(6, 6), textcoords="offset points", fontsize="small")
     ax.set_xscale("log")
-    ax.set_xlabel(style.label(spent))
-    ax.set_ylabel(style.label(other))
+    ax.set_xlabel(style.label(x))
+    ax.set_ylabel(style.label(y))
     ax.set_title(f"{len(rows)} plans that no other beats")
     ax.margins(0.15)
     return ax
