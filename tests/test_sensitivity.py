@@ -212,6 +212,7 @@ def test_probability_against_one_other_is_the_closed_form(fixed: Result) -> None
     pair = replace(basis, others=(replace(other, columns=columns),))
     width = 0.15
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(robust, "OWN_SPREAD", 1.0)
         patch.setattr(robust, "step_factors", lambda *_: (np.exp(-width), np.exp(width)))
         for share in (0.2, 0.8):
             sigma = np.sqrt(2 * share) * width / robust.P90

@@ -146,7 +146,7 @@ def formulas(record: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> 
     batch = "global_batch_size x seq_length"
     heads = {
         "tokens": f"sum over stages of goodput x (time - switch) / step_time_s x {batch}",
-        "time_to_train_days": f"sum over stages of tokens / ({batch}), x step_time_s / goodput + switch",
+        "time_to_train_days": f"sum over stages of tokens / ({batch}) x step_time_s / goodput + switch",
         "loss": "of the last stage: floor of its size + B x (credit_tokens + kappa x batch_factor x tokens)^-beta of loss_law; the"
         " credit is the tokens in which the size would reach the loss before by itself",
     }

@@ -73,7 +73,7 @@ def test_one_model_is_its_answer(answered: dict[str, Result]) -> None:
     assert answered["given"].stage(1) == answered["given"].answer
     with pytest.raises(SpecError, match="no stage 0; the plan trains stage 1"):
         answered["given"].stage(0)
-    with pytest.raises(SpecError, match="no stage 3; the plan trains stage 1: .*; stage 2: "):
+    with pytest.raises(SpecError, match=r"no stage 3; the plan trains stage 1: .*; stage 2: "):
         answered["grown"].stage(3)
 
 
@@ -101,7 +101,7 @@ def test_explained_sums_give_the_figure(answered: dict[str, Result], name: str, 
     result = answered[name]
     sums = re.findall(r"stage [1-9]: (.*) = (\S+)$", result.explain(key), re.MULTILINE)
     assert len(sums) == len(trained(result))
-    values = [eval(text.replace(" x ", " * ")) for text, _ in sums]  # noqa: S307 - products of numbers
+    values = [eval(text.replace(" x ", " * ")) for text, _ in sums]
     for value, (_, printed) in zip(values, sums, strict=True):
         assert value == pytest.approx(float(printed), rel=1e-4)
     assert sum(values) == pytest.approx(result.answer[key], rel=1e-4)
