@@ -299,3 +299,13 @@ def test_command_writes_every_program(program: str, tmp_path: Path) -> None:
     )
     assert main(["export", "llama-2-7b-a100", "--to", program, *changes, "--out", str(out)]) == 0
     assert out.stat().st_size > 100
+
+
+@pytest.mark.parametrize("schedule", ["zero_bubble", "gpipe"])
+def test_megatron_is_given_no_schedule_that_it_does_not_have(schedule: str) -> None:
+    asked = {**LLAMA, "parallelism": {"tp": 1, "pp": 4, "vp": 1, "schedule": schedule}}
+    scenario = load_scenario(asked)
+    with pytest.raises(SpecError, match=f"not {schedule}"):
+        export(plan_of(scenario, run(scenario)), "megatron")
+    alone = load_scenario({**LLAMA, "parallelism": {"tp": 8, "pp": 1, "schedule": schedule}})
+    assert "pipeline-model-parallel" in export(plan_of(alone, run(alone)), "megatron").text

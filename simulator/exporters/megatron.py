@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from simulator.errors import SpecError
 from simulator.exporters.plan import TrainingPlan
 
 
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     """Return the script and what it does not hold."""
+    if plan.layout["pp"] > 1 and plan.layout["schedule"] not in ("1f1b", "interleaved"):
+        schedule = plan.layout["schedule"]
+        raise SpecError(
+            f"Megatron-LM cannot hold this plan: its pipelines are 1F1B, not {schedule} (--set parallelism.schedule=1f1b)"
+        )
     blocks = {
         "MODEL_ARGS": model(plan),
         "TRAINING_ARGS": training(plan),
