@@ -233,6 +233,7 @@ def read_with(name: str, **changes: object) -> tables.Cases:
     [
         ("precision", "xyz"),
         ("precision", "int4"),
+        ("precision", "bf16+fp8"),
         ("act_ckpt", "sometimes"),
         ("flash_attn", "perhaps"),
         ("compile", "maybe"),
@@ -255,7 +256,10 @@ def test_a_format_that_the_part_does_not_have_is_a_reason() -> None:
 @pytest.mark.parametrize(
     ("column", "words"),
     [
-        ("precision", ("fp8", "FP8 ", "float8", "e4m3", "fp8-cs", "mxfp8")),
+        (
+            "precision",
+            ("fp8", "FP8 ", "float8", "e4m3", "fp8-cs", "mxfp8", "FP8 (delayed scaling)", "fp8_tensorwise"),
+        ),
         ("act_ckpt", ("full", " Full", "True", "yes", 1, "uniform", "block")),
         ("act_ckpt", ("none", "no", "False", 0.0)),
         ("flash_attn", (True, "Y", "on", "FA3", "flash")),

@@ -169,14 +169,21 @@ PRECISIONS = {
 """Words for the precision of matmuls, to those of the project."""
 
 
+def _named(stated: str) -> set[str]:
+    """Precisions whose words stand in a text, as in ``fp8 (delayed scaling)``."""
+    words = re.split(r"[^a-z0-9]+", stated)
+    return {PRECISIONS[word] for word in words if word in PRECISIONS}
+
+
 def _precision(row: dict[str, Any], accelerator: Accelerator) -> str:
     """Precision of a row: the one it states, if the part has it, else the usual one."""
     if empty(row["precision"]):
         return usual_precision(row)
     stated = text(row["precision"])
-    if stated not in PRECISIONS:
+    named = {PRECISIONS[stated]} if stated in PRECISIONS else _named(stated)
+    if len(named) != 1:
         raise SkipError(f"precision not known: {stated[:40]}")
-    name = PRECISIONS[stated]
+    (name,) = named
     if name in ("fp4", "fp8", "int8") and calibrations.peak_of(accelerator, name)[0] != name:
         raise SkipError(f"{accelerator.label} has no {name}")
     return name
