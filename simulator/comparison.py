@@ -12,7 +12,7 @@ import numpy as np
 from simulator import documents
 from simulator.errors import Problem, SimulatorError, SpecError, UnknownNameError
 from simulator.result import Result, plain
-from simulator.schema import Ownership, Scenario, load_accelerator, load_scenario, quote
+from simulator.schema import Accelerator, Ownership, Scenario, load_accelerator, load_scenario, quote
 from simulator.schema.hardware import Shorthand
 from simulator.schema.load import open_scenario, validate
 from simulator.schema.price import PriceChoice
@@ -201,9 +201,11 @@ class _Base:
         first = self.asked.hardware[0]
         own = dict(Shorthand.spread(one))
         entry = {**self.place, **({} if first.n_gpus is None else {"n_gpus": first.n_gpus}), **own}
-        if "price" not in own and "offers" not in own and (price := _carried(first.price, own)):
-            entry["price"] = price
-        return entry
+        if "price" in own or "offers" in own:
+            return entry
+        price = self.entries[0].get("price") if _is(first.accelerator, own) else None
+        price = price or _carried(first.price, own)
+        return {**entry, "price": price} if price else entry
 
     def at(self, entry: Mapping[str, Any], paths: Sequence[str], point: Sequence[Any]) -> Scenario:
         """The question on this hardware with these values."""
@@ -252,6 +254,15 @@ def _cannot(error: SpecError, entry: Mapping[str, Any]) -> Result:
 
 def _fixed(asked: Scenario) -> bool:
     return asked.model is not None and (asked.training.tokens is not None or asked.training.steps is not None)
+
+
+def _is(accelerator: Accelerator, entry: Mapping[str, Any]) -> bool:
+    """Whether an entry names this accelerator."""
+    name = entry.get("accelerator")
+    try:
+        return isinstance(name, str) and load_accelerator(name).label == accelerator.label
+    except SimulatorError:
+        return False
 
 
 def _carried(price: Any, entry: Mapping[str, Any]) -> dict[str, Any]:

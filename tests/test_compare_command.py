@@ -300,3 +300,16 @@ def test_cheapest_and_fastest_are_named_apart() -> None:
     text = comparison.headline([slow, fast])
     assert text.index("Cheapest: 8 x slow") < text.index("Fastest: 8 x fast")
     assert comparison.headline([slow]).startswith("Cheapest and fastest: 8 x slow")
+
+
+def test_a_rent_that_the_scenario_states_holds_for_its_own_accelerator() -> None:
+    """It was dropped as soon as hardware was named; other accelerators take list prices."""
+    question = {
+        "model": "llama-2-7b",
+        "training": {"tokens": "10B"},
+        "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 16, "price": "$1.60/GPU-h"},
+    }
+    rows = sim.compare(question, ["a100-sxm-80gb:16", "a100-sxm-80gb:32", "h100-sxm-80gb:16"]).rows
+    rents = {(row["accelerator"], row["n_gpus"]): row["usd_per_gpu_hour"] for row in rows}
+    assert rents["a100-sxm-80gb", 16] == rents["a100-sxm-80gb", 32] == 1.60
+    assert rents["h100-sxm-80gb", 16] > 1.60

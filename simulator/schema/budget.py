@@ -19,7 +19,7 @@ class Budget(Spec):
     energy: Joules | None = None
     """Energy at the meter."""
     carbon: Carbon | None = None
-    """Emissions of the electricity; needs the grid of a cluster."""
+    """Emissions of the electricity; needs a grid, the cluster's or `hardware.grid_intensity`."""
     max_gpus: Whole | None = None
     """Accelerators."""
     memory: Bytes | None = None
