@@ -203,8 +203,11 @@ class _Base:
         entry = {**self.place, **({} if first.n_gpus is None else {"n_gpus": first.n_gpus}), **own}
         if "price" in own or "offers" in own:
             return entry
-        price = self.entries[0].get("price") if _is(first.accelerator, own) else None
-        price = price or _carried(first.price, own)
+        if _is(first.accelerator, own):
+            stated = {name: self.entries[0][name] for name in ("price", "offers") if name in self.entries[0]}
+            if stated:
+                return {**entry, **stated}
+        price = _carried(first.price, own)
         return {**entry, "price": price} if price else entry
 
     def at(self, entry: Mapping[str, Any], paths: Sequence[str], point: Sequence[Any]) -> Scenario:

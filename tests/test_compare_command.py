@@ -313,3 +313,10 @@ def test_a_rent_that_the_scenario_states_holds_for_its_own_accelerator() -> None
     rents = {(row["accelerator"], row["n_gpus"]): row["usd_per_gpu_hour"] for row in rows}
     assert rents["a100-sxm-80gb", 16] == rents["a100-sxm-80gb", 32] == 1.60
     assert rents["h100-sxm-80gb", 16] > 1.60
+
+
+def test_offers_of_the_scenario_hold_for_its_own_accelerator() -> None:
+    alone = sim.compare("rent-spot-or-buy")
+    named = sim.compare("rent-spot-or-buy", ["h100-sxm-80gb", "a100-sxm-80gb"])
+    own = [row for row in named.rows if row["accelerator"] == "h100-sxm-80gb"]
+    assert [row["cost_usd"] for row in own] == [row["cost_usd"] for row in alone.rows]

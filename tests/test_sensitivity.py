@@ -115,7 +115,9 @@ def test_a_law_of_standard_errors(open_: Result) -> None:
 def test_quantiles_of_an_input() -> None:
     one = Input("x", 1.0, 2.0, 4.0, "test", lambda case, value: case)
     assert one.quantile(np.array([0.1, 0.5, 0.9])) == pytest.approx([1.0, 2.0, 4.0])
-    assert one.quantile(np.array([1e-12, 1 - 1e-12])) == pytest.approx([0.0, 6.0])
+    assert one.quantile(np.array([1e-12, 1 - 1e-12])) == pytest.approx([0.5, 8.0])  # twice the range, as ratios
+    signed = Input("x", -1.0, 0.0, 2.0, "test", lambda case, value: case)
+    assert signed.quantile(np.array([1e-12, 1 - 1e-12])) == pytest.approx([-2.0, 4.0])
 
 
 def test_sobol_of_a_product(fixed: Result) -> None:
@@ -242,3 +244,17 @@ def test_figures_of_an_unchanged_case(open_: Result) -> None:
     case = Case(basis.question, basis.question.machines[basis.plan.machine])
     assert figures(basis, case)["loss"] == pytest.approx(open_.answer["loss"], rel=1e-12)
     assert tornado(basis, open_.scenario) == open_.sensitivity()
+
+
+@pytest.mark.parametrize("name", ["growth", "quickstart"])
+def test_a_scale_whose_range_is_wider_than_itself_stays_positive(name: str) -> None:
+    """Besiroglu's B is 428 to 3742 about 2085: drawn on a line it went below zero, and growth has no loss there."""
+    result = sim.run(name)
+    assert result.basis is not None
+    for one in inputs(result.basis, result.scenario):
+        drawn = one.quantile(np.linspace(0.001, 0.999, 41))
+        assert np.all(np.diff(drawn) >= 0)
+        assert one.quantile(0.1) == pytest.approx(one.low, rel=1e-6)
+        assert one.quantile(0.9) == pytest.approx(one.high, rel=1e-6)
+        assert one.low <= 0 or np.all(drawn > 0)
+    assert sobol(result.basis, result.scenario, n=64)

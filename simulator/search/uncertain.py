@@ -68,13 +68,18 @@ class Input:
     """The case with another value of this input."""
 
     def quantile(self, share: Any) -> Array:
-        """Value below which a share of the values lies: normal on each side of the value that was used.
+        """Value below which a share of the values lies: normal on each side of the value that was used, log-normal where all are positive.
 
         Cut at twice the distance of the range.
         """
         from scipy.special import ndtri
 
         score = np.clip(ndtri(np.asarray(share, dtype=float)) / P90, -2.0, 2.0)
+        if (
+            min(self.low, self.value, self.high) > 0
+        ):  # a scale of a law is uncertain by more than itself, and stays a scale
+            ratio = np.where(score < 0, self.value / self.low, self.high / self.value)
+            return np.asarray(self.value * ratio**score)
         width = np.where(score < 0, self.value - self.low, self.high - self.value)
         return np.asarray(self.value + score * width)
 
