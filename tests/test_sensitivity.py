@@ -115,7 +115,9 @@ def test_a_law_of_standard_errors(open_: Result) -> None:
 def test_quantiles_of_an_input() -> None:
     one = Input("x", 1.0, 2.0, 4.0, "test", lambda case, value: case)
     assert one.quantile(np.array([0.1, 0.5, 0.9])) == pytest.approx([1.0, 2.0, 4.0])
-    assert one.quantile(np.array([1e-12, 1 - 1e-12])) == pytest.approx([0.5, 8.0])  # twice the range, as ratios
+    assert one.quantile(np.array([1e-12, 1 - 1e-12])) == pytest.approx(
+        [0.5, 8.0]
+    )  # twice the range, as ratios
     signed = Input("x", -1.0, 0.0, 2.0, "test", lambda case, value: case)
     assert signed.quantile(np.array([1e-12, 1 - 1e-12])) == pytest.approx([-2.0, 4.0])
 
