@@ -6,6 +6,7 @@ in the file that is extended, in an override, or on the command line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ MAX_EXTENDS = 16
 
 # Keys that identify one file and never pass to a file that extends it.
 OWN_KEYS = ("id", "name", "aliases", "measured", "extends")
+
+LISTS: tuple[Path_, ...] = (("hardware",),)
+"""Lists in which one entry may be written without the list."""
 
 Resolve = Callable[[str, Path | None], Path]
 
@@ -185,10 +189,12 @@ def put(
 
     Mistakes in the value are shown at the path `source` of the document, else under the name `origin`.
 
+    An entry of a list is named by its number, from 0: ``hardware.1.n_gpus`` or ``hardware[1].n_gpus``.
+
     A reference on the way (``model: llama-3-8b`` before ``model.num_hidden_layers``) becomes
     a mapping that extends it.
     """
-    parts = tuple(part for part in key.split(".") if part)
+    parts = tuple(part for part in re.sub(r"\[\s*(\d+)\s*\]", r".\1", key).split(".") if part)
     mark = document.values.get(source, Mark(origin, 0, 0)) if source else Mark(origin, 0, 0)
     if not parts or len(parts) > MAX_DEPTH:
         raise SpecError(
@@ -199,12 +205,12 @@ def put(
     at: Any = data
     path: Path_ = ()
     for part in parts[:-1]:
+        if _is_alone(at, part, path):
+            continue
         at, path = _only(at, part, path)
-        step = _step(at, part)
+        step = _step(at, part, path)
         if step is None:
-            raise SpecError(
-                document.problem_at(mark, f"nothing can be set under {dotted(path)}", path=key[:80])
-            )
+            raise SpecError(document.problem_at(mark, *_no_step(at, part, path), path=key[:80]))
         path = (*path, step)
         below = at.get(step) if isinstance(at, dict) else at[int(step)]
         if isinstance(below, str):
@@ -213,10 +219,12 @@ def put(
             below = {}
         at[step] = below
         at = below
+    if _is_alone(at, parts[-1], path):
+        return put(document, dotted(path), value, source=source, origin=origin)
     at, path = _only(at, parts[-1], path)
-    last = _step(at, parts[-1])
+    last = _step(at, parts[-1], path)
     if last is None:
-        raise SpecError(document.problem_at(mark, f"nothing can be set under {dotted(path)}", path=key[:80]))
+        raise SpecError(document.problem_at(mark, *_no_step(at, parts[-1], path), path=key[:80]))
     path = (*path, last)
     at[last] = plain(value)
     _move_marks(document, path, source, mark, keys, values)
@@ -230,9 +238,25 @@ def _only(at: Any, part: str, path: Path_) -> tuple[Any, Path_]:
     return at, path
 
 
-def _step(at: Any, part: str) -> str | int | None:
+def _is_alone(at: Any, part: str, path: Path_) -> bool:
+    """True if the index 0 stands for a mapping that was written without a list around it."""
+    return path in LISTS and isinstance(at, dict) and part == "0"
+
+
+def _no_step(at: Any, part: str, path: Path_) -> tuple[str, str]:
+    """Reason and hint for a part of a key that leads nowhere."""
+    listed = at if isinstance(at, list) else [at] if path in LISTS and isinstance(at, dict) else []
+    if not listed:
+        return f"nothing can be set under {dotted(path)}", ""
+    count = "1 entry" if len(listed) == 1 else f"{len(listed)} entries"
+    reason = f"{dotted(path)} has {count}" + (f", none is number {part[:40]}" if part.isdecimal() else "")
+    last = len(listed) - 1
+    return reason, f"they are counted from 0 to {last}" if last else f"the only one is {dotted((*path, 0))}"
+
+
+def _step(at: Any, part: str, path: Path_ = ()) -> str | int | None:
     if isinstance(at, dict):
-        return part
+        return None if path in LISTS and part.isdecimal() else part
     if isinstance(at, list) and part.isascii() and part.isdigit() and len(part) < 6 and int(part) < len(at):
         return int(part)
     return None
@@ -284,7 +308,10 @@ def apply_settings(document: Document, settings: Sequence[str]) -> Document:
 
 def _setting_value(key: str, text: str) -> Any:
     try:
-        return loads(f"value: {text.strip()}", f"--set {key[:80]}").data["value"]
+        value = loads(f"value: {text.strip()}", f"--set {key[:80]}").data["value"]
     except SpecError as error:
         problem = error.problems[0]
         raise SpecError(Problem(problem.reason, file=f"--set {key[:80]}", hint=problem.hint)) from None
+    # 1e3 is a whole number here: counts can be written so.
+    whole = isinstance(value, float) and "e" in text.lower() and abs(value) < 1e15 and value.is_integer()
+    return int(value) if whole else value

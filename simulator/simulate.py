@@ -25,7 +25,7 @@ from simulator.search import (
 )
 from simulator.search.choice import Pool
 from simulator.search.efforts import Effort
-from simulator.search.question import Question
+from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Basis, Found, Plan, scalar_shape, single
 from simulator.search.translate import Notes, question_of
 
@@ -132,8 +132,10 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
 
 
 def _falls_short(question: Question, plan: Plan) -> bool:
-    """Whether a plan that fits breaks a limit or is not good enough."""
+    """Whether a plan that fits breaks a limit, is not good enough, or ends before its first step."""
     c = plan.columns
+    if c["steps"] < ONE_STEP:
+        return True
     return bool((c["runs"] < 1 and (question.limits.given or not c["good"])) or not c["quick"])
 
 

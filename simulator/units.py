@@ -97,6 +97,8 @@ class Dimension:
     """A number without a unit is complete (counts, fractions)."""
     money: bool = False
     """The value starts with ``$``."""
+    choices: tuple[str, ...] = ()
+    """Units offered for a number that was written without one."""
 
 
 def _ladder(units: str, table: dict[str, float]) -> tuple[tuple[str, float], ...]:
@@ -131,19 +133,50 @@ def _dimensions() -> dict[str, Dimension]:
     table = [
         Dimension("byte", size, _ladder("B kB MB GB TB PB EB", size), ("80 GB", "80 GiB")),
         Dimension(
-            "byte/second", rate, _ladder("B/s kB/s MB/s GB/s TB/s PB/s EB/s", rate), ("3.35 TB/s", "400 Gb/s")
+            "byte/second",
+            rate,
+            _ladder("B/s kB/s MB/s GB/s TB/s PB/s EB/s", rate),
+            ("3.35 TB/s", "400 Gb/s"),
+            choices=("GB/s", "Gb/s"),
         ),
-        Dimension("FLOP", flop, _ladder("FLOP MFLOP GFLOP TFLOP PFLOP EFLOP ZFLOP", flop), ("10 EFLOP",)),
+        Dimension(
+            "FLOP",
+            flop,
+            _ladder("FLOP MFLOP GFLOP TFLOP PFLOP EFLOP ZFLOP", flop),
+            ("10 EFLOP",),
+            choices=("EFLOP", "ZFLOP"),
+        ),
         Dimension(
             "FLOP/second",
             speed,
             _ladder("FLOP/s MFLOP/s GFLOP/s TFLOP/s PFLOP/s EFLOP/s ZFLOP/s", speed),
             ("989 TFLOP/s",),
+            choices=("TFLOP/s", "PFLOP/s"),
         ),
-        Dimension("second", time, _ladder("ns us ms s min h days years", time), ("10 days", "36 h", "20 us")),
-        Dimension("watt", watt, _ladder("mW W kW MW GW", watt), ("700 W", "10.2 kW")),
-        Dimension("joule", joule, _ladder("J Wh kWh MWh GWh TWh", joule), ("500 MWh", "3.6 MJ")),
-        Dimension("kgCO2e", mass, (("kg", 1.0), ("t", 1e3), ("kt", 1e6)), ("10 t", "500 kg CO2e")),
+        Dimension(
+            "second",
+            time,
+            _ladder("ns us ms s min h days years", time),
+            ("10 days", "36 h", "20 us"),
+            choices=("min", "h", "days"),
+        ),
+        Dimension(
+            "watt", watt, _ladder("mW W kW MW GW", watt), ("700 W", "10.2 kW"), choices=("W", "kW", "MW")
+        ),
+        Dimension(
+            "joule",
+            joule,
+            _ladder("J Wh kWh MWh GWh TWh", joule),
+            ("500 MWh", "3.6 MJ"),
+            choices=("kWh", "MWh"),
+        ),
+        Dimension(
+            "kgCO2e",
+            mass,
+            (("kg", 1.0), ("t", 1e3), ("kt", 1e6)),
+            ("10 t", "500 kg CO2e"),
+            choices=("kg", "t"),
+        ),
         Dimension("gCO2e/kWh", carbon, (("gCO2e/kWh", 1.0),), ("380 gCO2e/kWh",)),
         Dimension("count", _counts(), count_ladder, ("15T", "400B", "1.5e9"), bare=True),
         Dimension(
@@ -322,8 +355,8 @@ def _with_unit(number: str, target: Dimension) -> str:
         return f"say per what: write {' or '.join(target.examples)}"
     if target.name == "USD":
         return f"write ${number}"
-    example = re.sub(r"^\$?[\d.,]+", "", target.examples[0])
-    return f"write {'$' if target.money else ''}{number}{example}"
+    *others, last = [f"{number} {unit}" for unit in target.choices or (target.ladder[0][0],)]
+    return f"write {', '.join(others)} or {last}" if others else f"write {last}"
 
 
 def _wrong_unit(value: object, number: str, unit: str, target: Dimension) -> QuantityError:

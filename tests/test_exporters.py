@@ -309,3 +309,54 @@ def test_megatron_is_given_no_schedule_that_it_does_not_have(schedule: str) -> N
         export(plan_of(scenario, run(scenario)), "megatron")
     alone = load_scenario({**LLAMA, "parallelism": {"tp": 8, "pp": 1, "schedule": schedule}})
     assert "pipeline-model-parallel" in export(plan_of(alone, run(alone)), "megatron").text
+
+
+FOUR_BITS: dict[str, Any] = {
+    **LLAMA,
+    "training": {**LLAMA["training"], "precision": "fp4"},
+    "hardware": {"accelerator": "b200-sxm-180gb", "n_gpus": 64},
+    "parallelism": {"zero_stage": 3},
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("megatron", "Megatron-LM has no fp4 here (--set training.precision=fp8)"),
+        ("torchtitan", "torchtitan has no fp4 here (--set training.precision=fp8)"),
+        ("nanotron", "nanotron has no fp4 here (--set training.precision=bf16)"),
+        ("deepspeed", "DeepSpeed has no fp4 here (--set training.precision=bf16)"),
+    ],
+)
+def test_no_program_is_given_four_bits(program: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        export(planned(FOUR_BITS), program)
+    assert str(caught.value) == words
+
+
+def test_four_bits_are_called_so() -> None:
+    answer = run(load_scenario(FOUR_BITS)).answer
+    assert answer is not None
+    assert (answer["precision"], answer["peak_precision"]) == ("fp4", "fp4")
+
+
+@pytest.mark.parametrize("program", ["megatron", "torchtitan", "deepspeed"])
+def test_the_precision_of_a_file_is_the_priced_one(program: str) -> None:
+    asked = {
+        **LLAMA,
+        "training": {**LLAMA["training"], "precision": "fp8"},
+        "parallelism": {"tp": 1, "pp": 1, "cp": 1, "zero_stage": 3},
+        "hardware": {"accelerator": "a100-sxm-80gb", "n_gpus": 64},
+    }
+    plan = planned(asked)
+    out = export(plan, program)
+    assert plan.training["precision"] == "bf16"
+    assert "fp8" not in out.text
+    assert "float8" not in out.text
+    assert "precision bf16: the accelerator has no fp8 matrix units" in out.notes
+    narrow = planned({**asked, "hardware": LLAMA["hardware"]})
+    if program == "deepspeed":
+        with pytest.raises(SpecError, match="has no fp8 here"):
+            export(narrow, program)
+    else:
+        assert any(word in export(narrow, program).text for word in ("fp8", "float8"))

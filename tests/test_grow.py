@@ -590,8 +590,11 @@ OPTIONS = {
     "--factor 1 --depth-factor 99": "2 errors",
     "--operator stacking --noise-db 10": "adds no noise",
     "--operator stacking --ffn-factor 2": "leaves the width",
-    "--noise-db nan": "not a finite number",
+    "--noise-db nan": "nan is not between -60 and 200 dB",
+    "--noise-db 7000": "7000 is not between -60 and 200 dB",
+    "--noise-db -7000": "-7000 is not between -60 and 200 dB",
     "--shard-gb 0": "not above 0",
+    "--shard-gb inf": "inf is above 1e+06",
     "--seed -1": "below 0",
 }
 
@@ -601,6 +604,13 @@ def test_options_that_are_wrong(tmp_path, capsys, options):
     small = write(tmp_path / "small", llama())
     assert OPTIONS[options] in refused([small, "--out", tmp_path / "out", *options.split()], capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("snr_db", [7000.0, -7000.0, float("nan")])
+def test_noise_out_of_range_is_said_so(snr_db):
+    growth = w.WidthGrowth(variant="noisy", snr_db=snr_db)
+    with pytest.raises(InfeasibleError, match="not between -60 and 200 dB"):
+        w.hyperclone({"model.layers.0.self_attn.q_proj.weight": np.ones((4, 4))}, growth)
 
 
 # --- what may happen on the way -------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def test_a_link_must_say_how_it_counts() -> None:
 def test_bare_numbers_are_si_in_python_and_refused_in_files(tmp_path: Path) -> None:
     assert Scenario.model_validate({**PLAN, "budget": {"time": 3600}}).budget.time == 3600
     found = mistakes(tmp_path, "model: {}\nbudget: {time: 3600}\n")
-    assert (2, "budget.time", "3600 has no unit", "write 3600 days") in found
+    assert (2, "budget.time", "3600 has no unit", "write 3600 min, 3600 h or 3600 days") in found
 
 
 def test_one_hardware_is_a_list_of_one() -> None:
@@ -519,3 +519,41 @@ def test_what_people_write_first_is_led_to_its_place(changes: str, told: str) ->
     with pytest.raises(SpecError) as caught:
         load_scenario({**question, "training": {"tokens": "1B"}}, [changes])
     assert told in str(caught.value)
+
+
+TWO = [{"accelerator": "h100-sxm-80gb", "n_gpus": 8}, {"accelerator": "a100-sxm-80gb", "n_gpus": 8}]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "setting", "counts"),
+    [
+        (TWO, "hardware[1].n_gpus=32", [8, 32]),
+        (TWO[0], "hardware[0].n_gpus=32", [32]),
+        (TWO[0], "hardware.0.n_gpus=32", [32]),
+        (TWO[:1], "hardware[0].n_gpus=32", [32]),
+        (TWO[0], "hardware.n_gpus=1e3", [1000]),
+        (TWO[0], "hardware.0={accelerator: h100-sxm-80gb, n_gpus: 16}", [16]),
+    ],
+)
+def test_entries_and_counts_as_people_write_them(hardware: Any, setting: str, counts: list[int]) -> None:
+    question = {"model": "llama-2-7b", "hardware": hardware, "training": {"tokens": "1B"}}
+    assert [each.n_gpus for each in load_scenario(question, [setting]).hardware] == counts
+
+
+@pytest.mark.parametrize(
+    ("hardware", "setting", "told"),
+    [
+        (TWO, "hardware[2].n_gpus=32", ("hardware has 2 entries, none is number 2", "counted from 0 to 1")),
+        (TWO[0], "hardware[1].n_gpus=32", ("hardware has 1 entry, none is number 1", "is hardware.0")),
+        (TWO[:1], "hardware.7.n_gpus=32", ("hardware has 1 entry, none is number 7", "is hardware.0")),
+        (TWO, "hardware.n_gpus=32", ("hardware has 2 entries", "counted from 0 to 1")),
+        (TWO[0], "hardware.n_gpus=1000.0", ("1000.0 is read as a number with a point", "write 1000")),
+        (TWO[0], "hardware.n_gpus=1.5", ("1.5 is not a whole number",)),
+    ],
+)
+def test_an_entry_that_is_not_there(hardware: Any, setting: str, told: tuple[str, ...]) -> None:
+    question = {"model": "llama-2-7b", "hardware": hardware, "training": {"tokens": "1B"}}
+    with pytest.raises(SpecError) as caught:
+        load_scenario(question, [setting])
+    for words in told:
+        assert words in str(caught.value)

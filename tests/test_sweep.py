@@ -120,6 +120,10 @@ def test_points_by_number_equal_the_product() -> None:
         (["--vary", "law=Hofmann2022"], "did you mean Hoffmann2022"),
         (["--vary", "parallelism.tp=3"], "does not divide"),
         (["--vary", "seed=[1"], "--vary seed"),
+        (["--vary", "hardware.n_gpus=1,024"], "024 looks like a thousands separator\n  write 1024"),
+        (["--vary", "hardware.n_gpus=8, 2,000,000"], "000 looks like a thousands separator\n  write 2000000"),
+        (["--vary", "hardware.n_gpus=8,016,32"], "016 looks like a thousands separator\n  write 8016"),
+        (["--vary", "hardware.n_gpus=08"], "08 starts with a zero\n  write 8"),
         (["--vary", "seed=1", "--workers", "2", "--scheduler", "x"], "cannot be given together"),
     ],
 )
@@ -212,6 +216,7 @@ def test_progress() -> None:
 def test_axis_of_reads_yaml() -> None:
     price = axis_of("hardware.price={provider: crusoe, terms: on_demand}, $2.50/GPU-h")
     assert price.values == ({"provider": "crusoe", "terms": "on_demand"}, "$2.50/GPU-h")
+    assert axis_of("budget.money='$1,024', {a: 010, b: [1,024]}, 0, 0.5").values[2:] == (0, 0.5)
 
 
 def test_columns_of_all_rows_in_order_of_appearance(tmp_path: Path) -> None:

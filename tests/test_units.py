@@ -73,7 +73,10 @@ def test_what_people_write_is_read(text: str | float, dimension: str, value: flo
     [
         (80, "byte", "80 has no unit; write 80 GB (10^9 bytes) or 80 GiB (2^30 bytes)"),
         ("80", "byte", "no unit"),
-        (10, "second", "write 10 days"),
+        (10, "second", "write 10 min, 10 h or 10 days"),
+        ("25", "byte/second", "write 25 GB/s or 25 Gb/s"),
+        (700, "watt", "write 700 W, 700 kW or 700 MW"),
+        (380, "gCO2e/kWh", "write 380 gCO2e/kWh"),
         ("80 W", "byte", "is in watt, expected byte"),
         ("80 GB", "byte/second", "is in byte, expected byte/second"),
         ("3 TB/s", "byte", "is in byte/second, expected byte"),

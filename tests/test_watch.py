@@ -381,6 +381,16 @@ def test_command_sees_a_log_of_another_length(question: str, capsys: pytest.Capt
     assert "29.8% done" in page
 
 
+@pytest.mark.parametrize("every", ["nan", "inf", "0", "1e9"])
+def test_command_refuses_a_pause_that_is_none(
+    question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], every: str
+) -> None:
+    log = tmp_path / "train.log"
+    log.write_text(megatron_log([1.0] * 40))
+    assert main(["watch", str(log), "--scenario", question, "--follow", "--every", every]) == 2
+    assert "0.1<=x<=86400" in capsys.readouterr().err
+
+
 def test_command_without_a_log(question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(tmp_path / "none.log"), "--scenario", question]) == 2
     assert "no such file" in capsys.readouterr().err

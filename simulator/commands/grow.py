@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+MAX_SHARD_GB = 1e6
+"""Largest file of weights that may be asked for. [GB]"""
+
 
 @click.command("grow")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
@@ -53,6 +56,8 @@ def command(
 
     if not shard_gb > 0:
         raise SpecError(Problem(f"{shard_gb} is not above 0", path="shard-gb"))
+    if shard_gb > MAX_SHARD_GB:
+        raise SpecError(Problem(f"{shard_gb} is above {MAX_SHARD_GB:g}", path="shard-gb"))
     if seed < 0:
         raise SpecError(Problem(f"{seed} is below 0", path="seed"))
     how = How(operator, factor, ffn_factor, depth_factor, noise_db, seed, untie)

@@ -9,6 +9,9 @@ import click
 
 from simulator.commands.completion import scenarios, settings
 
+EVERY = (0.1, 86400.0)
+"""Shortest and longest time between looks: a day. [s]"""
+
 
 @click.command("watch")
 @click.argument("log", type=click.Path(path_type=Path))
@@ -37,7 +40,11 @@ from simulator.commands.completion import scenarios, settings
 @click.option("--skip", type=click.IntRange(0), help="Logged steps to leave out at the start.")
 @click.option("--follow", is_flag=True, help="Read again when the log grows, until interrupted.")
 @click.option(
-    "--every", type=click.FloatRange(0.1), default=30.0, show_default=True, help="Seconds between looks."
+    "--every",
+    type=click.FloatRange(*EVERY),
+    default=30.0,
+    show_default=True,
+    help="Seconds between looks.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document per look.")
 def command(
@@ -55,10 +62,14 @@ def command(
     Reads logs of Megatron-LM, torchtitan, nanotron and the Hugging Face Trainer, and tables of Weights & Biases or
     TensorBoard. Exits with 1 if the run is slow or follows another plan.
     """
-    from simulator.errors import InfeasibleError
+    from simulator.errors import InfeasibleError, Problem, SpecError
     from simulator.result import plain
     from simulator.simulate import run
 
+    if not EVERY[0] <= every <= EVERY[1]:  # click lets nan through
+        raise SpecError(
+            Problem(f"{every:g} is not in the range {EVERY[0]:g}<=x<={EVERY[1]:g} seconds", path="every")
+        )
     result = run(file, set=changes)
     if not result.feasible:
         raise InfeasibleError(

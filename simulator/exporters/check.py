@@ -51,6 +51,14 @@ NOT_HELD: dict[str, frozenset[str]] = {
 }
 """What a program's file has no place for; the writer says so in a note where it matters."""
 
+NARROW = {
+    "megatron": ("Megatron-LM", ("fp8",)),
+    "torchtitan": ("torchtitan", ("fp8",)),
+    "nanotron": ("nanotron", ()),
+    "deepspeed": ("DeepSpeed", ()),
+}
+"""What messages call a program, and the formats below 16 bits that its file holds."""
+
 DEFAULTS = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "vp": 1, "sequence_parallel": False}
 
 
@@ -72,11 +80,30 @@ def export(plan: TrainingPlan, program: str) -> Exported:
     if program not in EXPORTERS:
         raise UnknownNameError(program, kind="program", names=EXPORTERS)
     writer, filename = EXPORTERS[program]
+    _check_precision(plan, program)
     text, notes = writer(plan)
+    notes = [*_other_precision(plan, program), *notes]
     wrong = differences(plan, program, text)
     if wrong:
         raise SpecError(f"{program} cannot hold this plan: " + "; ".join(wrong))
     return Exported(text, tuple([plan.origin, *notes] if plan.origin else notes), filename)
+
+
+def _check_precision(plan: TrainingPlan, program: str) -> None:
+    """Refuse a format below 16 bits that a program's file has no word for."""
+    precision: str = plan.training["precision"]
+    name, held = NARROW.get(program, (program, ("fp8", "fp4")))
+    if precision in ("fp8", "fp4") and precision not in held:
+        instead = held[0] if held else "bf16"
+        raise SpecError(f"{name} has no {precision} here (--set training.precision={instead})")
+
+
+def _other_precision(plan: TrainingPlan, program: str) -> list[str]:
+    """A note where the accelerator runs in another precision than was asked for."""
+    used, asked = plan.training["precision"], plan.training.get("asked_precision")
+    if program == "hf" or asked in (None, used):
+        return []
+    return [f"precision {used}: the accelerator has no {asked} matrix units"]
 
 
 def differences(plan: TrainingPlan, program: str, text: str) -> list[str]:
@@ -91,7 +118,7 @@ def differences(plan: TrainingPlan, program: str, text: str) -> list[str]:
         **{name: plan.layout[name] for name in LAYOUT},
         **{name: plan.training[name] for name in TRAINING},
     }
-    if plan.training["precision"] in ("tf32", "fp4"):
+    if plan.training["precision"] == "tf32":
         silent = silent | {"precision"}
     if wanted["tp"] == 1:
         wanted["sequence_parallel"] = False

@@ -24,7 +24,7 @@ class TrainingPlan:
     layout: dict[str, Any]
     """Degrees under their names in a scenario's ``parallelism``, and ``n_gpus``, ``node_size``."""
     training: dict[str, Any]
-    """Fields of a scenario's ``training``."""
+    """Fields of a scenario's ``training``; its ``precision`` is the one that was priced, beside ``asked_precision``."""
     max_position_embeddings: int
     model_id: str | None = None
     origin: str = ""
@@ -81,6 +81,7 @@ def plan_of(scenario: Scenario, result: Result, *, stage: int | None = None) -> 
     training = {name: answer[name] for name in names}
     steps = answer.get("steps")
     training["steps"] = None if steps is None else max(1, math.ceil(steps))
+    training["asked_precision"] = scenario.training.precision
     training["compile"] = bool(scenario.training.compile)
     model = scenario.model
     longest = model.max_position_embeddings if model is not None else None

@@ -53,6 +53,10 @@ def block_diagonal(weight: Array, *, factor: int) -> Array:
     return np.kron(np.eye(factor, dtype=weight.dtype), weight)
 
 
+NOISE_DB = (-60.0, 200.0)
+"""Range of the signal over the noise: noise a thousand times the weights, and noise below what float32 resolves. [dB]"""
+
+
 def add_paired_noise(
     tiled: Array, *, n_out: int, n_in: int, snr_db: float, power: float, rng: np.random.Generator
 ) -> Array:
@@ -60,7 +64,14 @@ def add_paired_noise(
 
     Each row block has its own noise; the last block of an odd number gets none. Noise power is `power` (the mean
     square of the source's weight) over ``10**(snr_db / 10)``; the published ablation uses 10 dB.
+
+    Raises
+    ------
+    InfeasibleError
+        If `snr_db` is outside `NOISE_DB`.
     """
+    if not NOISE_DB[0] <= snr_db <= NOISE_DB[1]:
+        raise InfeasibleError(f"{snr_db:g} dB is not between {NOISE_DB[0]:g} and {NOISE_DB[1]:g} dB")
     noisy = tiled.copy()
     rows, columns = tiled.shape[0] // n_out, tiled.shape[1] // n_in
     scale = np.sqrt(power / 10 ** (snr_db / 10))

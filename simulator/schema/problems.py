@@ -196,6 +196,8 @@ def _plain(item: Any, path: Path_) -> tuple[str, str]:
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         return f"{shown} is not one of {', '.join(allowed)}", _value_hint(path, value, allowed)
     if kind in ("int_type", "int_from_float", "int_parsing"):
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+            return f"{value} is read as a number with a point", f"write {int(value)}"
         return f"{shown} is not a whole number", _count_hint(path, value)
     if kind in ("bool_type", "bool_parsing"):
         return f"{shown} is not true or false", ""

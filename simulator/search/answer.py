@@ -134,7 +134,7 @@ def _layout(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "sequence_parallel": bool(x.sequence_parallel),
         "recompute": MODES[int(x.recompute)],
         "flash_attention": bool(x.flash_attention),
-        "precision": machine.setting.precision,
+        "precision": machine.matmul_precision,
         "optimizer": machine.setting.optimizer,
     }
 

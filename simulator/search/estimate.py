@@ -11,10 +11,11 @@ from simulator import memory, transformer
 from simulator.layout import Layout
 from simulator.search import choice, evaluate, explain, feasibility, lattice, planner
 from simulator.search.evaluate import Counts
-from simulator.search.question import Question
+from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Plan, plan_of, scalar_shape, single
 from simulator.search.translate import LORA_RANK
 from simulator.transformer import Shape
+from simulator.units import format_quantity
 
 GIB = float(2**30)
 
@@ -66,22 +67,49 @@ def why_nothing(
         "needed": total / GIB,
         "available": capacity / GIB,
         "unit": "GiB",
-        "text": f"memory: needs {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB per accelerator",
+        "text": f"memory: needs {_bytes(total)} of {_bytes(capacity)} per accelerator",
         "smallest_change": advice,
     }
 
 
-def remedies(question: Question, machine: int, n_gpus: int, shape: Shape, plan: Plan) -> str:
+def _bytes(value: float) -> str:
+    """Memory in GiB, or in what is left readable of it."""
+    if value >= 0.1 * GIB:
+        return f"{value / GIB:.1f} GiB"
+    return format_quantity(value, "byte", unit="MiB" if value >= 2**20 else "KiB")
+
+
+def remedies(
+    question: Question, machine: int, n_gpus: int, shape: Shape, plan: Plan, *, smallest: bool = False
+) -> str:
     """The smallest change of a layout that fits, in words; where it takes more accelerators, what else would fit.
 
-    Each of them is a plan that was looked for and found.
+    Each of them is a plan that was looked for and found. Below the `smallest` model there is none to advise.
     """
     setting = question.machines[machine].setting
     first = smallest_change(setting, shape, plan.layout, float(setting.device.memory_capacity))
     if "accelerators" not in first and "no single change" not in first:
         return first
+    if "no single change" in first:
+        length = shorter(question, machine, n_gpus, shape)
+        if length or smallest:
+            first = f"no single change of the layout fits; {length or 'accelerators with more memory would'}"
     others = [sharded(question, machine, n_gpus, shape), adapters(question, machine, n_gpus, shape)]
     return "; or ".join([first, *(each for each in others if each)])
+
+
+def shorter(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
+    """The longest sequences, halved again and again, that fit, in words; empty if none do."""
+    halvings, length = 1, question.seq_length // 2
+    while length >= 1:
+        pinned = question.pins.global_batch_size
+        if pinned is not None and question.batch_in_tokens:
+            pinned = pinned * 2**halvings
+        asked = replace(question, seq_length=length, pins=replace(question.pins, global_batch_size=pinned))
+        if choice.layouts(asked, machine, n_gpus, shape, number=1)[0]:
+            return f"a shorter training.seq_length would: {length:,} fits (1/{2**halvings} of it)"
+        halvings, length = halvings + 1, length // 2
+    return ""
 
 
 def sharded(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
@@ -170,9 +198,28 @@ def _free_a_pin(question: Question, machine: int, n_gpus: int, shape: Shape) -> 
     return f"another number of accelerators than {n_gpus}"
 
 
+def _too_short(question: Question, candidates: Shape) -> dict[str, Any]:
+    """Why even the shortest step of the smallest model is more than a run has; empty if it is not."""
+    shape = scalar_shape(candidates, int(np.argmin(evaluate.parameters(candidates))))
+    plans = [
+        plan
+        for place, machine in enumerate(question.machines)
+        for n_gpus in machine.counts
+        for plan in choice.layouts(question, place, n_gpus, shape)[0]
+        if np.isfinite(plan.columns["tokens"])
+    ]
+    if not plans or question.steps is not None:
+        return {}
+    longest = max(plans, key=lambda plan: plan.columns["steps"])
+    return explain.too_short(question, longest) if longest.columns["steps"] < ONE_STEP else {}
+
+
 def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[str, Any]:
     """Why a search over shapes found nothing."""
     refused = counts.refused
+    short = _too_short(question, candidates)
+    if short:
+        return {**short, **({"refused": dict(sorted(refused.items()))} if refused else {})}
     if counts.considered == 0 or (not refused and question.limits.given):
         if question.limits.cost_usd is not None:
             bare = [m.label for m in question.machines if m.usd_per_gpu_hour is None]
@@ -200,12 +247,12 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         setting = question.machines[machine].setting
         capacity, n_gpus = float(setting.device.memory_capacity), max(question.machines[machine].counts)
         total = float(setting.memory(shape, plan.layout)["total"])
-        size = float(transformer.parameters(shape)) / 1e9
+        size = float(transformer.parameters(shape))
         out |= {"needed": total / GIB, "available": capacity / GIB, "unit": "GiB"}
         out["text"] = (
-            f"memory: even {size:.3g}B parameters need {total / GIB:.1f} GiB of {capacity / GIB:.1f} GiB"
+            f"memory: even {format_quantity(size, 'parameter')} parameters need {_bytes(total)} of {_bytes(capacity)}"
         )
-        out["smallest_change"] = remedies(question, machine, n_gpus, shape, plan)
+        out["smallest_change"] = remedies(question, machine, n_gpus, shape, plan, smallest=True)
     elif reason == "time" and plan is not None:
         out |= explain.shortfall(question, plan)
     return out

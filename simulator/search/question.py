@@ -21,6 +21,7 @@ __all__ = [
     "BATCH_LAW",
     "ENOUGH_DATA",
     "ENOUGH_QUALITY",
+    "ONE_STEP",
     "REFERENCE_BATCH_LAW",
     "RESOLUTION_NATS",
     "Learning",
@@ -46,6 +47,9 @@ ENOUGH_DATA = -2
 
 ENOUGH_QUALITY = -3
 """In place of the index of a limit: the run ends when the model is as good as required."""
+
+ONE_STEP = 1.0 - 1e-9
+"""Fewer optimizer steps are no run. [-]"""
 
 
 @dataclass(frozen=True)
@@ -277,8 +281,8 @@ def outcome(
     -------
     dict
         ``tokens steps wall_s useful_s gpu_hours cost_usd energy_j co2e_kg loss batch_factor serving_s latency_s binding good
-        quick runs``, and ``accuracy_loss`` with a requirement on quality, each of shape (S, G). What runs ends within the
-        limits, is as good and answers as quickly as required.
+        quick runs``, and ``accuracy_loss`` with a requirement on quality, each of shape (S, G). What runs takes at least
+        one step, ends within the limits, is as good and answers as quickly as required.
     """
     limits = question.limits if limits is None else limits
     column = np.ndim(step_time_s) == 2
@@ -297,7 +301,7 @@ def outcome(
         wall = useful / useful_share
         held = question.fixed or question.shortest
         runs = np.isfinite(step) & ((wall <= cap) if held else np.ones_like(step, dtype=bool))
-        runs = runs & ~np.isnan(cap) & (cap > 0)
+        runs = runs & ~np.isnan(cap) & (cap > 0) & ~(steps < ONE_STEP)
         quick = quick_enough(question, latency) & np.ones(np.shape(step), dtype=bool)
         good = np.ones(np.shape(step), dtype=bool)
         loss = question.learning.loss(shaped, tokens=tokens, batch_tokens=batch_tokens)
@@ -347,6 +351,7 @@ def _tokens(
         return question.tokens + np.where(np.isnan(nothing), 0.0, nothing), binding
     if question.shortest:
         needed = quality.required_tokens(question.learning, question.qualities, shape, batch_tokens)
+        needed = np.maximum(needed, batch_tokens)  # a run takes at least one step
         return needed + np.zeros(np.shape(steps_allowed)), np.full(np.shape(binding), ENOUGH_QUALITY)
     most = np.where(np.isfinite(steps_allowed), steps_allowed * batch_tokens, np.nan)
     if question.spend_all:

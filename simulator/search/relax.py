@@ -10,7 +10,7 @@ import numpy as np
 from simulator.search import choice, evaluate, goal, planner, quality, required
 from simulator.search import question as questions
 from simulator.search.evaluate import Counts
-from simulator.search.explain import LIMIT_NAMES, UNITS
+from simulator.search.explain import LIMIT_NAMES, UNITS, amount, of
 from simulator.search.lattice import powers_of_two
 from simulator.search.question import Limits, Question
 from simulator.search.table import Plan
@@ -91,9 +91,9 @@ def _limit(question: Question, candidates: Shape, name: str) -> Change | None:
         need / scale,
         have / scale,
         unit,
-        f"{LIMIT_NAMES[name]}: everything else asks for at least {_amount(need / scale, unit)}, "
-        f"{_amount(have / scale, unit)} are allowed",
-        f"allow {_amount(need / scale, unit)}",
+        f"{LIMIT_NAMES[name]}: everything else asks for at least {amount(need, name, up=True)}, "
+        f"{amount(have, name)} are allowed",
+        f"allow {amount(need, name, up=True)}",
     )
 
 
@@ -109,9 +109,9 @@ def _serving(question: Question, candidates: Shape) -> Change | None:
     need = min(costs, default=float("nan"))
     if not need > have:
         return None
-    text = f"money: serving the smallest model alone takes {_amount(need, 'USD')}, {_amount(have, 'USD')} are allowed"
+    text = f"money: serving the smallest model alone takes {_usd(need, up=True)}, {_usd(have)} are allowed"
     return _change(
-        "money", need, have, "USD", text, f"allow more than {_amount(need, 'USD')}, or serve fewer tokens"
+        "money", need, have, "USD", text, f"allow more than {_usd(need, up=True)}, or serve fewer tokens"
     )
 
 
@@ -191,7 +191,7 @@ def _latency(question: Question, candidates: Shape) -> Change | None:
         have,
         "ms",
         f"latency: everything else asks for at least {need:.3g} ms between two tokens, {have:.3g} ms are allowed",
-        f"allow inference.latency {_amount(need, 'ms')}",
+        f"allow inference.latency {_milliseconds(need)}",
     )
 
 
@@ -233,12 +233,13 @@ def _together(question: Question, candidates: Shape) -> dict[str, Any]:
         (scale, unit), need = UNITS[name], _spent(free, plan, COLUMN[name])
         have = float(getattr(question.limits, name))
         if np.isfinite(need) and need > have:
-            over.append((need / have, name, need / scale, have / scale, unit))
+            told = of(need, have, name)
+            over.append((need / have, name, need / scale, have / scale, unit, told))
     if not over:
         return {}
     over.sort(reverse=True)
-    _, name, need, have, unit = over[0]
-    told = ", ".join(f"{_amount(n, u)} of {_amount(h, u)}" for _, _, n, h, u in over)
+    _, name, need, have, unit, _ = over[0]
+    told = ", ".join(words for *_, words in over)
     return {
         "reason": LIMIT_NAMES[name],
         "needed": need,
@@ -250,13 +251,14 @@ def _together(question: Question, candidates: Shape) -> dict[str, Any]:
     }
 
 
-def _amount(value: float, unit: str) -> str:
-    """An amount, rounded up to three digits so that what is asked for is enough."""
-    if unit == "USD":
-        size = 10.0 ** max(0.0, np.floor(np.log10(max(value, 1.0))) - 2)
-        return f"${np.ceil(value / size) * size:,.0f}"
+def _usd(value: float, *, up: bool = False) -> str:
+    return amount(value, "cost_usd", up=up)
+
+
+def _milliseconds(value: float) -> str:
+    """A time, rounded up to three digits so that what is asked for is enough."""
     size = 10.0 ** (np.floor(np.log10(value)) - 2)
-    return f"{float(f'{np.ceil(value / size - 1e-9) * size:.6g}'):g} {unit}"
+    return f"{float(f'{np.ceil(value / size - 1e-9) * size:.6g}'):g} ms"
 
 
 def _change(reason: str, needed: float, available: float, unit: str, text: str, change: str) -> Change:

@@ -245,6 +245,13 @@ def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
     if law.range and not law.in_range(params=best.params, tokens=tokens):
         covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in law.range.items())
         notes.warn("law-range", f"{law.name} was fitted on {covered}; this plan lies outside")
+    guessing = float(np.log(best.shape.vocab_size)) if best.shape.vocab_size > 1 else float("inf")
+    if best.columns["loss"] > guessing:
+        notes.warn(
+            "law-range",
+            f"a loss of {best.columns['loss']:.4g} is above ln({best.shape.vocab_size:,}) = {guessing:.3g}, that of guessing: "
+            f"{law.name} says nothing of so short a run",
+        )
     by_error = any(each.name == "error" for each in question.qualities)
     if not law.chooses_tokens and not by_error and question.tokens is None and question.steps is None:
         notes.warn(

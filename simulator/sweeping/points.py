@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,12 +51,54 @@ def axis_of(text: str) -> Axis:
     if not equals or not path:
         hint = "for example --vary hardware.n_gpus=8,16,32"
         raise SpecError(Problem("expected path=value,value,...", file=f"--vary {text[:80]}", hint=hint))
+    if wrong := _leading_zero(listed):
+        raise SpecError(Problem(wrong[0], file=where, hint=wrong[1]))
     try:
         values = yamlio.loads(f"value: [{listed}]", where).data["value"]
     except SpecError as error:
         problem = error.problems[0]
         raise SpecError(Problem(problem.reason, file=where, hint=problem.hint)) from None
     return Axis(path, tuple(values))
+
+
+def _leading_zero(listed: str) -> tuple[str, str] | None:
+    """Reason and hint for the first item that starts with a zero, as the rest of ``1,024`` does.
+
+    Examples
+    --------
+    >>> _leading_zero("8, 1,024")
+    ('024 looks like a thousands separator', 'write 1024')
+    >>> _leading_zero("8, {n: 010}, 0.5, 0")
+    """
+    items = [item.strip() for item in _items(listed)]
+    for place, item in enumerate(items):
+        if not re.fullmatch(r"0\d+", item, re.ASCII):
+            continue
+        before = items[place - 1] if place else ""
+        if len(item) != 3 or not re.fullmatch(r"[1-9]\d{0,2}", before, re.ASCII):
+            return f"{item[:40]} starts with a zero", f"write {item.lstrip('0')[:40] or '0'}"
+        thousands = itertools.takewhile(
+            lambda each: re.fullmatch(r"0\d\d", each, re.ASCII) is not None, items[place:]
+        )
+        return f"{item} looks like a thousands separator", f"write {before}{''.join(thousands)[:40]}"
+    return None
+
+
+def _items(listed: str) -> list[str]:
+    """Text between the commas that stand outside brackets and quotes."""
+    items, depth, quote = [""], 0, ""
+    for letter in listed:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'" and not items[-1].strip():
+            quote = letter
+        else:
+            depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and not quote and depth <= 0:
+            items.append("")
+        else:
+            items[-1] += letter
+    return items
 
 
 def axes_of_texts(texts: Sequence[str]) -> list[Axis]:

@@ -15,7 +15,7 @@ from simulator.errors import InfeasibleError, Problem, SpecError
 from simulator.growth import operators
 from simulator.growth.checkpoint.families import Model
 from simulator.growth.checkpoint.tensorfile import COMPUTABLE, Entry, Source, from_float
-from simulator.growth.weights import WidthGrowth, add_paired_noise, layer_sources
+from simulator.growth.weights import NOISE_DB, WidthGrowth, add_paired_noise, layer_sources
 
 BLOCK = 4_000_000
 """Elements of the larger tensor that are in memory at once; fixed, for noise is drawn block by block."""
@@ -88,8 +88,11 @@ class How:
             problems.append(Problem(f"{name} leaves the width as it is", path="ffn_factor"))
         if self.noise_db is not None and name not in WIDTH:
             problems.append(Problem(f"{name} copies layers and adds no noise", path="noise_db"))
-        if self.noise_db is not None and not np.isfinite(self.noise_db):
-            problems.append(Problem(f"{self.noise_db} is not a finite number of dB", path="noise_db"))
+        low_db, high_db = NOISE_DB
+        if self.noise_db is not None and not low_db <= self.noise_db <= high_db:
+            problems.append(
+                Problem(f"{self.noise_db:g} is not between {low_db:g} and {high_db:g} dB", path="noise_db")
+            )
         if problems:
             raise SpecError(problems)
 
