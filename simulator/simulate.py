@@ -15,13 +15,13 @@ from simulator.search import (
     choice,
     efforts,
     estimate,
-    explain,
     frontier,
     growing,
     planner,
     relax,
     remarks,
     shapes,
+    shortfalls,
 )
 from simulator.search.choice import Pool
 from simulator.search.efforts import Effort
@@ -119,7 +119,7 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
         plans = [closest]
     best = plans[0]
     if not infeasible and _falls_short(question, best):
-        infeasible = explain.shortfall(question, best)
+        infeasible = shortfalls.shortfall(question, best)
     plans[1:] = [*(plan for plan in tight if plan.worth_s < best.worth_s), *plans[1:]][: number - 1]
     others = [assembly.alternative(question, plan, best, "layout") for plan in plans[1:]]
     found = Found(counts=counts, shapes_considered=1)

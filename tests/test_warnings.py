@@ -12,7 +12,7 @@ import simulator as sim
 from simulator.cli import main
 from simulator.report import explained, terminal
 from simulator.search import feasibility
-from simulator.search.explain import LIMIT_NAMES
+from simulator.search.shortfalls import LIMIT_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 CALL = re.compile(r"\.warn\(\s*(?:\"([^\"]+)\"|(?!name)(\w+))")

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator import memory, transformer
 from simulator.layout import Layout
-from simulator.search import choice, evaluate, explain, feasibility, lattice, planner
+from simulator.search import choice, evaluate, feasibility, lattice, planner, shortfalls
 from simulator.search.evaluate import Counts
 from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Plan, plan_of, scalar_shape, single
@@ -211,7 +211,7 @@ def _too_short(question: Question, candidates: Shape) -> dict[str, Any]:
     if not plans or question.steps is not None:
         return {}
     longest = max(plans, key=lambda plan: plan.columns["steps"])
-    return explain.too_short(question, longest) if longest.columns["steps"] < ONE_STEP else {}
+    return shortfalls.too_short(question, longest) if longest.columns["steps"] < ONE_STEP else {}
 
 
 def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         if question.limits.cost_usd is not None:
             bare = [m.label for m in question.machines if m.usd_per_gpu_hour is None]
             if bare:
-                return explain.no_price(", ".join(bare))
+                return shortfalls.no_price(", ".join(bare))
         tight = "cost" if question.limits.cost_usd is not None else "time"
         text = f"no plan ends within the limits ({', '.join(question.limits.given)})"
         change = "raise the limit, or lower tokens" if question.fixed else "raise the limit"
@@ -254,5 +254,5 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         )
         out["smallest_change"] = remedies(question, machine, n_gpus, shape, plan, smallest=True)
     elif reason == "time" and plan is not None:
-        out |= explain.shortfall(question, plan)
+        out |= shortfalls.shortfall(question, plan)
     return out

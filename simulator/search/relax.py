@@ -10,9 +10,9 @@ import numpy as np
 from simulator.search import choice, evaluate, goal, planner, quality, required
 from simulator.search import question as questions
 from simulator.search.evaluate import Counts
-from simulator.search.explain import LIMIT_NAMES, UNITS, amount, of
 from simulator.search.lattice import powers_of_two
 from simulator.search.question import Limits, Question
+from simulator.search.shortfalls import LIMIT_NAMES, UNITS, amount, of
 from simulator.search.table import Plan
 from simulator.transformer import Shape
 

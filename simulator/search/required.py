@@ -78,7 +78,8 @@ def binding(question: Question, plan: Plan, found: Found | None) -> dict[str, An
 
 
 def _prices(question: Question, plan: Plan, found: Found) -> dict[str, Any]:
-    from simulator.search.explain import LIMIT_NAMES, more
+    from simulator.search.explain import more
+    from simulator.search.shortfalls import LIMIT_NAMES
 
     name = goal.main(question)
     mine = float(goal.value(question, plan.figures, name))
