@@ -195,3 +195,18 @@ def test_an_answer_is_not_refused_for_a_limit_that_a_tight_layout_keeps() -> Non
     found = sim.run({**question, "budget": {"time": f"{between} days"}})
     assert found.feasible
     assert found.answer["memory_verdict"] == "TIGHT"
+
+
+def test_a_format_that_a_part_lacks_costs_no_memory_there() -> None:
+    """Eight bits asked of an A100 run in sixteen, and hold what sixteen hold; 32-bit weights stay wide on any part."""
+    held = {
+        each: sim.run(asked("a100-sxm-80gb", precision=each)).answer["memory_gib"]
+        for each in ("bf16", "fp8", "fp4")
+    }
+    assert held["fp8"] == held["fp4"] == held["bf16"]
+    pinned = {"parallelism": {"tp": 1, "pp": 1, "zero_stage": 1}}
+    wide, narrow = (
+        sim.run({**asked("gaudi2-96gb", precision=each), **pinned}).answer["memory"]["weights"]
+        for each in ("fp32", "bf16")
+    )
+    assert wide == pytest.approx(2 * narrow)

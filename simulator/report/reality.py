@@ -35,8 +35,8 @@ PUBLISHED = """\
 
 `measurements/published_runs.csv` holds what authors published of whole trainings, each with its source and the quoted figure
 ([columns](../measurements/published_runs.md)). What is published is pinned: layout, batch, software, cluster. The planner chooses the
-rest; where no number of accelerators is stated it is 2,048, that of LLaMA 65B (on 256 Llama 2 7B would take a quarter fewer hours). Nothing is fitted to these hours. Lost time is the
-planner's default, taken from Llama 3's published goodput; none where the hours count none.
+rest; where no number of accelerators is stated it is 2,048, that of LLaMA 65B (on fewer
+a run takes fewer hours). Nothing is fitted to these hours. Lost time is the planner's default, taken from Llama 3's published goodput; none where the hours count none.
 
 """
 

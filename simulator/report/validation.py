@@ -303,7 +303,7 @@ def summary(found: Mapping[str, Checked]) -> list[str]:
     text = (
         f"Step time: the default clock's median error is {percent(whole['median_ape'])} on {whole['n']:,} measured runs with a "
         f"complete configuration, {percent(whole[mean])} averaged over the {whole['n_sources']} organisations that measured "
-        f"them; the rule of half the peak has {percent(rule['median_ape'])} and {percent(rule[mean])} on the same rows. vTrain's 1,230 rows of one node among them are sums of 32 measured layers, not "
+        f"them; the rule of half the peak has {percent(rule['median_ape'])} and {percent(rule[mean])} on the same rows. vTrain's rows of one node among them are sums of measured layers, not "
         "steps that were timed one by one.\n"
         "The constants were fitted to these rows, so read this too: on models left out of the fit the median error is "
         f"{median['measured']}, on accelerators left out of it {median['transferred']}.{_strange()}\n"

@@ -284,7 +284,7 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         device=device,
         constants=constants,
         clock=CLOCKS[scenario.clock],
-        precision="fp8" if training.precision == "fp4" else training.precision,
+        precision=_recipe(training.precision, used),
         optimizer=training.optimizer,
         trainable=training.trainable,
         lora_rank=training.lora_rank or (LORA_RANK if training.trainable == "lora" else 0),
@@ -311,6 +311,16 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         usd_per_gpu_hour=price,
         power_per_gpu_w=power,
     )
+
+
+def _recipe(asked: str, used: str) -> str:
+    """Recipe of weights and optimizer: that of the format asked for, of the wider one where the part has no such units.
+
+    32-bit weights stay 32 bits wide whatever multiplies them, and 4-bit recipes keep what those of 8 bits keep.
+    """
+    if used != asked and asked not in states.WHOLE and used in states.PRECISIONS:
+        return used
+    return "fp8" if asked == "fp4" else asked
 
 
 def counts_of(scenario: Scenario, hardware: Hardware) -> tuple[int, ...]:
