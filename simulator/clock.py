@@ -21,7 +21,14 @@ from simulator.kernels import (
     matmul_time,
     unfused_softmax,
 )
-from simulator.layout import SCHEDULES, Layout, expert_shard_degree, shard_degree, tokens_per_microbatch
+from simulator.layout import (
+    SCHEDULES,
+    Layout,
+    expert_shard_degree,
+    is_dualpipe,
+    shard_degree,
+    tokens_per_microbatch,
+)
 from simulator.transformer import Shape
 
 
@@ -56,7 +63,7 @@ def layer_time(
     Beside `LEVELS`: ``host``, the time to issue it, ``blocked``, in which collectives keep the host waiting, and ``gaps``, in
     which the device starts its kernels. Under sequence parallelism the backward pass gathers the inputs of the column-parallel
     matmuls, which are stored split, once more beside their input gradients, half of all input gradients (arXiv:2205.05198,
-    section 4.2.2).
+    section 4.2.2). Under DualPipe the exchange between experts of one direction goes on beside the work of the other.
     """
     fwd, bwd, last = matmul_time(shape, layout, device, c, sparse=sparse)
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
@@ -69,7 +76,7 @@ def layer_time(
     dropped = full * (1.0 - np.asarray(c.last_matmul_share))
     times = 4.0 + 2.0 * full - dropped
     context = traffic.context_parallel_time(shape, layout, device, c)
-    expert = traffic.expert_parallel_time(shape, layout, device, c) if sparse else 0.0
+    expert = traffic.expert_parallel_time(shape, layout, device, c) * (2.0 + full) if sparse else 0.0
     kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
     issued = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
     gaps = kernels * c.compiled_factor * c.kernel_gap_s
@@ -82,10 +89,13 @@ def layer_time(
     regathers = (np.asarray(layout.sequence_parallel) > 0) & (np.asarray(layout.frozen) == 0)
     again = np.where(regathers, moving, 0.0)
     hidden = hidden + np.minimum(again, bwd / 4.0)
+    attention = att_fwd * (1.0 + full + core) + att_bwd
+    memory = elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES)
+    other_way = np.minimum(expert, (tiles + attention + memory) * is_dualpipe(layout))
     return {
         "tiles": tiles,
-        "attention": att_fwd * (1.0 + full + core) + att_bwd,
-        "memory": elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES),
+        "attention": attention,
+        "memory": memory,
         "host": kernels * c.launch_s,
         "blocked": blocked,
         "gaps": gaps,
@@ -95,7 +105,7 @@ def layer_time(
         + _beside(waiting * times - blocked, np.maximum(tiles - hidden, 0.0)),
         "context_parallel": _exposed(context, context_cover) * (1.0 + full)
         + _exposed(2.0 * context, 2.0 * context_cover),
-        "expert_parallel": expert * (2.0 + full),
+        "expert_parallel": expert - other_way * (1.0 - c.stolen_share),
     }
 
 
@@ -190,9 +200,8 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     gather = gather + c.stolen_share * (gather_fwd + gather_bwd - gather)
     m = np.asarray(layout.num_microbatches, dtype=float)
     interleaved = np.asarray(layout.vp) > 1
-    send = _exposed(
-        traffic.send_time(shape, layout, device, c), stage * np.where(interleaved, c.send_overlap, 0.0)
-    )
+    beside = np.where(is_dualpipe(layout), 1.0, np.where(interleaved, c.send_overlap, 0.0))
+    send = _exposed(traffic.send_time(shape, layout, device, c), stage * beside)
     middle = stage + gather + send
     last = (stage + gather) * last_layers / layers + send
     others = (shape.num_hidden_layers - last_layers) / np.maximum(np.asarray(layout.pp) - 1.0, 1.0)
@@ -205,11 +214,7 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
         num_microbatches=m,
         vp=layout.vp,
         serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
-        idle=np.where(
-            np.asarray(layout.schedule) == SCHEDULES["zero_bubble"],
-            pipeline.zero_bubble_idle(recomputed=np.asarray(layout.recompute) == 2),
-            1.0,
-        ),
+        idle=pipeline.idle_share(layout),
     )
     beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer
     step = {k: v * m for k, v in levels.items()}

@@ -11,9 +11,10 @@ from simulator.columns import Columns, Numeric
 RECOMPUTE = {"none": 0, "selective": 1, "full": 2}
 """Codes of the recomputation modes: nothing, the attention core, every layer from its input."""
 
-SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial": 3}
+SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial": 3, "dualpipe": 4}
 """Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``; zero bubble is ZB-H1 (arXiv:2401.10241), which keeps as
-much as 1F1B; serial stages never work side by side."""
+much as 1F1B; serial stages never work side by side; DualPipe (arXiv:2412.19437) feeds the pipeline from both ends, so that every
+device holds two stages and hides the traffic of one direction behind the work of the other."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,12 @@ class Layout(Columns):
     frozen: Numeric = 0
     """1 where the base weights are frozen and only small adapters learn (LoRA)."""
     schedule: Numeric = 1
-    """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial."""
+    """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial, 4 DualPipe."""
+
+
+def is_dualpipe(layout: Layout) -> Numeric:
+    """Whether micro-batches enter the pipeline from both ends (arXiv:2412.19437, section 3.2.1)."""
+    return np.asarray(layout.schedule) == SCHEDULES["dualpipe"]
 
 
 def n_gpus(layout: Layout) -> Numeric:

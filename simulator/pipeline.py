@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.columns import Numeric
+from simulator.layout import SCHEDULES, Layout, is_dualpipe
 from simulator.transformer import Shape
 
 
@@ -89,6 +90,28 @@ def zero_bubble_idle(*, recomputed: Numeric = 0.0) -> Numeric:
     return (1.0 + np.asarray(recomputed)) / (3.0 + np.asarray(recomputed))
 
 
+def dualpipe_idle(*, pp: Numeric, recomputed: Numeric = 0.0) -> Numeric:
+    """Bubble of DualPipe over that of 1F1B: ``(p/2 - 1) (F&B + B - 3 W) / ((p - 1) (F + B))``. [-]
+
+    Here B is a whole backward pass, input and weight gradients W, and F&B a forward pass beside a backward one, which takes as
+    long as both; `recomputed` as in `zero_bubble_idle`. Source: DeepSeek-AI, arXiv:2412.19437, table 2.
+
+    Examples
+    --------
+    >>> print(round(float(dualpipe_idle(pp=16)), 3), dualpipe_idle(pp=2))
+    0.311 0.0
+    """
+    pp, again = np.asarray(pp, dtype=float), np.asarray(recomputed)
+    return np.maximum(pp / 2.0 - 1.0, 0.0) * (2.0 + 2.0 * again) / (np.maximum(pp - 1.0, 1.0) * (3.0 + again))
+
+
+def idle_share(layout: Layout) -> Numeric:
+    """Share of the bubble of 1F1B that the schedule of a layout leaves. [-]"""
+    schedule, again = np.asarray(layout.schedule), np.asarray(layout.recompute) == 2
+    filled = np.where(schedule == SCHEDULES["zero_bubble"], zero_bubble_idle(recomputed=again), 1.0)
+    return np.where(is_dualpipe(layout), dualpipe_idle(pp=layout.pp, recomputed=again), filled)
+
+
 def pipeline_time(
     *,
     middle_s: Numeric,
@@ -115,7 +138,7 @@ def pipeline_time(
     serial : numeric, optional
         1 where stages wait for each other, so that every micro-batch passes all stages alone. [-]
     idle : numeric, optional
-        Share of the bubble that remains: `zero_bubble_idle` where weight gradients fill the rest. [-]
+        Share of the bubble that remains: `idle_share` of the schedule. [-]
     mean_s : numeric, optional
         Mean over the stages before the last; `middle_s` if they are alike. [s]
 

@@ -22,8 +22,10 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         wrong.append(f"precision {t['precision']}")
     if t["recompute"] == "selective":
         wrong.append("it recomputes whole layers or none (--set training.recompute=full)")
-    if x["vp"] > 1 or x["schedule"] not in ("1f1b", "gpipe"):
-        wrong.append("it has no interleaved and no zero-bubble schedule (--set parallelism.vp=1)")
+    if x["vp"] > 1:
+        wrong.append("it has no interleaved schedule (--set parallelism.vp=1)")
+    if x["schedule"] not in ("1f1b", "gpipe", "interleaved"):
+        wrong.append(f"it has no {x['schedule']} schedule (--set parallelism.schedule=1f1b)")
     if wrong:
         raise SpecError("nanotron cannot hold this plan: " + "; ".join(wrong))
     steps = t["steps"] or 100

@@ -33,6 +33,10 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         notes.append(f"optimizer {t['optimizer']}: torchtitan trains with AdamW here")
     if x["vp"] > 1:
         raise SpecError("torchtitan cannot hold this plan: write parallelism.vp = 1")
+    if x["pp"] > 1 and x["schedule"] not in SCHEDULES:
+        raise SpecError(
+            f"torchtitan cannot hold this plan: it has no {x['schedule']} (--set parallelism.schedule=1f1b)"
+        )
     if x["zero_stage"] not in (0, 3) and x["dp"] * x["cp"] > 1:
         raise SpecError(
             f"torchtitan shards with FSDP, not with ZeRO {x['zero_stage']}: ask with --set parallelism.zero_stage=3"

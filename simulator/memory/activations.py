@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from simulator import transformer
-from simulator.layout import Layout, expert_tp
+from simulator.layout import Layout, expert_tp, is_dualpipe
 from simulator.memory.constants import MemoryConstants
 from simulator.transformer import Shape
 
@@ -132,10 +132,12 @@ def inflight_microbatches(layout: Layout, *, stage: Numeric = 0) -> Numeric:
     """Micro-batches whose activations pipeline stage `stage` (0 is the first) keeps at once. [-]
 
     1F1B keeps ``min(pp - stage, M)``; GPipe keeps all M; serial stages keep one; interleaving with v chunks per
-    accelerator keeps ``(pp - 1)/v`` more (Korthikanti et al., section 4.2.3), never more than M.
+    accelerator keeps ``(pp - 1)/v`` more (Korthikanti et al., section 4.2.3), never more than M; DualPipe keeps ``pp + 1`` on
+    every device (DeepSeek-AI, arXiv:2412.19437, table 2).
     """
     pp, vp = np.asarray(layout.pp), np.asarray(layout.vp)
     extra = np.where(vp > 1, (pp - 1) / vp, 0.0)
     steady = np.minimum(pp - stage + extra, layout.num_microbatches)
     schedule = np.asarray(layout.schedule)
+    steady = np.where(is_dualpipe(layout), np.minimum(pp + 1, layout.num_microbatches), steady)
     return np.where(schedule == 0, layout.num_microbatches, np.where(schedule == 3, 1, steady))

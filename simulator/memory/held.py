@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from simulator import pipeline, transformer
-from simulator.layout import Layout
+from simulator.layout import Layout, is_dualpipe
 from simulator.memory import activations, states
 from simulator.transformer import Shape
 
@@ -63,6 +63,21 @@ def sparse_on_stage(s: Shape, layout: Layout, layers: Numeric, *, stage: str) ->
     dense_first = np.minimum(s.first_k_dense_replace, layers) if stage == "first" else np.asarray(0)
     sparse = np.where(np.asarray(s.num_experts) > 0, np.ceil((layers - dense_first) / s.moe_layer_freq), 0)
     return np.where(np.asarray(layout.pp) == 1, transformer.moe_layers(s), sparse)
+
+
+def hold_both_ends(s: Shape, layout: Layout, held: Held, *, stage: str, balance: int = 0) -> Held:
+    """Add the parameters of the stage at the other end, which the same device holds under DualPipe (arXiv:2412.19437)."""
+    both = is_dualpipe(layout) & (np.asarray(layout.pp) > 1)
+    if not np.any(both):
+        return held
+    there = hold(s, layout, stage={"first": "last", "last": "first"}.get(stage, stage), balance=balance)
+    return replace(
+        held,
+        matrix=held.matrix + both * there.matrix,
+        other=held.other + both * there.other,
+        experts=held.experts + both * there.experts,
+        has_logits=np.maximum(held.has_logits, both * there.has_logits),
+    )
 
 
 def hold(s: Shape, layout: Layout, *, stage: str, balance: int = 0) -> Held:

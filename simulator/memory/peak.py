@@ -10,7 +10,7 @@ import numpy as np
 from simulator.layout import Layout, expert_shard_degree, shard_degree
 from simulator.memory import activations, states
 from simulator.memory.constants import MEMORY_PROFILES, MemoryConstants
-from simulator.memory.held import STAGES, Held, hold
+from simulator.memory.held import STAGES, Held, hold, hold_both_ends
 from simulator.transformer import Shape, decoder  # noqa: F401 (decoder is used by the doctest)
 
 Numeric = Any
@@ -157,7 +157,13 @@ def stage_peak(
     """Peak of one pipeline stage by category: the worse of backward pass and optimizer step. [B]"""
     held = hold(s, layout, stage=stage, balance=constants.stage_balance)
     element = states.PRECISIONS[recipe.precision].activations
-    out = state_bytes(s, layout, held, recipe=recipe, constants=constants)
+    both = hold_both_ends(s, layout, held, stage=stage, balance=constants.stage_balance)
+    out = state_bytes(s, layout, both, recipe=recipe, constants=constants)
+    if (
+        both is not held
+    ):  # a sharded optimizer shares its states between the two devices that hold the same stages
+        shared = state_bytes(s, layout, held, recipe=recipe, constants=constants)["optimizer"]
+        out["optimizer"] = np.where(np.asarray(layout.zero_stage) >= 1, shared, out["optimizer"])
     layers = held.layers
     gathers = constants.kept_gathers * (np.asarray(layout.recompute) < 2) * layers * held.inflight
     kept = (
@@ -165,9 +171,9 @@ def stage_peak(
         + (held.layers > 0) * work.recomputed
     )
     kept = kept + work.whole * (constants.gathered_tensors + gathers)
-    logit = held.has_logits * work.logit
+    logit = both.has_logits * work.logit
     logits = constants.logit_bytes * logit
-    frozen, learning = is_frozen(layout, recipe), held.parameters
+    frozen, learning = is_frozen(layout, recipe), both.parameters
     if np.any(frozen):
         learning = np.where(frozen, adapter_parameters(s, layout, held, recipe), learning)
     gathered = gathered_bytes(layout, held, element=element, constants=constants, frozen=frozen)

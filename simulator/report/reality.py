@@ -60,8 +60,8 @@ WHY = """\
   Megatron's, which GPT-NeoX has, all of them fit.
 - Llama 3 8B and 70B: the stated hours come to 154 and 273 TFLOP/s per accelerator at 15T tokens (6 N D), against 400 that the
   paper prints for 405B. The cards do not say why.
-- DeepSeek-V3: its all-to-all traffic hides behind computation in both directions and reaches at most four nodes; the clock's
-  constants come from stacks that expose it.
+- DeepSeek-V3: scheduled as its report says (DualPipe). The block that predicts a second token is left out. It is said not to
+  fit because activations in 8 bits and the recomputation of norms and up-projections alone are none of the recipes.
 - OLMo 7B and MPT-30B are absent: energy is published for the first, days for no single stage of the second.
 
 """

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from simulator.schema.base import Flag, Spec, Whole
 
-Schedule = Literal["1f1b", "interleaved", "gpipe", "zero_bubble"]
+Schedule = Literal["1f1b", "interleaved", "gpipe", "zero_bubble", "dualpipe"]
 
 
 class Parallelism(Spec):
@@ -36,4 +36,5 @@ class Parallelism(Spec):
     sequence_parallel: Flag | None = None
     """Norms and dropout split over the tensor-parallel group."""
     schedule: Schedule | None = None
-    """Pipeline schedule."""
+    """Pipeline schedule: 1F1B if absent, interleaved where `vp` is above 1. ``dualpipe`` needs an even `pp` and an even number of
+    micro-batches, at least twice as many."""

@@ -191,7 +191,7 @@ VALUES: dict[str, dict[str, str]] = {
     },
     "recompute": {"FullAC": "full", "SelectiveAC": "selective", "attn_only": "selective", "off": "none"},
     "optimizer": {"adam": "adamw", "adam8bit": "adamw_8bit", "adamw_bnb_8bit": "adamw_8bit"},
-    "schedule": {"afab": "gpipe", "ZBV": "zero_bubble"},
+    "schedule": {"afab": "gpipe", "ZBV": "zero_bubble", "ZB-H1": "zero_bubble"},
     "software": {
         "pytorch": "fsdp",
         "torch": "fsdp",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.layout import Layout
+from simulator.layout import SCHEDULES, Layout
 from simulator.search.lattice import Axes
 from simulator.transformer import Shape
 
@@ -17,6 +17,7 @@ REASONS = {
     "heads": "tp does not divide the heads or the feed-forward width",
     "layers": "pp x vp does not divide the layers",
     "batch": "micro_batch_size x dp does not divide the batch, or there are fewer micro-batches than pipeline stages",
+    "schedule": "DualPipe needs an even pp and an even number of micro-batches, at least twice as many, and vp 1",
     "memory": "the peak memory exceeds the accelerator's",
     "latency": "the trained model would not fit the accelerators that serve it, or not answer fast enough",
     "quality": "the trained model would not be good enough",
@@ -57,6 +58,11 @@ def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Ma
     if axes.batches > 1:
         batch = batch & (m >= layout.pp)
     yield "batch", ~(batch & ((layout.vp == 1) | divides(layout.pp, m)))
+    if pins.schedule == SCHEDULES["dualpipe"]:
+        yield (
+            "schedule",
+            ~(divides(2.0, layout.pp) & divides(2.0, m) & (m >= 2 * layout.pp) & (layout.vp == 1)),
+        )
 
 
 def _degree(layout: Layout, axes: Axes) -> Mask:

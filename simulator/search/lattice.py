@@ -283,7 +283,7 @@ def layout_axes(
     modes = modes if pins.recompute is None else [pins.recompute]
     kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
     pps = [pins.pp] if pins.pp else divisors(n_gpus, min(MAX_PP, depth))
-    interleave = interleave and pins.schedule != SCHEDULES["zero_bubble"]  # ZB-H1 is not interleaved
+    interleave = interleave and pins.schedule not in (SCHEDULES["zero_bubble"], SCHEDULES["dualpipe"])
     spread = [
         (pp, vp, zero)
         for pp in pps

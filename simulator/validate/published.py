@@ -25,7 +25,7 @@ REQUIRED = ("id", "model", "tokens", "seq_length", "accelerator", "gpu_hours")
 """Columns that every row must fill."""
 
 DEGREES = ("tp", "pp", "cp", "ep", "vp", "zero_stage")
-"""Columns that are fields of ``parallelism``."""
+"""Columns that are whole numbers of ``parallelism``."""
 
 BATCH = ("global_batch_size", "micro_batch_size")
 """Columns that are whole numbers of ``training``."""
@@ -153,6 +153,8 @@ def scenario_of(record: Mapping[str, Any]) -> dict[str, Any]:
         "parallelism": {name: int(record[name]) for name in DEGREES if not empty(record.get(name))},
         "search": {"max_alternatives": 0},
     }
+    if not empty(record.get("schedule")):
+        asked["parallelism"]["schedule"] = str(record["schedule"])
     if not empty(record.get("software")):
         asked["software"] = str(record["software"])
     if record.get("hours_kind") in WITHOUT_LOSSES:
