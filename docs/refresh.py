@@ -1,4 +1,5 @@
-"""Write again what is generated: golden pages, the answer in the README, docs/accuracy.md with its pictures, names, software, reality.
+"""Write again what is generated: golden pages, the answer in the README, docs/accuracy.md with its pictures, names, software, reality,
+and the figures in the sentences of the other pages.
 
     python docs/refresh.py                             # all of it
     python docs/refresh.py readme golden               # some of it
@@ -123,6 +124,14 @@ def measured() -> None:
     path.write_text(new, encoding="utf-8")
 
 
+def figures_in_sentences() -> None:
+    """Write the figures that docs/sentences.py names, and its tables."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    import sentences
+
+    sentences.write()
+
+
 def baseline(*, accept: bool = False) -> None:
     """Store the accuracy of the constants that ship; a growth of errors has to be accepted."""
     frame = cases.read_frame(library.find("measurements", "throughput"))
@@ -148,6 +157,7 @@ PARTS = {
     "software": software,
     "reality": against_reality,
     "measured": measured,
+    "sentences": figures_in_sentences,
     "baseline": baseline,
 }
 

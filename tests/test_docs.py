@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,13 +20,19 @@ MASK = re.compile(r"[\d.,]+|[█▉▊▋▌▍▎▏]+")
 
 
 @functools.cache
-def refresh() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("refresh", ROOT / "docs" / "refresh.py")
+def program(name: str) -> ModuleType:
+    """A Python file of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def refresh() -> ModuleType:
+    return program("refresh")
 
 
 @functools.cache
@@ -106,6 +113,23 @@ def test_the_page_on_software_is_fresh() -> None:
     marks = re.compile(r"[\d.,]+( p)?")
     assert marks.sub("#", printed) == marks.sub("#", software.page())
     assert all(f"`{name}`" in printed for name in ("megatron", "fsdp", "llm-foundry", "step_overhead_s"))
+
+
+def test_figures_in_sentences_are_fresh() -> None:
+    """To within a tenth or one and a half of the last digit; refresh with: python docs/refresh.py sentences."""
+    module = program("sentences")
+    assert {each.words: each.stale() for each in module.SENTENCES if each.stale()} == {}
+    for (page, mark), lines in module.BLOCKS.items():
+        printed, fresh = module.block(page, mark)[0], "\n".join(lines()) + "\n"
+        assert MASK.sub("#", printed) == MASK.sub("#", fresh), page
+        assert figures(printed) == pytest.approx(figures(fresh), rel=0.1, abs=1.5), page
+
+
+def test_a_figure_that_moved_is_found_and_written() -> None:
+    module = program("sentences")
+    moved = module.Sentence("clock.md", "meet # collectives with", lambda: ("1,400",))
+    assert [fresh for _, fresh in moved.stale()] == ["1,400"]
+    assert "meet 1,400 collectives with" in moved.written()
 
 
 def test_every_field_of_every_specification_is_named_and_described() -> None:
