@@ -82,7 +82,7 @@ def layer_time(
     gaps = kernels * c.compiled_factor * c.kernel_gap_s
     kernels = kernels + issued * c.collective_kernels
     kernels = kernels + (3.0 + full) * c.unfused_kernels * unfused_softmax(shape, layout, c)
-    context_cover = att_fwd
+    cover_bwd = np.minimum(2.0 * att_fwd, att_bwd)
     tiles = fwd * (1.0 + full + half) + bwd - dropped * last
     blocked = waiting * times * np.asarray(c.host_blocking)
     hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
@@ -103,8 +103,7 @@ def layer_time(
         + again
         - hidden * (1.0 - c.stolen_share)
         + _beside(waiting * times - blocked, np.maximum(tiles - hidden, 0.0)),
-        "context_parallel": _exposed(context, context_cover) * (1.0 + full)
-        + _exposed(2.0 * context, 2.0 * context_cover),
+        "context_parallel": _exposed(context, att_fwd) * (1.0 + full) + _exposed(2.0 * context, cover_bwd),
         "expert_parallel": expert - other_way * (1.0 - c.stolen_share),
     }
 

@@ -272,7 +272,7 @@ def logit_bytes(*, vocab_size: Numeric) -> Numeric:
 def score_bytes(*, num_attention_heads: Numeric, seq_length: Numeric, passes: Numeric) -> Numeric:
     """Bytes per token and layer of plain attention's score matrix in a forward pass, 16 bits per score. [B]
 
-    ``passes`` counts reads and writes: scores out, mask and softmax in and out, dropout in and out, probabilities in.
+    ``passes`` counts reads and writes: mask and softmax in and out, dropout in and out.
     Flash attention moves none.
     """
     return 2.0 * np.asarray(passes) * num_attention_heads * seq_length

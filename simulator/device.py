@@ -103,7 +103,7 @@ class Constants(Columns):
     """Kernels in whose time the host issues one tensor-parallel collective. [-]"""
     elementwise_factor: Numeric = 1.0
     """Bytes of unfused norms, activations, residuals relative to the textbook count. [-]"""
-    softmax_passes: Numeric = 6.0
+    softmax_passes: Numeric = 4.0
     """Times that plain (not flash) attention moves the score matrix in a forward pass. [-]"""
     tp_overlap: Numeric = 0.0
     """Share of the matmul time behind which tensor-parallel communication may hide. [-]"""

@@ -20,6 +20,16 @@ BACKWARD_PASSES = 2.0
 ALIGNED = 8
 """Widths that are a multiple of this many 16-bit elements keep tensor cores fed (16 bytes, cuBLAS guide). [-]"""
 
+HEAD_FILL = 22.0
+"""Width of a head whose products take as long as what fused attention does once per score (exponentials, maxima, sums). [-]
+
+The middle of 24 pairs of FlashAttention-2 on A100 and H100, heads of 64 against 128 (measurements/micro.csv, ``attention_fwd_bwd``;
+tests/test_kernels.py repeats it).
+"""
+
+USUAL_HEAD = 128.0
+"""Width of the heads of which `attention_efficiency` is told. [-]"""
+
 FLASH_BACKWARD = 2.5
 """Matmuls of a fused attention backward relative to forward: five against two (Dao et al., arXiv:2205.14135)."""
 
@@ -129,32 +139,72 @@ def unfused_softmax(shape: Shape, layout: Layout, c: Constants) -> Numeric:
     return plain & (matrices % np.maximum(np.round(c.softmax_multiple), 1.0) != 0)
 
 
+def score_matmuls(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
+    """Time of plain attention's products on the tensor cores: queries with keys, and scores with values. [s]
+
+    One product per head and sequence, each in tiles as any other matmul. A head is narrow: the contraction of queries and keys
+    ends before a tile's pipeline has filled, and the product with the values is narrower than a tile. So a head of 64 takes
+    nearly as long as one of 128. Heads whose width is no multiple of `ALIGNED` leave the tensor cores.
+    """
+    heads = np.maximum(np.asarray(shape.num_attention_heads, dtype=float), 1.0)
+    width, value = tf.query_width(shape) / heads, tf.value_width(shape) / heads
+    length = np.asarray(layout.seq_length, dtype=float)
+    bandwidth = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=device.operand_bytes)
+    ragged = np.where(width % ALIGNED != 0, np.asarray(c.unaligned_heads_rate), 1.0)
+
+    def tiles(n: Numeric, k: Numeric) -> Numeric:
+        moved = copies.quantized_tile_bytes(
+            m=tokens_per_microbatch(layout) * heads / layout.tp,
+            n=n,
+            k=k,
+            sm_count=device.sm_count,
+            operand_bytes=device.operand_bytes,
+            fill=c.tile_fill,
+        )
+        return moved / (bandwidth * tile_share(device, c) * ragged)
+
+    return tiles(length, width), tiles(value, length)
+
+
+def flash_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
+    """Forward time of one layer's fused attention. [s]
+
+    The unmasked half of ``2 s (q + v)`` FLOP per token; of windowed layers the blocks that their windows touch. Narrow heads are
+    slower: every score costs its exponential, of however few products it is the sum (`HEAD_FILL`).
+    """
+    m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
+    heads = np.asarray(shape.num_attention_heads, dtype=float)
+    width = tf.query_width(shape) + tf.value_width(shape) + 2.0 * HEAD_FILL * heads
+    seen = windows.attended_share(shape, seq_length=layout.seq_length, block=windows.KERNEL_BLOCK)
+    peak = np.asarray(device.attention_peak_flops)
+    flop = m * layout.seq_length * width / tp * seen / (1.0 + HEAD_FILL / USUAL_HEAD)
+    return flop / (peak * c.attention_efficiency * c.attention_factor)
+
+
 def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> tuple[Numeric, Numeric]:
     """Forward and backward time of one layer's attention core. [s]
 
-    Flash attention: the unmasked half of ``2 s (q + v)`` FLOP per token, backward 2.5 times; of windowed layers the blocks
-    that their windows touch. Plain attention: the whole matrix at matmul speed plus its passes over device memory; its
-    products of one head at a time leave the tensor cores where a head's width is no multiple of `ALIGNED`.
+    Flash attention: `flash_time`, backward 2.5 times. Plain attention: two products per head over the whole matrix forward and
+    four backward (`score_matmuls`; one and three of them are as narrow as a head), and the passes of mask, softmax and dropout
+    over device memory.
     """
-    m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
-    flop = 2.0 * m * layout.seq_length * (tf.query_width(shape) + tf.value_width(shape)) / tp
-    peak = np.asarray(device.attention_peak_flops)
-    seen = windows.attended_share(shape, seq_length=layout.seq_length, block=windows.KERNEL_BLOCK)
-    flash = 0.5 * seen * flop / (peak * c.attention_efficiency * c.attention_factor)
+    flash = flash_time(shape, layout, device, c)
+    is_flash = np.asarray(layout.flash_attention) > 0
+    if np.all(is_flash):
+        return flash, FLASH_BACKWARD * flash
     scores = copies.score_bytes(
         num_attention_heads=shape.num_attention_heads,
         seq_length=layout.seq_length,
         passes=c.softmax_passes + copies.UNFUSED_PASSES * unfused_softmax(shape, layout, c),
     )
-    moved = m * scores / tp / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
+    moved = tokens_per_microbatch(layout) * scores / layout.tp
+    moved = moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
     wide = np.maximum(device.operand_bytes, 2.0)  # attention stays in 16 bits, or in 32 where all is
-    own = device.with_(peak_flops=peak, operand_bytes=wide)
-    ragged = tf.query_width(shape) / np.maximum(shape.num_attention_heads, 1) % ALIGNED != 0
-    rate = np.where(ragged, np.asarray(c.unaligned_heads_rate), 1.0)
-    plain = flop / (peak * tile_share(own, c) * rate) + moved
-    is_flash = np.asarray(layout.flash_attention) > 0
-    return np.where(is_flash, flash, plain), np.where(
-        is_flash, FLASH_BACKWARD * flash, BACKWARD_PASSES * plain
+    own = device.with_(peak_flops=np.asarray(device.attention_peak_flops), operand_bytes=wide)
+    keys, values = score_matmuls(shape, layout, own, c)
+    return (
+        np.where(is_flash, flash, keys + values + moved),
+        np.where(is_flash, FLASH_BACKWARD * flash, keys + 3.0 * values + BACKWARD_PASSES * moved),
     )
 
 

@@ -47,6 +47,7 @@ BOUNDS = {
     "matmul rows: tiles and waves": 0.11,
     "rows of small matmuls": 0.37,
     "contraction of a matmul: filling a tile": 0.07,
+    "width of a head, fused attention": 0.02,
     "message size in a node": 0.07,
     "ranks in a node, messages from 16 MB": 0.16,
     "ranks in a node, smaller messages": 0.16,

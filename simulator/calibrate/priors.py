@@ -96,9 +96,7 @@ PRIORS: dict[str, Prior] = {
     "grouped_rate": Prior(0.8, 0.3, 0.1, 1.0, _OWN),
     "collective_kernels": Prior(5.0, 0.7, 0.1, 100.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
-    "softmax_passes": Prior(
-        6.0, 0.3, 1.0, 20.0, "scores out; mask, softmax, dropout in and out; probabilities in"
-    ),
+    "softmax_passes": Prior(4.0, 0.3, 1.0, 20.0, "mask and softmax in and out, dropout in and out"),
     "softmax_multiple": Prior(1.0, 0.01, 0.9, 8.0, "none"),
     "unfused_kernels": Prior(
         3.0,

@@ -13,7 +13,7 @@ import numpy as np
 
 from simulator import calibrations, collectives, copies
 from simulator.errors import SpecError, UnknownNameError
-from simulator.kernels import tile_share
+from simulator.kernels import HEAD_FILL, tile_share
 from simulator.traffic import link_bandwidth
 from simulator.validate.cases import read_frame
 from simulator.validate.effects import RIVALS, Tracked, track
@@ -92,6 +92,22 @@ def _neighbours(rows: pd.DataFrame, keys: list[str], along: str) -> list[Pair]:
         pair = {"source": gpu[i], "low": at[i], "high": at[i + 1], "measured": measured}
         found.append({**pair, "memory_copies": clock, **dict.fromkeys(RIVALS, flop)})
     return found
+
+
+def attentions(path: str | Path) -> pd.DataFrame:
+    """Measured fused attention, forward and backward, with the clock's time: ``length width causal s clock flop``.
+
+    Rows print the heads' width and 16k tokens; their FLOP rate is turned into seconds per unmasked FLOP of a head of one width.
+    """
+    frame = read_frame(path, required=COLUMNS)
+    frame = frame[(frame.op == "attention_fwd_bwd") & (frame.unit == "TFLOP/s")]
+    read = frame.shape_or_size.astype(str).str.extract(
+        r"s=(?P<length>\d+),hd=(?P<width>\d+),causal=(?P<causal>\w+)"
+    )
+    frame = frame.join(read).dropna(subset=["length", "width", "measured_value"])
+    frame = frame.astype({"length": float, "width": float})
+    frame = frame.assign(flop=frame.width, s=frame.width / frame.measured_value)
+    return frame.assign(clock=frame.width + HEAD_FILL)
 
 
 WIRE = {"allreduce": 2.0, "allgather": 1.0, "reducescatter": 1.0, "alltoall": 1.0}
@@ -174,6 +190,10 @@ def tracked(path: str | Path, frame: pd.DataFrame, cases: Any) -> list[Tracked]:
         track("matmul rows: tiles and waves", _neighbours(gemms, [*kernel, "n", "k"], "m")),
         track("rows of small matmuls", _neighbours(small, [*kernel, "n", "k"], "m")),
         track("contraction of a matmul: filling a tile", _neighbours(gemms, [*kernel, "m", "n"], "k")),
+        track(
+            "width of a head, fused attention",
+            _neighbours(attentions(path), ["gpu", "length", "causal"], "width"),
+        ),
         track("message size in a node", _neighbours(messages, [*call, "n_gpus"], "nbytes")),
         track(
             "ranks in a node, messages from 16 MB",
