@@ -12,12 +12,23 @@ from simulator.errors import SpecError, UnknownNameError
 from simulator.result import Result
 from simulator.schema import Accelerator, Scenario, load_accelerator
 from simulator.search import answer as answers
-from simulator.search import explain, fewest, growing, held, interrupted, offers, remarks, required, robust
+from simulator.search import (
+    explain,
+    fewest,
+    growing,
+    growth_answers,
+    held,
+    interrupted,
+    offers,
+    remarks,
+    required,
+    robust,
+)
 from simulator.search.choice import Pool
+from simulator.search.notes import Notes
 from simulator.search.question import Question
 from simulator.search.spread import step_factors
 from simulator.search.table import Basis, Found, Plan
-from simulator.search.translate import Notes
 
 
 def alternative(question: Question, plan: Plan, best: Plan, kind: str) -> dict[str, Any]:
@@ -53,7 +64,7 @@ def result_of(
     if grown is not None:
         remarks.annotate_growth(question, notes, grown)
     if answer is not None and grows:
-        record = remarks.growth_answer(question, answer)
+        record = growth_answers.record_of(question, answer)
     else:
         record = answers.describe(question, best, factors=step_factors(question, best))
     stages = (

@@ -19,9 +19,10 @@ from simulator.result import Result, plain
 from simulator.schema import Scenario, load_scenario
 from simulator.search import choice, lattice, planner, shapes
 from simulator.search.answer import DAY
+from simulator.search.notes import Notes
 from simulator.search.question import Limits, Question
 from simulator.search.table import Found, single
-from simulator.search.translate import Notes, question_of
+from simulator.search.translate import question_of
 from simulator.transformer import Shape
 
 SPAN = 8.0

@@ -17,17 +17,18 @@ from simulator.search import (
     estimate,
     frontier,
     growing,
+    growth_answers,
     planner,
     relax,
-    remarks,
     shapes,
     shortfalls,
 )
 from simulator.search.choice import Pool
 from simulator.search.efforts import Effort
+from simulator.search.notes import Notes
 from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Basis, Found, Plan, scalar_shape, single
-from simulator.search.translate import Notes, question_of
+from simulator.search.translate import question_of
 
 
 def run(
@@ -144,52 +145,37 @@ def _falls_short(question: Question, plan: Plan) -> bool:
 
 def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -> Result:
     """Best plan over shapes, layouts, batches and machines."""
-    model = _shape(scenario)
-    fixed = _fixed(scenario)
-    if fixed and model is not None:
-        candidates = single(model)
-    else:
-        candidates = shapes.candidates(
-            template=model,
-            hidden_size=scenario.search.hidden_size,
-            num_hidden_layers=scenario.search.num_hidden_layers,
-        )
-        candidates = how.shapes(candidates)
+    candidates, fixed = _candidates(scenario, how), _fixed(scenario)
     if len(question.objectives) > 1:
         return _front(scenario, question, notes, candidates, how)
     objective = choice.objective_of(question, fixed=fixed)
-    total = Found()
-    asked = planner.with_headroom(question, TIGHT_SHARE)
-    per_machine = _per_machine(asked, candidates, objective, total)
-    if not per_machine:
-        asked, total = question, Found()
+    for asked in (planner.with_headroom(question, TIGHT_SHARE), question):
+        total = Found()
         per_machine = _per_machine(asked, candidates, objective, total)
+        if per_machine:
+            break
     if how.coarse:
         notes.warn("preview", how.told(total.counts.considered))
     if not per_machine:
-        reason = relax.why(question, candidates, total.counts)
-        reason = reason or estimate.why_no_plan(question, candidates, total.counts)
-        return assembly.nothing(scenario, notes, reason, total)
+        return _nothing(scenario, question, notes, candidates, total)
     per_machine.sort(key=lambda item: choice.rank_key(asked, item[0], objective))
     best, found, choices = per_machine[0]
     grown = _grow(scenario, asked, notes, candidates, best, how)
     total.tables = found.tables
     grows = scenario.find == "growth" and grown is not None and grown.answer.pays
-    answer = remarks.grown_plan(asked, grown) if grows and grown is not None else best
+    answer = growth_answers.plan_of(asked, grown) if grows and grown is not None else best
     others = [assembly.alternative(asked, best, answer, "scratch")] if grows else []
-    given = remarks.given_alternative(asked, grown, best) if grown is not None and not grows else None
+    given = growth_answers.given_alternative(asked, grown, best) if grown is not None and not grows else None
     others += [given] if given is not None else []
-    others += [assembly.alternative(asked, plan, answer, "hardware") for plan, _, _ in per_machine[1:]]
     beside = [plan for plan, _, _ in per_machine[1:]]
+    others += [assembly.alternative(asked, plan, answer, "hardware") for plan in beside]
     if not how.beside:
         basis = Basis(asked, best, (), objective)
         return assembly.result_of(
             scenario, asked, notes, best, others, total, grown=grown, answer=answer, basis=basis, sure=False
         )
     if not fixed:
-        start = choice.lifetime_first(asked, choices)
-        places = choice.distinct(choices, asked.max_alternatives, start=start)[1:]
-        shown = [choices.plan(asked, found, place) for place in places]
+        shown = _architectures(asked, found, choices)
         others += [assembly.alternative(asked, plan, answer, "architecture") for plan in shown]
         beside += shown
     runners, _ = choice.layouts(
@@ -214,6 +200,35 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     )
 
 
+def _candidates(scenario: Scenario, how: Effort) -> transformer.Shape:
+    """The model where it is fixed, else the shapes that are tried."""
+    model = _shape(scenario)
+    if _fixed(scenario) and model is not None:
+        return single(model)
+    tried = shapes.candidates(
+        template=model,
+        hidden_size=scenario.search.hidden_size,
+        num_hidden_layers=scenario.search.num_hidden_layers,
+    )
+    return how.shapes(tried)
+
+
+def _nothing(
+    scenario: Scenario, question: Question, notes: Notes, candidates: transformer.Shape, total: Found
+) -> Result:
+    """The result where no plan runs: which limit is in the way, else what every shape lacks."""
+    reason = relax.why(question, candidates, total.counts)
+    reason = reason or estimate.why_no_plan(question, candidates, total.counts)
+    return assembly.nothing(scenario, notes, reason, total)
+
+
+def _architectures(question: Question, found: Found, choices: Pool) -> list[Plan]:
+    """The best plans of other shapes on the machine of the best."""
+    start = choice.lifetime_first(question, choices)
+    places = choice.distinct(choices, question.max_alternatives, start=start)[1:]
+    return [choices.plan(question, found, place) for place in places]
+
+
 def _front(
     scenario: Scenario, question: Question, notes: Notes, candidates: transformer.Shape, how: Effort
 ) -> Result:
@@ -230,33 +245,31 @@ def _front(
     if how.coarse:
         notes.warn("preview", how.told(total.counts.considered))
     if not plans:
-        reason = relax.why(question, candidates, total.counts)
-        reason = reason or estimate.why_no_plan(question, candidates, total.counts)
-        return assembly.nothing(scenario, notes, reason, total)
+        return _nothing(scenario, question, notes, candidates, total)
     plans = frontier.merge(asked, plans)
     place, records = frontier.knee(asked, plans), frontier.rows(asked, plans)
     shown = frontier.spread(len(plans), asked.max_alternatives + 1, {place})
+    best = plans[place]
     others = [
         {
-            **assembly.alternative(frontier.held(asked, plans[i]), plans[i], plans[place], "frontier"),
+            **assembly.alternative(frontier.held(asked, plans[i]), plans[i], best, "frontier"),
             "mark": records[i]["mark"],
         }
         for i in shown
         if i != place
     ]
     total.tables = []
-    beside = frontier.best_of_machines(asked, plans)
-    basis = Basis(frontier.held(asked, plans[place]), plans[place], (), asked.objectives[0])
+    held = frontier.held(asked, best)
     return assembly.result_of(
         scenario,
-        frontier.held(asked, plans[place]),
+        held,
         notes,
-        plans[place],
+        best,
         others,
         total,
-        basis=basis,
+        basis=Basis(held, best, (), asked.objectives[0]),
         sure=False,
-        beside=beside,
+        beside=frontier.best_of_machines(asked, plans),
         front=records,
         bound=frontier.binding(asked, plans),
     )
@@ -305,7 +318,7 @@ def _grow(
     asked = scenario.growth
     if (asked is None and scenario.find != "growth") or (asked is not None and asked.operator == "none"):
         return None
-    settings = remarks.growth_settings(scenario)
+    settings = growth_answers.settings_of(scenario)
     if question.tokens is not None or question.steps is not None:
         notes.warn("growth", "growth is planned for a limit on time or money; leave out training.tokens")
         return None
@@ -313,8 +326,8 @@ def _grow(
         question,
         candidates,
         best,
-        given=remarks.given_model(scenario, question, notes),
-        pins=remarks.growth_pins(scenario, fixed=_fixed(scenario)),
+        given=growth_answers.given_model(scenario, question, notes),
+        pins=growth_answers.pins_of(scenario, fixed=_fixed(scenario)),
         template=_shape(scenario),
         effort=how,
         **settings,

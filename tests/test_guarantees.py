@@ -13,7 +13,8 @@ from simulator import calibrations, clock, pipeline, traffic, transformer
 from simulator.layout import Layout, expert_shard_degree
 from simulator.schema import load_accelerator
 from simulator.search import choice, explain
-from simulator.search.translate import Notes, question_of
+from simulator.search.notes import Notes
+from simulator.search.translate import question_of
 from simulator.transformer import decoder
 
 SEVEN_B = {"model": "llama-2-7b", "training": {"tokens": "10B", "global_batch_size": 64}}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    import socket
 
 MISSING = "trainsim serve needs the extra `web`: pip install 'trainsim[web]'"
 
@@ -24,8 +29,6 @@ def command(host: str, port: int, open_: bool, allow_remote: bool, names: tuple[
 
     It listens to this machine alone unless --allow-remote is given. Ctrl-C ends it.
     """
-    import socket
-
     from simulator.errors import SpecError
 
     try:
@@ -41,15 +44,7 @@ def command(host: str, port: int, open_: bool, allow_remote: bool, names: tuple[
         raise SpecError(
             f"--host {host[:80]} is not this machine alone; --allow-remote says that this is meant"
         )
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(f"{host[:80]}:{port} cannot be listened on: {reason}") from None
+    listener = _listener(host, port)
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{port}/"
@@ -80,6 +75,24 @@ def command(host: str, port: int, open_: bool, allow_remote: bool, names: tuple[
         uvicorn.Server(config).run(sockets=[listener])
     finally:
         listener.close()
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket bound to an address; a free port where it is 0."""
+    import socket
+
+    from simulator.errors import SpecError
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError(f"{host[:80]}:{port} cannot be listened on: {reason}") from None
+    return listener
 
 
 def _loopback(host: str) -> bool:

@@ -11,9 +11,62 @@ from simulator.exporters.plan import TrainingPlan
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 
+# Blocks that nanotron requires and a plan says nothing about: placeholders.
+CHECKPOINTS = {
+    "checkpoint_interval": 1000,
+    "checkpoints_path": "checkpoints",
+    "checkpoints_path_is_shared_file_system": False,
+    "resume_checkpoint_path": None,
+    "save_initial_state": False,
+}
+DATA_STAGES = [
+    {
+        "data": {"dataset": None, "num_loading_workers": 1, "seed": 42},
+        "name": "all",
+        "start_training_step": 1,
+    }
+]
+GENERAL = {"project": "trainsim", "run": "plan", "seed": 42, "ignore_sanity_checks": True}
+LOGGING = {"iteration_step_info_interval": 1, "log_level": "info", "log_level_replica": "info"}
+TOKENIZER = {"tokenizer_max_length": None, "tokenizer_name_or_path": "gpt2", "tokenizer_revision": None}
+
 
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     """Return the YAML and what it does not hold."""
+    _check(plan)
+    steps = plan.training["steps"] or 100
+    data: dict[str, Any] = {
+        "checkpoints": CHECKPOINTS,
+        "data_stages": DATA_STAGES,
+        "general": GENERAL,
+        "logging": LOGGING,
+        "model": {
+            "ddp_bucket_cap_mb": 25,
+            "dtype": DTYPES[plan.training["precision"]],
+            "init_method": {"std": 0.02},
+            "make_vocab_size_divisible_by": 1,
+            "model_config": model_config(plan),
+        },
+        "optimizer": _optimizer(plan, steps),
+        "parallelism": _parallelism(plan),
+        "tokenizer": TOKENIZER,
+        "tokens": {
+            "batch_accumulation_per_replica": plan.accumulation,
+            "micro_batch_size": plan.training["micro_batch_size"],
+            "sequence_length": plan.training["seq_length"],
+            "train_steps": steps,
+            "limit_test_batches": 0,
+            "limit_val_batches": 0,
+            "val_check_interval": -1,
+        },
+    }
+    head = "".join(f"{line}\n" for line in plan.head)
+    notes = ["data (null: random tokens), tokenizer and learning rate are placeholders"]
+    return head + yaml.safe_dump(data, sort_keys=False), notes
+
+
+def _check(plan: TrainingPlan) -> None:
+    """See that nanotron has what a plan asks for."""
     x, t = plan.layout, plan.training
     wrong = []
     if x["zero_stage"] > 1:
@@ -28,75 +81,39 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         wrong.append(f"it has no {x['schedule']} schedule (--set parallelism.schedule=1f1b)")
     if wrong:
         raise SpecError("nanotron cannot hold this plan: " + "; ".join(wrong))
-    steps = t["steps"] or 100
-    data: dict[str, Any] = {
-        "checkpoints": {
-            "checkpoint_interval": 1000,
-            "checkpoints_path": "checkpoints",
-            "checkpoints_path_is_shared_file_system": False,
-            "resume_checkpoint_path": None,
-            "save_initial_state": False,
+
+
+def _optimizer(plan: TrainingPlan, steps: int) -> dict[str, Any]:
+    return {
+        "accumulate_grad_in_fp32": True,
+        "clip_grad": 1.0,
+        "learning_rate_scheduler": {
+            "learning_rate": 3e-4,
+            "lr_decay_steps": max(1, steps - 1),
+            "lr_decay_style": "cosine",
+            "lr_warmup_steps": 1,
+            "lr_warmup_style": "linear",
+            "min_decay_lr": 3e-5,
         },
-        "data_stages": [
-            {
-                "data": {"dataset": None, "num_loading_workers": 1, "seed": 42},
-                "name": "all",
-                "start_training_step": 1,
-            }
-        ],
-        "general": {"project": "trainsim", "run": "plan", "seed": 42, "ignore_sanity_checks": True},
-        "logging": {"iteration_step_info_interval": 1, "log_level": "info", "log_level_replica": "info"},
-        "model": {
-            "ddp_bucket_cap_mb": 25,
-            "dtype": DTYPES[t["precision"]],
-            "init_method": {"std": 0.02},
-            "make_vocab_size_divisible_by": 1,
-            "model_config": model_config(plan),
-        },
-        "optimizer": {
-            "accumulate_grad_in_fp32": True,
-            "clip_grad": 1.0,
-            "learning_rate_scheduler": {
-                "learning_rate": 3e-4,
-                "lr_decay_steps": max(1, steps - 1),
-                "lr_decay_style": "cosine",
-                "lr_warmup_steps": 1,
-                "lr_warmup_style": "linear",
-                "min_decay_lr": 3e-5,
-            },
-            "optimizer_factory": _factory(t["optimizer"]),
-            "weight_decay": 0.1,
-            "zero_stage": x["zero_stage"],
-        },
-        "parallelism": {
-            "dp": x["dp"],
-            "pp": x["pp"],
-            "tp": x["tp"],
-            "context_parallel_size": x["cp"],
-            "expert_parallel_size": x["ep"],
-            "pp_engine": "afab" if x["schedule"] == "gpipe" else "1f1b",
-            "recompute_layer": t["recompute"] == "full",
-            "tp_linear_async_communication": x["sequence_parallel"] and x["tp"] > 1,
-            "tp_mode": "REDUCE_SCATTER" if x["sequence_parallel"] else "ALL_REDUCE",
-        },
-        "tokenizer": {
-            "tokenizer_max_length": None,
-            "tokenizer_name_or_path": "gpt2",
-            "tokenizer_revision": None,
-        },
-        "tokens": {
-            "batch_accumulation_per_replica": plan.accumulation,
-            "micro_batch_size": t["micro_batch_size"],
-            "sequence_length": t["seq_length"],
-            "train_steps": steps,
-            "limit_test_batches": 0,
-            "limit_val_batches": 0,
-            "val_check_interval": -1,
-        },
+        "optimizer_factory": _factory(plan.training["optimizer"]),
+        "weight_decay": 0.1,
+        "zero_stage": plan.layout["zero_stage"],
     }
-    head = "".join(f"{line}\n" for line in plan.head)
-    notes = ["data (null: random tokens), tokenizer and learning rate are placeholders"]
-    return head + yaml.safe_dump(data, sort_keys=False), notes
+
+
+def _parallelism(plan: TrainingPlan) -> dict[str, Any]:
+    x = plan.layout
+    return {
+        "dp": x["dp"],
+        "pp": x["pp"],
+        "tp": x["tp"],
+        "context_parallel_size": x["cp"],
+        "expert_parallel_size": x["ep"],
+        "pp_engine": "afab" if x["schedule"] == "gpipe" else "1f1b",
+        "recompute_layer": plan.training["recompute"] == "full",
+        "tp_linear_async_communication": x["sequence_parallel"] and x["tp"] > 1,
+        "tp_mode": "REDUCE_SCATTER" if x["sequence_parallel"] else "ALL_REDUCE",
+    }
 
 
 def _factory(optimizer: str) -> dict[str, Any]:

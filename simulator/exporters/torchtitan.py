@@ -20,7 +20,6 @@ SCHEDULES = {
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     """Return the TOML and what it does not hold."""
     name, flavor = flavor_of(plan)
-    x, t = plan.layout, plan.training
     notes = ["data, tokenizer and learning rate are placeholders"]
     lines = plan.head
     if not flavor:
@@ -29,8 +28,18 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         notes.append(
             "the model is no flavor of torchtitan: add the entry in the comment to its llama3 configs"
         )
-    if t["optimizer"] != "adamw":
-        notes.append(f"optimizer {t['optimizer']}: torchtitan trains with AdamW here")
+    optimizer = plan.training["optimizer"]
+    if optimizer != "adamw":
+        notes.append(f"optimizer {optimizer}: torchtitan trains with AdamW here")
+    _check(plan)
+    for title, values in _blocks(plan, name, flavor).items():
+        lines += ["", f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+    return "\n".join(lines) + "\n", notes
+
+
+def _check(plan: TrainingPlan) -> None:
+    """See that torchtitan has what a layout asks for."""
+    x = plan.layout
     if x["vp"] > 1:
         raise SpecError("torchtitan cannot hold this plan: write parallelism.vp = 1")
     if x["pp"] > 1 and x["schedule"] not in SCHEDULES:
@@ -41,6 +50,11 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         raise SpecError(
             f"torchtitan shards with FSDP, not with ZeRO {x['zero_stage']}: ask with --set parallelism.zero_stage=3"
         )
+
+
+def _blocks(plan: TrainingPlan, name: str, flavor: str) -> dict[str, dict[str, Any]]:
+    """The tables of the TOML."""
+    x, t = plan.layout, plan.training
     fp8 = t["precision"] == "fp8"
     shard = 1 if x["zero_stage"] != 3 else max(1, (x.get("shard_group") or x["dp"] * x["cp"]) // x["cp"])
     blocks: dict[str, dict[str, Any]] = {
@@ -70,9 +84,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
             "pipeline_parallel_schedule": SCHEDULES[x["schedule"]],
             "pipeline_parallel_microbatch_size": t["micro_batch_size"],
         }
-    for title, values in blocks.items():
-        lines += ["", f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
-    return "\n".join(lines) + "\n", notes
+    return blocks
 
 
 def _toml(value: object) -> str:

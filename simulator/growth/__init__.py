@@ -2,6 +2,8 @@
 
 `operators`
     Functions from a shape to a larger shape, by name, with what they preserve.
+`effects`
+    What they do to parameters, FLOP and copies.
 `weights`
     The same operators on arrays of weights.
 `warm_start`
@@ -20,7 +22,8 @@
 
 from __future__ import annotations
 
-from simulator.growth.operators import OPERATORS, Effect, Operator, effect, links
+from simulator.growth.effects import Effect, effect
+from simulator.growth.operators import OPERATORS, Operator, links
 from simulator.growth.planning import KAPPA, GrowthAnswer, GrowthPlan, best_schedule, plan
 from simulator.growth.problem import Schedule, Stage, SunkSource
 from simulator.growth.rules import RULES

@@ -1,9 +1,10 @@
-"""What growing does to a shape: parameters, FLOP, copies, and what is preserved.
+"""Growth operators: from a shape to a larger shape, and what each of them preserves.
 
 An operator is a function from a `simulator.transformer.Shape` and factors to a larger `Shape`; arrays stay arrays.
 `OPERATORS` holds each under its name with what it keeps: the function (loss is continuous at growth), the training
-dynamics (loss falls as in a run from scratch at the same loss), and the optimizer's state. What it does to weights is
-in `simulator.growth.weights`; what it is worth, in `simulator.growth.warm_start`.
+dynamics (loss falls as in a run from scratch at the same loss), and the optimizer's state. What it does to parameters,
+FLOP and copies is in `simulator.growth.effects`; to weights, in `simulator.growth.weights`; what it is worth, in
+`simulator.growth.warm_start`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator import flop, transformer
 from simulator.columns import Numeric
 from simulator.errors import UnknownNameError
 from simulator.transformer import Shape
@@ -56,6 +56,7 @@ def widen(
     --------
     Pythia 410M becomes 1.4B.
 
+    >>> from simulator import transformer
     >>> pythia = transformer.decoder(num_hidden_layers=24, hidden_size=1024, num_attention_heads=16, vocab_size=50304,
     ...                              gated=0, attention_bias=1, attention_output_bias=1, mlp_bias=1, norm_parameters=2)
     >>> int(transformer.parameters(pythia)), int(transformer.parameters(widen(pythia)))
@@ -92,6 +93,7 @@ def widen_blocks(shape: Shape, *, factor: Numeric = 2) -> Shape:
 
     Examples
     --------
+    >>> from simulator import transformer
     >>> mqa = transformer.decoder(num_hidden_layers=2, hidden_size=64, num_attention_heads=4, num_key_value_heads=1,
     ...                           vocab_size=100)
     >>> widen(mqa).num_key_value_heads, widen_blocks(mqa).num_key_value_heads
@@ -111,6 +113,7 @@ def widen_head_dim(shape: Shape, *, factor: Numeric = 2, up_project_factor: Nume
 
     Examples
     --------
+    >>> from simulator import transformer
     >>> small = transformer.decoder(num_hidden_layers=2, hidden_size=64, num_attention_heads=4, vocab_size=100)
     >>> wide = widen_head_dim(small)
     >>> wide.num_attention_heads, wide.head_dim, wide.hidden_size
@@ -132,6 +135,7 @@ def deepen(shape: Shape, *, factor: Numeric = 2) -> Shape:
 
     Examples
     --------
+    >>> from simulator import transformer
     >>> small = transformer.decoder(num_hidden_layers=6, hidden_size=64, num_attention_heads=4, vocab_size=100)
     >>> deepen(small, factor=4).num_hidden_layers
     24
@@ -301,98 +305,7 @@ def get(name: str) -> Operator:
     return OPERATORS[name]
 
 
-# --- effects --------------------------------------------------------------------------------------------------------
-
-
-def activation_elements_per_token(shape: Shape) -> Numeric:
-    """Elements a forward pass reads and writes per token in its layers, kernels unfused except attention. [elements]
-
-    Per layer ``18 d + 4 k + 2 (d + k) + (4 or 6) f`` with `k` the key width and the third term for rotary positions:
-    38 d for MPT, 47 d for Gemstones. Dense feed-forward blocks.
-
-    Examples
-    --------
-    >>> mpt = transformer.decoder(num_hidden_layers=1, hidden_size=100, num_attention_heads=4, vocab_size=1, gated=0,
-    ...                           rotary=0)
-    >>> float(activation_elements_per_token(mpt))
-    3800.0
-    """
-    d = np.asarray(shape.hidden_size, dtype=float)
-    k = np.asarray(shape.num_key_value_heads) * np.asarray(shape.head_dim)
-    mlp = (4 + 2 * np.asarray(shape.gated)) * shape.intermediate_size
-    return np.asarray(shape.num_hidden_layers) * (
-        18 * d + 4 * k + 2 * np.asarray(shape.rotary) * (d + k) + mlp
-    )
-
-
-def parameter_groups(shape: Shape) -> dict[str, Numeric]:
-    """Parameters by what an operator does to them; the groups sum to `transformer.parameters`. [parameters]"""
-    layers = np.asarray(shape.num_hidden_layers)
-    groups = {
-        "embeddings": transformer.embedding_parameters(shape),
-        "attention": layers * transformer.attention_matrix_parameters(shape),
-        "head": transformer.head_parameters(shape),
-        "norms and biases": layers * transformer.small_layer_parameters(shape)
-        + shape.final_norm * np.asarray(shape.hidden_size) * shape.norm_parameters,
-    }
-    groups["feed-forward"] = transformer.parameters(shape) - sum(groups.values())
-    return groups
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What one growth does: the two shapes and the ratios target / source."""
-
-    operator: Operator
-    source: Shape
-    target: Shape
-    params: Numeric
-    """Ratio of all parameters. [-]"""
-    params_by_group: dict[str, Numeric]
-    """Ratio per group of `parameter_groups`; a group that the source lacks is left out. [-]"""
-    flop_per_token: Numeric
-    """Ratio of model FLOP per token at `seq_length`. [-]"""
-    copies_per_token: Numeric
-    """Ratio of activation elements moved per token. [-]"""
-
-
-def effect(shape: Shape, *, operator: str, seq_length: Numeric = 2048, **factors: Numeric) -> Effect:
-    """Grow a shape and say what changed.
-
-    Parameters
-    ----------
-    shape : Shape
-        The source.
-    operator : str
-        A name of `OPERATORS`.
-    seq_length : numeric, optional
-        Sequence length of the FLOP count. [tokens]
-    **factors : numeric
-        `factor`, and what else the operator takes. [-]
-
-    Examples
-    --------
-    MPT 350m to 1b: 3.7 times the parameters, twice the copies.
-
-    >>> mpt = transformer.decoder(num_hidden_layers=24, hidden_size=1024, num_attention_heads=16, vocab_size=50368,
-    ...                           gated=0, rotary=0, tie_word_embeddings=1, learned_positions=2048)
-    >>> e = effect(mpt, operator="hypercloning", factor=2)
-    >>> round(float(e.params), 2), float(e.copies_per_token)
-    (3.7, 2.0)
-    """
-    chosen = get(operator)
-    target = chosen.grow(shape, **factors)
-    before, after = parameter_groups(shape), parameter_groups(target)
-    return Effect(
-        operator=chosen,
-        source=shape,
-        target=target,
-        params=transformer.parameters(target) / transformer.parameters(shape),
-        params_by_group={k: after[k] / before[k] for k in before if np.all(np.asarray(before[k]) > 0)},
-        flop_per_token=flop.model_flop_per_token(target, seq_length=seq_length)
-        / flop.model_flop_per_token(shape, seq_length=seq_length),
-        copies_per_token=activation_elements_per_token(target) / activation_elements_per_token(shape),
-    )
+# --- linked sizes ---------------------------------------------------------------------------------------------------
 
 
 def links(
@@ -411,6 +324,7 @@ def links(
 
     Examples
     --------
+    >>> from simulator import transformer
     >>> width = np.array([512, 768, 1024, 2048])
     >>> lattice = transformer.decoder(num_hidden_layers=12, hidden_size=width, num_attention_heads=width // 64,
     ...                               vocab_size=32000)

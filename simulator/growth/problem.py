@@ -7,6 +7,7 @@ through it and returns a `Schedule`. Finding the best path is `simulator.growth.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -219,12 +220,21 @@ def build_problem(
         sources=None if sources is None else np.asarray(sources, dtype=np.intp),
         targets=None if targets is None else np.asarray(targets, dtype=np.intp),
         sunk=sunk_source,
-        ramp_tokens=None
-        if ramp_tokens is None
-        else np.broadcast_to(np.asarray(ramp_tokens, dtype=float), size.shape),
-        ends=None if ends is None else np.broadcast_to(np.asarray(ends, dtype=bool), size.shape),
+        ramp_tokens=_per_size(ramp_tokens, size.shape, float),
+        ends=_per_size(ends, size.shape, bool),
         alone=alone,
     )
+    _check_sunk(problem)
+    return problem, budget, unit
+
+
+def _per_size(values: ArrayLike | None, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | None:
+    """One value for each size, or ``None``."""
+    return None if values is None else np.broadcast_to(np.asarray(values, dtype=dtype), shape)
+
+
+def _check_sunk(problem: Problem) -> None:
+    """See that an existing model stands somewhere on the law."""
     sunk = problem.sunk_state()
     if sunk is not None and not (np.isfinite(sunk[1]) and sunk[1] > 0):
         raise InfeasibleError(
@@ -232,7 +242,6 @@ def build_problem(
             if np.isfinite(sunk[2])
             else "an existing model needs its tokens or its loss"
         )
-    return problem, budget, unit
 
 
 def follow(

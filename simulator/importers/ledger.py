@@ -206,6 +206,20 @@ class Ledger:
         )
 
 
+class ArgumentLedger(Ledger):
+    """A ledger of ``--name words``: values may be lists of words, as a command line has them."""
+
+    def find(self, *names: str) -> tuple[str, Any]:
+        """As `Ledger.find`, with the name as it is typed and the first word of a list."""
+        name, value = super().find(*names)
+        return f"--{name}", value[0] if isinstance(value, list) and value else value
+
+    def on(self, name: str) -> bool:
+        """Whether a switch is given."""
+        value = self.raw(name)
+        return value is not None and str(value).lower() != "false"
+
+
 def unresolved(value: Any) -> bool:
     """Whether a value is a shell variable or an interpolation that the file does not define."""
     return isinstance(value, str) and "$" in value

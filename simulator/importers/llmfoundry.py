@@ -109,19 +109,7 @@ def _model(book: Ledger, model: Mapping[str, Any], data: Mapping[str, Any]) -> N
         return
     feed = model.get("ffn_config")
     feed = feed if isinstance(feed, Mapping) else {}
-    attention = model.get("attn_config")
-    # MPT's own defaults differ from those of its Hugging Face class: no ALiBi, biases.
-    filled: dict[str, Any] = {
-        "no_bias": False,
-        **{key: value for key, value in model.items() if not isinstance(value, str) or "$" not in value},
-        "model_type": "mpt",
-        "attn_config": {"alibi": False, **(attention if isinstance(attention, Mapping) else {})},
-    }
-    if "expansion_ratio" in feed:
-        filled["expansion_ratio"] = feed["expansion_ratio"]
-    if "max_seq_len" not in filled and data.get("max_seq_len"):
-        filled["max_seq_len"] = data["max_seq_len"]
-    filled.setdefault("tie_word_embeddings", True)
+    filled = _filled(model, feed, data)
     try:
         sizes = dict(huggingface.read_config(filled))
     except SpecError as error:
@@ -148,6 +136,23 @@ def _model(book: Ledger, model: Mapping[str, Any], data: Mapping[str, Any]) -> N
     )
     if "no_bias" not in model:
         book.assumed.append("model: biases everywhere, since no_bias is false by default")
+
+
+def _filled(model: Mapping[str, Any], feed: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``config.json`` of an MPT model, with MPT's own defaults: unlike its Hugging Face class, no ALiBi, and biases."""
+    attention = model.get("attn_config")
+    filled: dict[str, Any] = {
+        "no_bias": False,
+        **{key: value for key, value in model.items() if not isinstance(value, str) or "$" not in value},
+        "model_type": "mpt",
+        "attn_config": {"alibi": False, **(attention if isinstance(attention, Mapping) else {})},
+    }
+    if "expansion_ratio" in feed:
+        filled["expansion_ratio"] = feed["expansion_ratio"]
+    if "max_seq_len" not in filled and data.get("max_seq_len"):
+        filled["max_seq_len"] = data["max_seq_len"]
+    filled.setdefault("tie_word_embeddings", True)
+    return filled
 
 
 def _batch(book: Ledger) -> None:

@@ -10,11 +10,12 @@ References
 
 from __future__ import annotations
 
-import re
+import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.importers.ledger import Imported, Ledger, check_gpus, data_parallel
+from simulator.importers.ledger import ArgumentLedger, Imported, check_gpus, data_parallel
+from simulator.importers.megatron_model import read_model
 from simulator.importers.shell import arguments
 
 KIND = "megatron"
@@ -38,12 +39,6 @@ multiple-validation-sets job-name project-name moe-apply-probs-on-input te-rng-t
 mscale* beta-fast beta-slow rope-type
 """.split()
 """Arguments that change the result of training, its logs or its start-up, but not the sizes, layout or batch."""
-
-MODEL = {
-    "num_hidden_layers": ("num-layers", "encoder-num-layers"),
-    "hidden_size": ("hidden-size",),
-    "num_attention_heads": ("num-attention-heads",),
-}
 
 
 def read_script(text: str, *, file: str = "", n_gpus: int | None = None) -> Imported:
@@ -84,28 +79,13 @@ def _leaves(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _matters(name: str) -> bool:
-    import fnmatch
-
     return name in ("fp8-format",) or not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORABLE)
 
 
-class _Book(Ledger):
-    """A ledger whose values may be lists of words, as a command line has them."""
-
-    def find(self, *names: str) -> tuple[str, Any]:
-        name, value = super().find(*names)
-        return f"--{name}", value[0] if isinstance(value, list) and value else value
-
-    def on(self, name: str) -> bool:
-        """Whether a switch is given."""
-        value = self.raw(name)
-        return value is not None and str(value).lower() != "false"
-
-
 def _read(flat: Mapping[str, Any], *, file: str, n_gpus: int | None, doubts: list[str]) -> Imported:
-    book = _Book(KIND, flat, file=file, ignorable=IGNORABLE)
+    book = ArgumentLedger(KIND, flat, file=file, ignorable=IGNORABLE)
     book.data["name"] = "imported from Megatron-LM"
-    _model(book)
+    read_model(book)
     _parallelism(book)
     _training(book)
     _accelerators(book, n_gpus)
@@ -115,157 +95,10 @@ def _read(flat: Mapping[str, Any], *, file: str, n_gpus: int | None, doubts: lis
     return book.close()
 
 
-# --- model ----------------------------------------------------------------------------------------------------------
-
-
-def _model(book: _Book) -> None:
-    found = {name: book.whole(f"model.{name}", *theirs) for name, theirs in MODEL.items()}
-    missing = [MODEL[name][0] for name, value in found.items() if value is None]
-    if missing:
-        book.lack("the model: the file has no " + ", ".join(f"--{name}" for name in missing))
-    width, heads = found["hidden_size"], found["num_attention_heads"]
-    gated = book.on("swiglu") or book.on("gated-linear-unit") or book.raw("activation-func") == "swiglu"
-    source = "--swiglu" if gated else "no --swiglu"
-    book.put("model.mlp_type", "swiglu" if gated else "gelu", source)
-    if book.whole("model.intermediate_size", "ffn-hidden-size") is None and width is not None:
-        size = int(4 * width * 2 / 3) // 64 * 64 if gated else 4 * width
-        book.assume("model.intermediate_size", size, "the default of --ffn-hidden-size")
-    head_dim = book.whole("model.head_dim", "kv-channels")
-    if head_dim is None and width and heads:
-        head_dim = width // heads
-    grouped = book.on("group-query-attention") or book.raw("num-query-groups") is not None
-    if grouped and book.whole("model.num_key_value_heads", "num-query-groups") is None:
-        book.assume("model.num_key_value_heads", 1, "the default of --num-query-groups")
-    _vocabulary(book)
-    untied = book.on("untie-embeddings-and-output-weights")
-    book.put("model.tie_word_embeddings", not untied, "untied" if untied else "no --untie-embeddings-...")
-    _positions(book)
-    layernorm = str(book.raw("normalization") or "LayerNorm").lower() != "rmsnorm"
-    book.put("model.norm", "layernorm" if layernorm else "rmsnorm", "--normalization")
-    _biases(book)
-    if book.on("qk-layernorm") and head_dim and not book.on("multi-latent-attention"):
-        book.put("model.exact.qk_norm_size", 2 * head_dim * (1 + layernorm), "--qk-layernorm")
-    _experts(book)
-    _windows(book, found["num_hidden_layers"])
-    _latent(book)
-
-
-def _vocabulary(book: _Book) -> None:
-    size = book.whole("model.vocab_size", "vocab-size", "padded-vocab-size")
-    book.raw("make-vocab-size-divisible-by")
-    if size is None:
-        book.lack(
-            "model.vocab_size: it comes from the tokenizer, which is not read; "
-            "32,000 holds until you write it (--set model.vocab_size=...)"
-        )
-
-
-def _positions(book: _Book) -> None:
-    kind = book.raw("position-embedding-type") or "learned_absolute"
-    if book.on("use-rotary-position-embeddings"):
-        kind = "rope"
-    if book.on("no-position-embedding") and kind == "learned_absolute":
-        kind = "none"
-    ours = {"rope": "rope", "yarn": "rope", "learned_absolute": "learned", "none": "none", "mrope": "rope"}
-    if kind not in ours:
-        book.doubt(f"--position-embedding-type {kind}")
-        return
-    book.put("model.position_embedding", ours[kind], f"position embedding {kind}")
-    book.whole("model.max_position_embeddings", "max-position-embeddings")
-
-
-def _biases(book: _Book) -> None:
-    without = book.on("disable-bias-linear") or str(book.raw("add-bias-linear")).lower() == "false"
-    queries = book.on("add-qkv-bias")
-    source = "--disable-bias-linear" if without else "no --disable-bias-linear"
-    book.put("model.mlp_bias", not without, source)
-    book.put("model.attention_bias", queries or not without, "--add-qkv-bias" if queries else source)
-    if queries and without:
-        book.put("model.exact.attention_output_bias", 0, source)
-
-
-def _experts(book: _Book) -> None:
-    if not book.whole("model.num_experts", "num-experts", "num-moe-experts"):
-        return
-    book.whole("model.num_experts_per_tok", "moe-router-topk", default=2)
-    if book.whole("model.moe_intermediate_size", "moe-ffn-hidden-size") is None:
-        book.assume(
-            "model.moe_intermediate_size", book.at("model.intermediate_size"), "as wide as --ffn-hidden-size"
-        )
-    book.whole(
-        "model.shared_expert_intermediate_size", "moe-shared-expert-intermediate-size", default=0, low=0
-    )
-    if book.on("moe-shared-expert-gate"):
-        book.put("model.exact.shared_expert_gate", 1, "--moe-shared-expert-gate")
-    if book.on("moe-router-enable-expert-bias"):
-        book.put("model.exact.router_bias", 1, "--moe-router-enable-expert-bias")
-    pattern = layer_pattern(book.raw("moe-layer-freq"))
-    if isinstance(pattern, int) and pattern > 1:
-        book.put("model.moe_layer_freq", pattern, "--moe-layer-freq")
-    elif isinstance(pattern, list):
-        dense = pattern.index(1) if 1 in pattern else len(pattern)
-        if all(pattern[dense:]):
-            book.put("model.first_k_dense_replace", dense, "--moe-layer-freq")
-        else:
-            book.doubt(f"--moe-layer-freq {book.raw('moe-layer-freq')}: dense layers between mixtures")
-
-
-def _windows(book: _Book, layers: int | None) -> None:
-    """``--window-size left,right``: the tokens before and after, the token itself not counted."""
-    text, skip = book.raw("window-size"), book.raw("window-attn-skip-freq")
-    if text is None:
-        return
-    sides = re.findall(r"-?\d{1,9}", str(text))
-    if len(sides) != 2 or int(sides[0]) < 0:
-        book.doubt(f"--window-size {text}")
-        return
-    book.put("model.sliding_window", int(sides[0]) + 1, "--window-size and the token itself")
-    pattern = layer_pattern(skip) if skip is not None else 0
-    if isinstance(pattern, list):
-        whole = pattern.count(0)
-        pattern = (layers or len(pattern)) // whole if whole else 0
-    if pattern is None:
-        book.doubt(f"--window-attn-skip-freq {skip}")
-    elif pattern:
-        book.put("model.sliding_window_pattern", pattern, "--window-attn-skip-freq")
-
-
-def layer_pattern(value: Any) -> int | list[int] | None:
-    """Megatron's ``--moe-layer-freq``: a number, or a list written as ``([0]*3+[1]*58)``.
-
-    Examples
-    --------
-    >>> layer_pattern("([0]*1+[1]*3)"), layer_pattern("2"), layer_pattern("os.getcwd()") is None
-    ([0, 1, 1, 1], 2, True)
-    """
-    text = str(value).strip("'\"() ").replace(" ", "")
-    if text.isdecimal() and len(text) < 6:
-        return int(text)
-    out: list[int] = []
-    for term in text.split("+"):
-        match = re.fullmatch(r"\(?\[([01](?:,[01])*)\]\)?(?:\*(\d{1,4}))?\)?", term)
-        if match is None:
-            return None
-        out += [int(bit) for bit in match[1].split(",")] * int(match[2] or 1)
-    return out
-
-
-def _latent(book: _Book) -> None:
-    if not book.on("multi-latent-attention"):
-        return
-    book.whole("model.q_lora_rank", "q-lora-rank", default=0, low=0)
-    book.whole("model.kv_lora_rank", "kv-lora-rank", default=32)
-    nope = book.whole("model.qk_nope_head_dim", "qk-head-dim", default=128) or 0
-    rope = book.whole("model.qk_rope_head_dim", "qk-pos-emb-head-dim", default=64, low=0) or 0
-    book.whole("model.v_head_dim", "v-head-dim", default=128)
-    book.put("model.head_dim", nope + rope, "--qk-head-dim + --qk-pos-emb-head-dim")
-    book.on("qk-layernorm")
-
-
 # --- layout and run -------------------------------------------------------------------------------------------------
 
 
-def _parallelism(book: _Book) -> None:
+def _parallelism(book: ArgumentLedger) -> None:
     tp = book.whole("parallelism.tp", "tensor-model-parallel-size", default=1)
     pp = book.whole("parallelism.pp", "pipeline-model-parallel-size", default=1)
     book.whole("parallelism.cp", "context-parallel-size", default=1)
@@ -285,7 +118,7 @@ def _parallelism(book: _Book) -> None:
     _sharding(book)
 
 
-def _virtual(book: _Book, pp: int | None) -> None:
+def _virtual(book: ArgumentLedger, pp: int | None) -> None:
     per_stage = book.number("num-layers-per-virtual-pipeline-stage")
     stages = book.number("num-virtual-stages-per-pipeline-rank", "virtual-pipeline-model-parallel-size")
     layers = book.at("model.num_hidden_layers")
@@ -305,7 +138,7 @@ def _virtual(book: _Book, pp: int | None) -> None:
 SHARDING = {"no_shard": 0, "optim": 1, "optim_grads": 2, "optim_grads_params": 3}
 
 
-def _sharding(book: _Book) -> None:
+def _sharding(book: ArgumentLedger) -> None:
     fully = book.on("use-torch-fsdp2") or book.on("use-megatron-fsdp") or book.on("use-custom-fsdp")
     strategy = str(book.raw("data-parallel-sharding-strategy") or "no_shard")
     distributed = book.on("use-distributed-optimizer")
@@ -321,7 +154,7 @@ def _sharding(book: _Book) -> None:
         book.put("parallelism.zero_stage", 0, "no --use-distributed-optimizer")
 
 
-def _training(book: _Book) -> None:
+def _training(book: ArgumentLedger) -> None:
     length = book.whole("training.seq_length", "seq-length", "encoder-seq-length")
     if length is None:
         book.lack("training.seq_length: the file has no --seq-length")
@@ -349,7 +182,7 @@ def _training(book: _Book) -> None:
         book.doubt("offloading to the host is not modelled")
 
 
-def _precision(book: _Book) -> None:
+def _precision(book: ArgumentLedger) -> None:
     fp8 = book.raw("fp8-format", "fp8")
     if fp8 is not None and str(fp8).lower() not in ("none", "false"):
         book.put("training.precision", "fp8", f"--fp8-format {fp8}")
@@ -362,7 +195,7 @@ def _precision(book: _Book) -> None:
         book.assume("training.precision", "fp32", "neither --bf16 nor --fp16 is given")
 
 
-def _recompute(book: _Book) -> None:
+def _recompute(book: ArgumentLedger) -> None:
     kind = book.raw("recompute-granularity")
     if kind is None and book.on("recompute-activations"):
         kind = "selective"
@@ -385,7 +218,7 @@ def _recompute(book: _Book) -> None:
     )
 
 
-def _accelerators(book: _Book, given: int | None) -> None:
+def _accelerators(book: ArgumentLedger, given: int | None) -> None:
     per_node, nodes = book.raw("nproc-per-node"), book.raw("nnodes")
     stated = None
     if str(per_node).isdecimal() and str(nodes or 1).isdecimal():
@@ -410,7 +243,7 @@ def _accelerators(book: _Book, given: int | None) -> None:
     _instances(book, n_gpus)
 
 
-def _instances(book: _Book, n_gpus: int | None) -> None:
+def _instances(book: ArgumentLedger, n_gpus: int | None) -> None:
     """Hybrid sharding: copies of the distributed optimizer, each over its part of the data-parallel ranks."""
     instances = book.number("num-distributed-optimizer-instances") or 1
     if instances == 1:

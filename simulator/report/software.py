@@ -10,7 +10,7 @@ from simulator.device import Constants
 from simulator.report.tables import Table
 from simulator.report.text import number
 from simulator.schema.scenario import Scenario, Software
-from simulator.search.translate import AUTOCASTS, COMPILES, INTERLEAVES, MEMORY_OF, ZERO_OF
+from simulator.search.software import AUTOCASTS, COMPILES, INTERLEAVES, MEMORY_OF, ZERO_OF
 from simulator.validate.profiles import PROFILES, USUAL
 
 UNITS = {"_s": ("ms", 1e3), "_bytes": ("B", 1.0)}

@@ -165,31 +165,19 @@ def loss(
         raise SimulatorError(f"{found.name} gives {found.quantity}, not a loss")
     _check_names(found, other)
     _check_sizes(params=params, tokens=tokens, unique_tokens=unique_tokens)
-    n, d = params, tokens
-    unique = unique_tokens
-    if "unique_tokens" in found.inputs:
-        unique = np.asarray(tokens if unique is None else unique, dtype=float)
-        unique = np.where(np.isnan(unique), np.inf, unique)
-        if unique_tokens is None:
-            found = replace(found, form=chinchilla.CHINCHILLA, constants=found.terms)
-    elif unique is not None:
-        n, d = data.repeated(
-            params=n, tokens=d, unique_tokens=unique, terms=found.terms if found.discount_params else None
-        )
+    found, n, d, unique = _repeats(found, params, tokens, unique_tokens)
     inside = non_embedding_params
     if inside is None and "non_embedding_params" in found.inputs:
         inside = data.non_embedding_params(params=n)
-    numbers = {
-        "params": n,
-        "tokens": d,
-        "unique_tokens": unique,
-        "non_embedding_params": inside,
-        "hidden_size": hidden_size,
-        "num_hidden_layers": num_hidden_layers,
-        "compute_flop": 6 * np.asarray(n, dtype=float) * d,
-        **other,
-    }
-    value = found(**numbers)
+    value = found(
+        params=n,
+        tokens=d,
+        unique_tokens=unique,
+        non_embedding_params=inside,
+        hidden_size=hidden_size,
+        num_hidden_layers=num_hidden_layers,
+        **{"compute_flop": 6 * np.asarray(n, dtype=float) * d, **other},
+    )
     if shape_law is None:
         return value
     if found.sees_shape:
@@ -206,6 +194,26 @@ def loss(
         mlp_attention_ratio=mlp_attention_ratio,
     )
     return value * factor
+
+
+def _repeats(
+    law: Law, params: Numeric, tokens: Numeric, unique_tokens: Numeric | None
+) -> tuple[Law, Numeric, Numeric, Numeric | None]:
+    """The law, and what it is given for parameters, tokens and unique tokens where data repeat.
+
+    A law that sees unique tokens counts repeats itself, and is Chinchilla's form on unlimited data; for any other, repeated tokens
+    (and what parameters make of them) are discounted before.
+    """
+    if "unique_tokens" not in law.inputs:
+        if unique_tokens is None:
+            return law, params, tokens, None
+        terms = law.terms if law.discount_params else None
+        n, d = data.repeated(params=params, tokens=tokens, unique_tokens=unique_tokens, terms=terms)
+        return law, n, d, unique_tokens
+    unique = np.asarray(tokens if unique_tokens is None else unique_tokens, dtype=float)
+    if unique_tokens is None:
+        law = replace(law, form=chinchilla.CHINCHILLA, constants=law.terms)
+    return law, params, tokens, np.where(np.isnan(unique), np.inf, unique)
 
 
 def methods(

@@ -152,12 +152,7 @@ def fit(
     >>> round(fit(runs, fixed={"E": 1.8172}).constants["alpha"], 3)
     0.348
     """
-    form = _form(law)
-    if residual is not None:
-        if residual not in ("log", "linear"):
-            raise UnknownNameError(residual, kind="residual", names=["log", "linear"])
-        form = replace(form, linear=residual == "linear")
-    problem = _problem(runs, form, dict(fixed or {}), target)
+    problem = _problem(runs, _form(law, residual), dict(fixed or {}), target)
     rng = np.random.default_rng(seed)
     first = solve(problem, _starts(problem, rng, n_starts), None, delta)
     if not np.any(np.isfinite(first.value)):
@@ -166,15 +161,7 @@ def fit(
         )
     best = int(np.argmin(first.value))
     theta, count = first.theta[best], len(problem.target)
-    draws = np.empty((0, len(problem.form.parameters)))
-    if n_bootstrap:
-        weights = rng.multinomial(count, np.full(count, 1 / count), size=n_bootstrap).astype(float)
-        draws = _table(problem, solve(problem, np.tile(theta, (n_bootstrap, 1)), weights, delta).theta)
-    held_out = float("nan")
-    if leave_one_out:
-        weights = 1.0 - np.eye(count)
-        ends = solve(problem, np.tile(theta, (count, 1)), weights, delta).theta
-        held_out = float(np.mean(np.abs(np.diagonal(predict(problem, ends)) - problem.target)))
+    draws = _draws(problem, theta, delta, rng, n_bootstrap)
     constants = {k: float(v[0]) for k, v in problem.to_constants(theta[None]).items()}
     constants = {k: constants[k] for k in problem.form.parameters}
     fitted = predict(problem, theta[None])[0]
@@ -187,17 +174,33 @@ def fit(
         objective=float(first.value[best]),
         r2=float(1 - np.sum(misses**2) / spread) if spread > 0 else float("nan"),
         mae=float(np.mean(np.abs(misses))),
-        leave_one_out=held_out,
+        leave_one_out=_held_out(problem, theta, delta) if leave_one_out else float("nan"),
         draws=draws,
     )
     if n_bootstrap:
         names = problem.form.parameters
         with np.errstate(over="ignore", invalid="ignore"):  # a scale that the runs leave open may overflow
-            ends_ = np.quantile(draws, [0.025, 0.975], axis=0)
+            ends = np.quantile(draws, [0.025, 0.975], axis=0)
             errors = {k: float(np.std(draws[:, i])) for i, k in enumerate(names)}
-        intervals = {k: (float(ends_[0, i]), float(ends_[1, i])) for i, k in enumerate(names)}
+        intervals = {k: (float(ends[0, i]), float(ends[1, i])) for i, k in enumerate(names)}
         result = replace(result, intervals=intervals, standard_errors=errors)
     return replace(result, warnings=_warnings(problem, theta, result))
+
+
+def _draws(problem: Problem, theta: Array, delta: float, rng: np.random.Generator, count: int) -> Array:
+    """Constants of fits to runs drawn with replacement, shape (bootstraps, constants)."""
+    if not count:
+        return np.empty((0, len(problem.form.parameters)))
+    runs = len(problem.target)
+    weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=count).astype(float)
+    return _table(problem, solve(problem, np.tile(theta, (count, 1)), weights, delta).theta)
+
+
+def _held_out(problem: Problem, theta: Array, delta: float) -> float:
+    """Mean absolute error on each run of a fit to the others."""
+    count = len(problem.target)
+    ends = solve(problem, np.tile(theta, (count, 1)), 1.0 - np.eye(count), delta).theta
+    return float(np.mean(np.abs(np.diagonal(predict(problem, ends)) - problem.target)))
 
 
 def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> Problem:
@@ -223,7 +226,17 @@ def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> 
     return Problem(form, data, table[target], free, fixed, centers)
 
 
-def _form(law: str | Form | Law) -> Form:
+def _form(law: str | Form | Law, residual: str | None) -> Form:
+    """The form to fit, with the residual that is asked for in place of its own."""
+    form = _form_of(law)
+    if residual is None:
+        return form
+    if residual not in ("log", "linear"):
+        raise UnknownNameError(residual, kind="residual", names=["log", "linear"])
+    return replace(form, linear=residual == "linear")
+
+
+def _form_of(law: str | Form | Law) -> Form:
     if isinstance(law, Form):
         return law
     if isinstance(law, Law):

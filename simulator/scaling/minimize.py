@@ -108,14 +108,7 @@ def minimize(
     for _ in range(max_iterations):
         if not len(index):
             break
-        pull = _inward(x, g, low, high)
-        step = -_inward(x, np.einsum("kij,kj->ki", inverse, pull), low, high)
-        slope = np.einsum("ki,ki->k", step, pull)
-        uphill = ~(slope < 0)
-        if np.any(uphill):
-            step[uphill] = -pull[uphill]
-            inverse[uphill] = np.eye(width)
-            slope = np.einsum("ki,ki->k", step, pull)
+        step, slope = _descent(x, g, inverse, low, high)
         ends = np.where(step > 0, high, low)
         x_new, f_new, g_new, moved = _line_search(objective, index, x, f, g, step, slope, ends)
         s = x_new - x
@@ -144,6 +137,19 @@ def minimize(
 def _inward(x: Array, slope: Array, low: Array, high: Array) -> Array:
     """A slope without the components against which a constant would leave its bounds."""
     return np.where(((x <= low) & (slope > 0)) | ((x >= high) & (slope < 0)), 0.0, slope)
+
+
+def _descent(x: Array, g: Array, inverse: Array, low: Array, high: Array) -> tuple[Array, Array]:
+    """Quasi-Newton steps within the bounds and the slopes along them; a metric that points uphill is reset in place."""
+    pull = _inward(x, g, low, high)
+    step = -_inward(x, np.einsum("kij,kj->ki", inverse, pull), low, high)
+    slope = np.einsum("ki,ki->k", step, pull)
+    uphill = ~(slope < 0)
+    if np.any(uphill):
+        step[uphill] = -pull[uphill]
+        inverse[uphill] = np.eye(x.shape[1])
+        slope = np.einsum("ki,ki->k", step, pull)
+    return step, slope
 
 
 def _line_search(

@@ -5,13 +5,12 @@ taken as what is believed before the runs are seen (a prior), the runs as eviden
 both. With one run only the scale moves; with twenty spread over size and tokens the runs decide. Runs far below the largest count
 for less, and so do runs that repeated their data many times, since that is where the form of the law is wrong.
 
-The widths of the prior are the spread of published laws; the growth of the noise was set once on six public sets of runs
-(`docs/scaling.md` has the figures), by predicting the runs above a tenth of the largest compute from those below.
+What is believed before the runs are seen, and how the runs are weighed against it, is in `simulator.scaling.posterior`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
@@ -20,46 +19,14 @@ import numpy as np
 
 from simulator.errors import SimulatorError, UnknownNameError
 
-from . import data
 from .chinchilla import CHINCHILLA, chinchilla
 from .evaluate import loss as evaluate
 from .evaluate import shape_correction
 from .law import REFIT, Array, Form, Law
-from .minimize import huber, minimize
+from .posterior import AHEAD, STEP, TERM_WIDTH, Posterior, fresh_tokens, most_probable, noise, prior
 from .registry import DEFAULT, get
 from .runs import columns, need
 
-FLOOR_WIDTH = 0.15
-"""Spread of ln E about the scaled law, before the runs are seen. [-]"""
-
-TERM_WIDTH = 0.5
-"""The same for the logarithm of the size and of the data term at the center of the runs. [-]"""
-
-EXPONENT_WIDTH = 0.15
-"""The same for each exponent: about the standard deviation of the exponents of the laws in this package (0.13 and 0.15). [-]"""
-
-SEED_NOISE = 0.005
-"""Run-to-run noise of log loss: seeds and evaluation. [-]"""
-
-DISTANCE_NOISE = 0.02
-"""Error of the form per e-fold of compute between a run and the largest run. [-]"""
-
-REPEAT_NOISE = 0.1
-"""Error of the form per e-fold of epochs. [-]"""
-
-AHEAD = 0.5
-"""Share of the two errors of the form that a prediction carries: 80 % intervals then hold 80 % of the runs ahead. [-]"""
-
-EMBEDDING_WIDTH = 0.2
-"""Spread of the worth of an embedding parameter about one. [-]"""
-
-SHAPE_WEIGHT, SHAPE_WIDTH = 0.5, 0.3
-"""Share of the published effect of shape that is believed, and its spread. [-]"""
-
-OUTLIER = 1.5
-"""Residual, in standard deviations, beyond which a run pulls with constant force. [-]"""
-
-STEP = 1e-5
 METHODS = ("posterior", "affine")
 
 
@@ -129,6 +96,8 @@ class Transfer:
         Compute of the largest run; predictions above it grow less certain. [FLOP]
     covariance : array
         Of the coordinates of the fit.
+    coordinates, center, inflation
+        The fit itself: its end, the means of ln N and ln D that its scales refer to, and the factor on standard deviations.
     """
 
     law: Law
@@ -157,7 +126,7 @@ class Transfer:
         n, d = np.asarray(numbers["params"], dtype=float), np.asarray(numbers["tokens"], dtype=float)
         unique = numbers.get("unique_tokens")
         epochs = np.ones_like(d) if unique is None else np.fmax(d / np.asarray(unique, dtype=float), 1.0)
-        spread = _noise(n * d, epochs, self.largest_compute_flop / 6, share=AHEAD) ** 2
+        spread = noise(n * d, epochs, self.largest_compute_flop / 6, share=AHEAD) ** 2
         value = np.asarray(self.loss(**numbers), dtype=float)
         slope = np.stack(
             [
@@ -179,12 +148,6 @@ class Transfer:
             NormalDist().inv_cdf(0.5 + level / 2) * self.standard_deviation(**numbers) / self.loss(**numbers)
         )
         return self.loss(**numbers) * np.exp(-reach), self.loss(**numbers) * np.exp(reach)
-
-
-def _noise(pairs: Any, epochs: Any, largest: float, *, share: float = 1.0) -> Any:
-    """Standard deviation of log loss of a run: seed, distance in compute, repetition."""
-    distance = share * DISTANCE_NOISE * np.log(pairs / largest)
-    return np.sqrt(SEED_NOISE**2 + distance**2 + (share * REPEAT_NOISE * np.log(epochs)) ** 2)
 
 
 def transfer(
@@ -244,11 +207,6 @@ def transfer(
     return _posterior(found, table, shape_law if shaped else None, name)
 
 
-def _epochs(table: Mapping[str, Array]) -> Array:
-    unique = table.get("unique_tokens", np.full(len(table["tokens"]), np.nan))
-    return np.fmax(np.nan_to_num(table["tokens"] / unique, nan=1.0), 1.0)
-
-
 def _moved_form(shape_law: str | None) -> Form:
     if shape_law is None:
         return CHINCHILLA
@@ -291,50 +249,18 @@ def _constants(theta: Array, center: tuple[float, float], method: str) -> dict[s
 def _posterior(law: Law, table: Mapping[str, Array], shape_law: str | None, name: str) -> Transfer:
     terms, form = law.terms, _moved_form(shape_law)
     inputs = {k: table[k] for k in form.inputs}
-    inputs["tokens"] = _fresh_tokens(table)
+    inputs["tokens"] = fresh_tokens(table)
     center = (float(np.mean(np.log(table["params"]))), float(np.mean(np.log(table["tokens"]))))
-    mean, spread = _prior(terms, table, center, shaped=shape_law is not None)
+    mean, spread = prior(terms, table, center, shaped=shape_law is not None)
 
     def predicted(theta: Array) -> Array:
         constants = {k: v[..., None] for k, v in _constants(theta, center, "posterior").items()}
         return np.log(form.function(**inputs, **constants))  # type: ignore[no-any-return]
 
-    fitted = _most_probable(predicted, table, mean, spread)
+    fitted = most_probable(predicted, table, mean, spread)
     constants = {k: float(v) for k, v in _constants(fitted.theta, center, "posterior").items()}
     terms = {k: constants[k] for k in ("E", "A", "B", "alpha", "beta")}
     return _result(law, form, constants, terms, table, fitted, center, name, "posterior")
-
-
-def _fresh_tokens(table: Mapping[str, Array]) -> Array:
-    """Tokens after the discount of repeats; parameters keep their worth, which the runs themselves settle.
-
-    Refitted to the 182 runs of arXiv:2305.16264 with every constant free, the discount of parameters vanishes (R2 0.93).
-    """
-    if "unique_tokens" not in table:
-        return table["tokens"]
-    fresh = data.repeated(**{k: table[k] for k in ("params", "tokens", "unique_tokens")})[1]
-    return np.asarray(fresh, dtype=float)
-
-
-def _prior(
-    terms: Mapping[str, float], table: Mapping[str, Array], center: tuple[float, float], *, shaped: bool
-) -> tuple[Array, Array]:
-    """Center and widths: the law, scaled to the level of the largest runs."""
-    n, d = table["params"], _fresh_tokens(table)
-    guess = np.log(chinchilla(params=n, tokens=d, **terms))
-    pairs = table["params"] * table["tokens"]
-    scale = float(np.average(np.log(table["loss"]) - guess, weights=np.sqrt(pairs / np.max(pairs))))
-    mean = [
-        np.log(terms["E"]) + scale,
-        np.log(terms["A"]) - terms["alpha"] * center[0] + scale,
-        np.log(terms["B"]) - terms["beta"] * center[1] + scale,
-        terms["alpha"],
-        terms["beta"],
-    ]
-    width = [FLOOR_WIDTH, TERM_WIDTH, TERM_WIDTH, EXPONENT_WIDTH, EXPONENT_WIDTH]
-    if shaped:
-        mean, width = [*mean, 1.0, SHAPE_WEIGHT], [*width, EMBEDDING_WIDTH, SHAPE_WIDTH]
-    return np.array(mean), np.array(width)
 
 
 def _affine(law: Law, table: Mapping[str, Array], name: str) -> Transfer:
@@ -350,7 +276,7 @@ def _affine(law: Law, table: Mapping[str, Array], name: str) -> Transfer:
     def predicted(theta: Array) -> Array:
         return np.log(np.exp(theta[..., :1]) * base + theta[..., 1:2])
 
-    fitted = _most_probable(predicted, table, mean, spread)
+    fitted = most_probable(predicted, table, mean, spread)
     constants = {k: float(v) for k, v in _constants(fitted.theta, (0.0, 0.0), "affine").items()}
     terms: dict[str, float] = {}
     if law.terms:
@@ -361,53 +287,13 @@ def _affine(law: Law, table: Mapping[str, Array], name: str) -> Transfer:
     return _result(law, _affine_form(law), constants, terms, table, fitted, (0.0, 0.0), name, "affine")
 
 
-@dataclass(frozen=True)
-class _Fitted:
-    theta: Array
-    covariance: Array
-    log_predicted: Array
-    inflation: float
-
-
-def _most_probable(
-    predicted: Callable[[Array], Array], table: Mapping[str, Array], mean: Array, spread: Array
-) -> _Fitted:
-    """Coordinates of greatest posterior density and their covariance, from the prior and a start to either side."""
-    target, pairs = np.log(table["loss"]), table["params"] * table["tokens"]
-    sigma = _noise(pairs, _epochs(table), float(np.max(pairs)))
-    size = len(mean)
-    moves = np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)]) * STEP
-
-    def objective(theta: Array, _: Any) -> tuple[Array, Array]:
-        points = theta[:, None, :] + moves
-        with np.errstate(all="ignore"):
-            misfit = huber((predicted(points) - target) / sigma, OUTLIER).sum(axis=-1)
-            value = misfit + 0.5 * np.sum(((points - mean) / spread) ** 2, axis=-1)
-            return value[:, 0], (value[:, 1 : size + 1] - value[:, size + 1 :]) / (2 * STEP)
-
-    side = np.resize([-1.0, 1.0, 1.0, -0.5, -0.5, 0.0, 0.0], size)
-    starts = np.stack([mean, mean + side * spread, mean - side * spread])
-    end = minimize(objective, starts, gradient_tolerance=1e-6)
-    theta = end.theta[int(np.argmin(end.value))]
-    residual = (predicted(theta[None])[0] - target) / sigma
-    around = predicted(theta + moves[1:])
-    slope = ((around[:size] - around[size:]) / (2 * STEP)).T / sigma[:, None]
-    weight = np.minimum(1.0, OUTLIER / np.maximum(np.abs(residual), 1e-12))
-    precision = (slope * weight[:, None]).T @ slope + np.diag(spread**-2.0)
-    degrees = max(len(target) - size, 1)
-    inflation = max(
-        1.0, float(np.sqrt(np.sum(weight * residual**2) / degrees)) if len(target) > size else 1.0
-    )
-    return _Fitted(theta, np.linalg.inv(precision), residual * sigma + target, inflation)
-
-
 def _result(
     law: Law,
     form: Form,
     constants: dict[str, float],
     terms: dict[str, float],
     table: Mapping[str, Array],
-    fitted: _Fitted,
+    fitted: Posterior,
     center: tuple[float, float],
     name: str,
     method: str,

@@ -230,15 +230,22 @@ def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
     if unique:
         out["unique_tokens"] = unique
         out["epochs"] = optional(c["tokens"] / unique)
-    if question.inference_tokens:
-        serving_hours = c["serving_s"] / 3600.0
-        price = machine.usd_per_gpu_hour
-        out["inference_tokens"] = question.inference_tokens
-        out["serving_gpu_hours"] = serving_hours
-        out["serving_cost_usd"] = None if price is None else serving_hours * price
-        out["lifetime_gpu_hours"] = optional(c["gpu_hours"] + serving_hours)
-        out["lifetime_cost_usd"] = None if price is None else optional(c["cost_usd"] + serving_hours * price)
-    return out
+    return out | _serving(question, plan, machine)
+
+
+def _serving(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
+    """What the demanded inference takes, and training and serving together."""
+    if not question.inference_tokens:
+        return {}
+    c, price = plan.columns, machine.usd_per_gpu_hour
+    hours = c["serving_s"] / 3600.0
+    return {
+        "inference_tokens": question.inference_tokens,
+        "serving_gpu_hours": hours,
+        "serving_cost_usd": None if price is None else hours * price,
+        "lifetime_gpu_hours": optional(c["gpu_hours"] + hours),
+        "lifetime_cost_usd": None if price is None else optional(c["cost_usd"] + hours * price),
+    }
 
 
 def interval(question: Question, plan: Plan, factors: tuple[float, float]) -> dict[str, list[float] | None]:

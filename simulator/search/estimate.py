@@ -11,9 +11,9 @@ from simulator import memory, transformer
 from simulator.layout import Layout
 from simulator.search import choice, evaluate, feasibility, lattice, planner, shortfalls
 from simulator.search.evaluate import Counts
+from simulator.search.machines import LORA_RANK
 from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Plan, plan_of, scalar_shape, single
-from simulator.search.translate import LORA_RANK
 from simulator.transformer import Shape
 from simulator.units import format_quantity
 

@@ -228,6 +228,23 @@ def micro_batches(batches: list[float], largest: int) -> list[int]:
     return kept
 
 
+def _spread(
+    pps: list[int], pins: Pins, zero_stages: tuple[int, ...], *, interleave: bool
+) -> list[tuple[int, int, int]]:
+    """Pipeline stages, virtual stages and ZeRO stages that are tried together."""
+    interleave = interleave and pins.schedule not in (SCHEDULES["zero_bubble"], SCHEDULES["dualpipe"])
+    return [
+        (pp, vp, zero)
+        for pp in pps
+        for vp in ([pins.vp] if pins.vp else ([1, 2, 4] if interleave and pp > 1 else [1]))
+        for zero in (
+            [pins.zero_stage]
+            if pins.zero_stage is not None
+            else (zero_stages if pp == 1 else zero_stages[:1])
+        )
+    ]
+
+
 def layout_axes(
     *,
     n_gpus: int,
@@ -264,8 +281,7 @@ def layout_axes(
     one_microbatch : bool, optional
         Try micro-batches of one sequence only.
     """
-    experts = int(np.max(shape.num_experts))
-    depth = int(np.max(shape.num_hidden_layers))
+    experts, depth = int(np.max(shape.num_experts)), int(np.max(shape.num_hidden_layers))
     largest = max(1, min(MAX_TOKENS_PER_MICROBATCH // seq_length, int(max(batches))))
     tps = [pins.tp] if pins.tp else [d for d in divisors(link_domain, MAX_TP) if n_gpus % d == 0]
     cps = [pins.cp] if pins.cp else ([1, 2, 4, 8] if seq_length >= LONG_SEQUENCE else [1])
@@ -283,18 +299,7 @@ def layout_axes(
     modes = modes if pins.recompute is None else [pins.recompute]
     kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
     pps = [pins.pp] if pins.pp else divisors(n_gpus, min(MAX_PP, depth))
-    interleave = interleave and pins.schedule not in (SCHEDULES["zero_bubble"], SCHEDULES["dualpipe"])
-    spread = [
-        (pp, vp, zero)
-        for pp in pps
-        for vp in ([pins.vp] if pins.vp else ([1, 2, 4] if interleave and pp > 1 else [1]))
-        for zero in (
-            [pins.zero_stage]
-            if pins.zero_stage is not None
-            else (zero_stages if pp == 1 else zero_stages[:1])
-        )
-    ]
-    columns = np.array(spread, dtype=float)
+    columns = np.array(_spread(pps, pins, zero_stages, interleave=interleave), dtype=float)
     return Axes(
         n_gpus=n_gpus,
         **dict(zip(KERNEL_FIELDS, kernel.T.copy(), strict=True)),

@@ -17,6 +17,9 @@ HOUR = 3600.0
 HOURS_PER_MONTH = 365.0 * 24.0 / 12.0
 """Hours of a month. [h]"""
 
+CURVE_H = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+"""Times between two interruptions of a node at which spot is shown beside its rival. [h]"""
+
 
 def report(question: Question, plans: list[Plan]) -> list[dict[str, Any]]:
     """One row per plan whose offer needs a break-even: spot, or a purchase.
@@ -88,20 +91,19 @@ def _spot(question: Question, plan: Plan, others: list[Plan]) -> list[dict[str, 
     kept = now / _share_of_spot(failures, nodes)
     ratio = _worth(question, plan, plan.n_gpus) * now / (_worth(question, rival, rival.n_gpus) * kept)
     checkpoint, restart = failures.times
+    known, against = failures.node_interruption_s, _name(question.machines[rival.machine])
     row = {
         "kind": "spot",
         "accelerator": machine.label,
         "offer": (machine.about.get("offer") or {}).get("text"),
-        "against": _name(question.machines[rival.machine]),
+        "against": against,
         "n_gpus": plan.n_gpus,
         "nodes": nodes,
-        "known_interruption_h": None
-        if failures.node_interruption_s is None
-        else failures.node_interruption_s / HOUR,
+        "known_interruption_h": None if known is None else known / HOUR,
         "lost_per_interruption_s": None if checkpoint else restart,
     }
     if ratio >= 1:
-        text = f"{_name(machine)} costs no less than {row['against']}, even without interruptions"
+        text = f"{_name(machine)} costs no less than {against}, even without interruptions"
         return [
             {**row, "break_even_interruption_h": None, "break_even_job_h": None, "pays": False, "text": text}
         ]
@@ -110,37 +112,40 @@ def _spot(question: Question, plan: Plan, others: list[Plan]) -> list[dict[str, 
             goodput=ratio, checkpoint_s=checkpoint, restart_s=restart, interval_s=failures.interval_s
         )
     )
-    known = failures.node_interruption_s
-    pays = None if known is None else bool(known >= mtbf * nodes)
-    told = (
-        "its rate of interruptions is not known"
-        if known is None
-        else f"a node is expected to be taken away every {_hours(known / HOUR)}, so it {'pays' if pays else 'does not pay'}"
-    )
-    text = (
-        f"{_name(machine)} pays against {row['against']} as long as each of the {nodes:.0f} nodes is kept for more than "
-        f"{_hours(mtbf * nodes / HOUR)} on average (the job is then interrupted every {_hours(mtbf / HOUR)}); {told}"
-    )
-    if checkpoint == 0.0 and failures.checkpoint_s is None:
-        text += f"; an interruption is taken to cost {restart / 60:.0f} minutes, as in Llama 3's run"
     curve = [
         {
             "node_interruption_h": hours,
             "goodput": kept * failures.at(hours * HOUR / nodes),
             "cost_ratio": ratio / failures.at(hours * HOUR / nodes),
         }
-        for hours in (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+        for hours in CURVE_H
     ]
     return [
         {
             **row,
             "break_even_interruption_h": mtbf * nodes / HOUR,
             "break_even_job_h": mtbf / HOUR,
-            "pays": pays,
+            "pays": None if known is None else bool(known >= mtbf * nodes),
             "curve": curve,
-            "text": text,
+            "text": _spot_text(machine, against, failures, nodes, mtbf),
         }
     ]
+
+
+def _spot_text(machine: Machine, against: str, failures: Failures, nodes: float, mtbf_s: float) -> str:
+    """The break-even of spot in words."""
+    known, (checkpoint, restart) = failures.node_interruption_s, failures.times
+    told = "its rate of interruptions is not known"
+    if known is not None:
+        verdict = "pays" if known >= mtbf_s * nodes else "does not pay"
+        told = f"a node is expected to be taken away every {_hours(known / HOUR)}, so it {verdict}"
+    text = (
+        f"{_name(machine)} pays against {against} as long as each of the {nodes:.0f} nodes is kept for more than "
+        f"{_hours(mtbf_s * nodes / HOUR)} on average (the job is then interrupted every {_hours(mtbf_s / HOUR)}); {told}"
+    )
+    if checkpoint == 0.0 and failures.checkpoint_s is None:
+        text += f"; an interruption is taken to cost {restart / 60:.0f} minutes, as in Llama 3's run"
+    return text
 
 
 def _share_of_spot(failures: Failures, nodes: float) -> float:

@@ -308,26 +308,13 @@ def outcome(
         factor = question.learning.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
         extra = {}
         if question.qualities:
-            judged = {
-                q.name: q.loss(question.learning, shaped, tokens, batch_tokens) for q in question.qualities
-            }
-            enough = [judged[q.name] <= q.limit * (1 + quality.ROUNDING) for q in question.qualities]
-            good = np.all(np.broadcast_arrays(*enough, runs)[:-1], axis=0)
-            extra["accuracy_loss"] = judged[quality.first_task(question.qualities)]
-    hours = money.gpu_hours(n_gpus=n_gpus, seconds=wall)
-    price = np.nan if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
-    power = np.nan if machine.power_per_gpu_w is None else machine.power_per_gpu_w
-    joules = energy.energy_j(n_gpus=n_gpus, seconds=wall, power_per_gpu_w=power)
-    grid = np.nan if machine.grid_g_per_kwh is None else machine.grid_g_per_kwh
+            good, extra["accuracy_loss"] = _judged(question, shaped, tokens, batch_tokens, runs)
     return {
         "tokens": tokens,
         "steps": steps,
         "wall_s": wall,
         "useful_s": useful,
-        "gpu_hours": hours,
-        "cost_usd": money.cost_usd(gpu_hours=hours, usd_per_gpu_hour=price),
-        "energy_j": joules,
-        "co2e_kg": energy.co2e_t(energy_mwh=joules / energy.JOULE_PER_MWH, grid_g_per_kwh=grid) * 1e3,
+        **_spent(machine, n_gpus, wall),
         "loss": loss,
         "batch_factor": factor,
         "serving_s": np.broadcast_to(serving_s(question, machine, active), np.shape(step)),
@@ -337,6 +324,29 @@ def outcome(
         "quick": quick,
         "runs": runs & good & quick,
         **extra,
+    }
+
+
+def _judged(question: Question, shape: Shape, tokens: Any, batch_tokens: Any, runs: Any) -> tuple[Any, Any]:
+    """Whether models are as good as required, and the loss that the first task is judged by."""
+    judged = {q.name: q.loss(question.learning, shape, tokens, batch_tokens) for q in question.qualities}
+    enough = [judged[q.name] <= q.limit * (1 + quality.ROUNDING) for q in question.qualities]
+    good = np.all(np.broadcast_arrays(*enough, runs)[:-1], axis=0)
+    return good, judged[quality.first_task(question.qualities)]
+
+
+def _spent(machine: Machine, n_gpus: int, wall_s: Any) -> dict[str, Any]:
+    """Accelerator-hours, money, energy and emissions of a run; not-a-number where the machine does not say."""
+    hours = money.gpu_hours(n_gpus=n_gpus, seconds=wall_s)
+    price = np.nan if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
+    power = np.nan if machine.power_per_gpu_w is None else machine.power_per_gpu_w
+    joules = energy.energy_j(n_gpus=n_gpus, seconds=wall_s, power_per_gpu_w=power)
+    grid = np.nan if machine.grid_g_per_kwh is None else machine.grid_g_per_kwh
+    return {
+        "gpu_hours": hours,
+        "cost_usd": money.cost_usd(gpu_hours=hours, usd_per_gpu_hour=price),
+        "energy_j": joules,
+        "co2e_kg": energy.co2e_t(energy_mwh=joules / energy.JOULE_PER_MWH, grid_g_per_kwh=grid) * 1e3,
     }
 
 

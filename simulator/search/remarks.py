@@ -1,25 +1,19 @@
-"""What stands beside the numbers: assumptions, sources, warnings, and the settings and the record of a growth answer."""
+"""What stands beside the numbers: assumptions, sources and warnings."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from simulator import goodput, library, money, scaling, transformer
-from simulator.errors import SimulatorError
-from simulator.growth import KAPPA, Schedule
 from simulator.kernels import ALIGNED, unfused_softmax
 from simulator.schema import Scenario
 from simulator.search import answer as answers
-from simulator.search import explain, growing
-from simulator.search.growing_sizes import Pins
+from simulator.search import growing
+from simulator.search.notes import Notes
 from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Machine, Question
-from simulator.search.spread import step_factors
 from simulator.search.table import Plan
-from simulator.search.translate import Notes
 
 EXCLUDED = (
     "evaluation, data preparation and staff",
@@ -293,53 +287,6 @@ def _annotate_shape(question: Question, notes: Notes, best: Plan) -> None:
         )
 
 
-# --- growth ---------------------------------------------------------------------------------------------------------
-
-
-def growth_settings(scenario: Scenario) -> dict[str, Any]:
-    """Operator, stages and token efficiencies that a scenario asks for."""
-    asked = scenario.growth
-    operator = asked.operator if asked is not None else "hypercloning"
-    kappa = asked.kappa if asked is not None else None
-    if isinstance(kappa, float):
-        kappas, chosen = {**KAPPA, "given": kappa}, "given"
-    else:
-        kappas, chosen = dict(KAPPA), kappa or "central"
-    return {
-        "operator": growing.OPERATOR_OF[operator],
-        "max_stages": asked.max_stages if asked is not None else 2,
-        "kappas": kappas,
-        "chosen": chosen,
-    }
-
-
-def given_model(scenario: Scenario, question: Question, notes: Notes) -> growing.Given | None:
-    """A model that already exists, with the tokens it was trained on; says why one is left out."""
-    asked = scenario.growth
-    if asked is None or asked.source_model is None:
-        return None
-    shape, name = transformer.shape_of(asked.source_model), asked.source_model.label
-    if asked.source_loss is not None:
-        params = float(transformer.active_parameters(shape))
-        try:
-            tokens = float(scaling.tokens_for_loss(question.learning.law, params, asked.source_loss))
-        except SimulatorError as error:
-            notes.warn("growth", str(error))
-            return None
-        if np.isfinite(tokens):
-            return growing.Given(name, shape, tokens, asked.source_loss)
-        notes.warn(
-            "growth",
-            f"under {question.learning.law} a model of this size never reaches {asked.source_loss:g} nats",
-        )
-        if asked.source_tokens is None:
-            return None
-    if asked.source_tokens is not None:
-        return growing.Given(name, shape, asked.source_tokens)
-    notes.warn("growth", "growth.source_model needs source_tokens or source_loss; it is left out")
-    return None
-
-
 def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> None:
     """Say what a schedule rests on."""
     notes.assumptions.append(
@@ -352,57 +299,3 @@ def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> N
     unique = question.learning.unique_tokens
     if unique and grown.answer.best.tokens > unique:
         notes.warn("growth-data", "schedules take data as unlimited; this one needs more than unique_tokens")
-
-
-def growth_pins(scenario: Scenario, *, fixed: bool) -> Pins:
-    """Widths and depths that a grown model must have: those of the model where it is fixed, else those of `search`."""
-    model = scenario.model
-    if fixed and model is not None:
-        shape = transformer.shape_of(model)
-        return Pins((int(shape.hidden_size),), (int(shape.num_hidden_layers),))
-    return Pins(scenario.search.hidden_size, scenario.search.num_hidden_layers)
-
-
-def grown_plan(question: Question, grown: growing.Grown, schedule: Schedule | None = None) -> Plan:
-    """The last model of a schedule, the best one if none is named, with tokens, time, money and loss of the whole run."""
-    schedule = schedule or grown.answer.best
-    plans = growing.stage_plans(question, grown, schedule)
-    last, machine = plans[-1], question.machines[grown.machine]
-    wall = schedule.cost / question.goodput_of(last.n_gpus, machine)
-    hours = float(money.gpu_hours(n_gpus=last.n_gpus, seconds=wall))
-    price = float("nan") if machine.usd_per_gpu_hour is None else machine.usd_per_gpu_hour
-    power = float("nan") if machine.power_per_gpu_w is None else machine.power_per_gpu_w
-    pairs = list(zip(schedule.stages, plans, strict=True))
-    tokens = [stage.tokens / growing.token_worth(stage, plan) for stage, plan in pairs]
-    columns = {
-        "tokens": float(sum(tokens)),
-        "steps": sum(seen / plan.batch_tokens for seen, plan in zip(tokens, plans, strict=True)),
-        "wall_s": wall,
-        "useful_s": schedule.cost,
-        "gpu_hours": hours,
-        "cost_usd": hours * price,
-        "energy_j": hours * 3600.0 * power,
-        "loss": schedule.loss,
-        "runs": 1.0,
-    }
-    return replace(last, columns={**last.columns, **columns})
-
-
-def growth_answer(question: Question, plan: Plan) -> dict[str, Any]:
-    """The record of a run that grows; the interval of its loss is that of the law alone."""
-    record = answers.describe(question, plan, factors=step_factors(question, plan))
-    loss = plan.columns["loss"]
-    record["interval"]["loss"] = [loss * (1 - answers.LAW_ERROR), loss * (1 + answers.LAW_ERROR)]
-    return record
-
-
-def given_alternative(question: Question, grown: growing.Grown, best: Plan) -> dict[str, Any] | None:
-    """The best schedule that grows a given model, as an alternative to training `best` from scratch."""
-    given, schedule = grown.given, grown.answer.grown
-    if given is None or schedule is None:
-        return None
-    plan = grown_plan(question, grown, schedule)
-    record = growth_answer(question, plan)
-    kept = {k: v for k, v in record.items() if not isinstance(v, dict)} | {"interval": record["interval"]}
-    why = f"{given.name} grown; {explain.why_shape_lost(question, plan, best)}"
-    return {"kind": "growth", "why": why, **kept}

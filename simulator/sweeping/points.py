@@ -14,7 +14,8 @@ from simulator import documents, scaling, yamlio
 from simulator.errors import Problem, SimulatorError, SpecError, UnknownNameError
 from simulator.schema import Scenario
 from simulator.schema.load import validate
-from simulator.search.translate import Notes, question_of
+from simulator.search.notes import Notes
+from simulator.search.translate import question_of
 from simulator.yamlio import Document
 
 TRIED = 256

@@ -88,6 +88,34 @@ def _json(data: Any) -> bytes:
     return json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
 
 
+def _reply(data: Payload | bytes, status: int = 200) -> Response:
+    """An answer as JSON; what went wrong gets the status that says so."""
+    if isinstance(data, bytes):
+        return Response(data, status, media_type="application/json")
+    if "fault" in data:
+        data, status = (
+            {"error": f"internal error ({data['fault']}): a fault of trainsim, not of your input"},
+            500,
+        )
+    elif "error" in data and status == 200:
+        status = 422
+    return Response(_json(data), status, media_type="application/json")
+
+
+async def _wrong(_: Request, error: Exception) -> Response:
+    """What is said of a question that is malformed, or that nobody answers."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the request"
+        return _reply({"error": f"{where}: {first['msg']}"[:500]}, 422)
+    status, text = WHY[type(error)]
+    return _reply({"error": text}, status)
+
+
+async def _absent(_: Request, error: Exception) -> Response:
+    return _reply({"error": "no such page"}, getattr(error, "status_code", 404))
+
+
 def _static() -> dict[str, tuple[str, bytes]]:
     """Path to media type and content; nothing else is ever read for a request."""
     folder = importlib.resources.files("simulator.web") / "static"
@@ -129,18 +157,6 @@ def create(
         finally:
             desks.pop().close()
 
-    def reply(data: Payload | bytes, status: int = 200) -> Response:
-        if isinstance(data, bytes):
-            return Response(data, status, media_type="application/json")
-        if "fault" in data:
-            data, status = (
-                {"error": f"internal error ({data['fault']}): a fault of trainsim, not of your input"},
-                500,
-            )
-        elif "error" in data and status == 200:
-            status = 422
-        return Response(_json(data), status, media_type="application/json")
-
     async def page(_: Request) -> Response:
         return Response(index.replace("{{token}}", token), media_type="text/html")
 
@@ -149,27 +165,16 @@ def create(
         return Response(content, media_type=kind)
 
     async def start(_: Request) -> Response:
-        return reply(await desks[0].start())
+        return _reply(await desks[0].start())
 
     async def answer(request: Request) -> Response:
         ask = Ask.model_validate_json(await request.body())
-        return reply(await desks[0].answer(ask))
+        return _reply(await desks[0].answer(ask))
 
     async def opened(request: Request) -> Response:
         asked = Open.model_validate_json(await request.body())
         data = asked.model_dump_json(exclude_unset=True).encode()
-        return reply(await desks[0].workers["preview"].ask("open", data))
-
-    async def wrong(_: Request, error: Exception) -> Response:
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(map(str, first["loc"])) or "the request"
-            return reply({"error": f"{where}: {first['msg']}"[:500]}, 422)
-        status, text = WHY[type(error)]
-        return reply({"error": text}, status)
-
-    async def absent(_: Request, error: Exception) -> Response:
-        return reply({"error": "no such page"}, getattr(error, "status_code", 404))
+        return _reply(await desks[0].workers["preview"].ask("open", data))
 
     app = Starlette(
         routes=[
@@ -179,7 +184,12 @@ def create(
             Route("/api/answer", answer, methods=["POST"]),
             Route("/api/open", opened, methods=["POST"]),
         ],
-        exception_handlers={ValidationError: wrong, 404: absent, 405: absent, **dict.fromkeys(WHY, wrong)},
+        exception_handlers={
+            ValidationError: _wrong,
+            404: _absent,
+            405: _absent,
+            **dict.fromkeys(WHY, _wrong),
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

@@ -7,7 +7,7 @@ import pytest
 
 from simulator import transformer
 from simulator.errors import UnknownNameError
-from simulator.growth import OPERATORS, effect, links, operators
+from simulator.growth import OPERATORS, effect, effects, links, operators
 from simulator.transformer import decoder, parameters
 
 
@@ -72,7 +72,7 @@ def test_depth_growth_by_group(factor):
 
 def test_groups_sum_to_all_parameters():
     for shape in (pythia_410m(), mobilellm_r1_140m(), olmo_1b()):
-        assert sum(operators.parameter_groups(shape).values()) == parameters(shape)
+        assert sum(effects.parameter_groups(shape).values()) == parameters(shape)
 
 
 def test_mqa_keeps_one_key_value_head():

@@ -58,7 +58,7 @@ def test_the_unit_of_the_loss_does_not_matter() -> None:
 
 
 def test_the_prior_is_as_wide_as_the_published_laws_differ() -> None:
-    from simulator.scaling.moving import EXPONENT_WIDTH
+    from simulator.scaling.posterior import EXPONENT_WIDTH
 
     terms = [law.terms for law in scaling.laws.values() if law.terms]
     spread = [np.std([t[name] for t in terms]) for name in ("alpha", "beta")]

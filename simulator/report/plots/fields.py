@@ -149,22 +149,7 @@ def contours(
     grid = scaling.loss(law=law, params=params[None, :], tokens=tokens[:, None])
     lines = ax.contour(params, tokens, grid, levels=12, colors=style.COLORS[0], linewidths=0.9)
     ax.clabel(lines, fmt="%.2f", fontsize="small")
-    for place, factor in enumerate((0.25, 0.5, 1.0, 2.0, 4.0)):
-        ax.plot(
-            params,
-            rate * days * factor,
-            color=style.COLORS[5],
-            linestyle=TIME_LINES[place],
-            linewidth=2.2 if factor == 1 else 1.2,
-        )
-        ax.annotate(
-            duration(days * factor * DAY),
-            (params[len(params) // 6], rate[len(params) // 6] * days * factor),
-            fontsize="small",
-            color=INK_TIME,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-            ha="center",
-        )
+    _time_lines(ax, params, rate * days, days)
     ax.plot([], [], color=style.COLORS[0], label="equal loss [nats/token]")
     ax.plot([], [], color=style.COLORS[5], label="equal time, best layout of each size")
     if answer is not None and answer.get("tokens") is not None:
@@ -182,7 +167,29 @@ def contours(
 
 
 INK_TIME = "#8A3B00"
-TIME_LINES = (":", "--", "-", "--", ":")
+TIME_LINES = {0.25: ":", 0.5: "--", 1.0: "-", 2.0: "--", 4.0: ":"}
+"""Times the median time of the rows, to the style of its line."""
+
+
+def _time_lines(ax: Axes, params: Any, tokens: Any, days: float) -> None:
+    """Lines of equal time: multiples of the tokens that each size sees in `days`."""
+    place = len(params) // 6
+    for factor, line in TIME_LINES.items():
+        ax.plot(
+            params,
+            tokens * factor,
+            color=style.COLORS[5],
+            linestyle=line,
+            linewidth=2.2 if factor == 1 else 1.2,
+        )
+        ax.annotate(
+            duration(days * factor * DAY),
+            (params[place], tokens[place] * factor),
+            fontsize="small",
+            color=INK_TIME,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            ha="center",
+        )
 
 
 def roofline(rows: Sequence[Document], ax: Axes | None = None, *, answer: Document | None = None) -> Axes:
