@@ -31,9 +31,11 @@ def sequence_split(layout: Layout) -> Numeric:
 def hidden_bytes(s: Shape, layout: Layout, *, constants: MemoryConstants, element: float = 2.0) -> Numeric:
     """Norm inputs and outputs and dropout masks of one layer, per token. [B/token]
 
-    ``(4 e + 2 d) h`` with element size e and one-byte dropout masks d: Korthikanti's ``10 s b h``.
+    ``(4 e + 2 d) h`` with element size e and one-byte dropout masks d: Korthikanti's ``10 s b h``. Under autocast the two
+    inputs of the norms have 32 bits.
     """
     per_width = constants.hidden_tensors * element + 2 * constants.dropout
+    per_width = per_width + 2.0 * np.maximum(4.0 - element, 0.0) * np.asarray(layout.autocast)
     return per_width * np.asarray(s.hidden_size) / sequence_split(layout)
 
 
@@ -87,6 +89,25 @@ def expert_ffn_bytes(
     return element * (routed + shared) + router
 
 
+def selected_bytes(
+    s: Shape, layout: Layout, *, sparse: bool, constants: MemoryConstants, element: float = 2.0
+) -> Numeric:
+    """Kept of one layer, per token, where selective recomputation keeps results of matmuls alone. [B/token]
+
+    The layer's input, the attention output with its log-sum-exp, and `selective_keeps` of what the matmuls give: queries, keys,
+    values, both outputs of width h, and the feed-forward block's inner results.
+    """
+    h, f = np.asarray(s.hidden_size), np.asarray(s.intermediate_size)
+    if sparse:
+        f = np.asarray(s.num_experts_per_tok) * s.moe_intermediate_size + s.shared_expert_intermediate_size
+    inner = (1 + np.asarray(s.gated)) * f + transformer.query_width(s) + transformer.key_value_width(s)
+    results = (inner + transformer.value_width(s)) / layout.tp + 2 * h / sequence_split(layout)
+    core = (
+        element * transformer.value_width(s) / layout.tp + 4.0 * np.asarray(s.num_attention_heads) / layout.tp
+    )
+    return element * (h / sequence_split(layout) + constants.selective_keeps * results) + core
+
+
 def layer_bytes(
     s: Shape, layout: Layout, *, sparse: bool = False, constants: MemoryConstants, element: float = 2.0
 ) -> Numeric:
@@ -105,7 +126,8 @@ def layer_bytes(
 
     Notes
     -----
-    Selective recomputation drops the attention scores; full recomputation keeps the layer's input only.
+    Selective recomputation drops the attention scores, or keeps what `selected_bytes` says; full recomputation keeps the
+    layer's input only.
 
     Examples
     --------
@@ -124,7 +146,12 @@ def layer_bytes(
     scores = score_bytes(s, layout, constants=constants, element=element)
     mode = np.asarray(layout.recompute)
     layer_input = element * np.asarray(s.hidden_size) / sequence_split(layout)
-    per_token = np.where(mode >= 2, layer_input, kept + np.where(mode == 1, 0.0, scores))
+    if constants.selective_keeps < 1.0:
+        chosen = selected_bytes(s, layout, sparse=sparse, constants=constants, element=element)
+        chosen = np.minimum(chosen, kept)
+    else:
+        chosen = kept
+    per_token = np.where(mode >= 2, layer_input, np.where(mode == 1, chosen, kept + scores))
     return tokens_per_microbatch(layout) * per_token
 
 

@@ -43,6 +43,8 @@ class MemoryConstants:
     """Tensors of FFN width kept by a plain block: before and after the activation. [-]"""
     attention_copies: float = 0.0
     """Further copies of queries, keys and values that autograd keeps (casts, transposes, rotary). [-]"""
+    selective_keeps: float = 1.0
+    """Share of the matmuls' results that selective recomputation keeps; 1 where it repeats the attention core alone. [-]"""
     dropout: int = 0
     """1 where dropout masks are kept (1 B per element), as in models of 2019-2022."""
     logit_bytes: float = 8.0
@@ -105,8 +107,10 @@ MEMORY_PROFILES: dict[str, MemoryConstants] = {
         name="fsdp",
         source="PyTorch FSDP2 MixedPrecisionPolicy(param_dtype=bfloat16, reduce_dtype=float32), pytorch/torchtitan: "
         "sharded parameters, gradients and Adam moments in fp32, bf16 weights gathered layer by layer; SwiGLU not "
-        "fused; logits in bf16, fp32, log-softmax and gradient; allocator's share as megatron",
+        "fused; logits in bf16, fp32, log-softmax and gradient; torchtitan/distributed/activation_checkpoint.py: selective "
+        "recomputation keeps every second matmul and fused attention; allocator's share as megatron",
         sharded_master=1,
+        selective_keeps=0.5,
         gated_tensors=4.0,
         logit_bytes=14.0,
         gathered_tensors=2.0,

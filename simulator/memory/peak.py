@@ -68,13 +68,21 @@ def adapter_parameters(s: Shape, layout: Layout, held: Held, recipe: Recipe) -> 
 def state_bytes(
     s: Shape, layout: Layout, held: Held, *, recipe: Recipe, constants: MemoryConstants
 ) -> dict[str, Numeric]:
-    """Weights, gradients and optimizer states of one stage. [B]"""
+    """Weights, gradients and optimizer states of one stage. [B]
+
+    Under autocast weights and gradients have 32 bits, no master copy is apart, and the 16-bit copies of the layers' weights
+    live until the backward pass has used them.
+    """
     bytes_, moments = states.PRECISIONS[recipe.precision], states.OPTIMIZERS[recipe.optimizer]
     z, ranks = layout.zero_stage, shard_degree(layout)
     expert_ranks = np.minimum(expert_shard_degree(layout), ranks * np.asarray(layout.tp))
-    in_place = bool(constants.sharded_master) and bytes_.master > 0
-    weight, master = (bytes_.master, 0.0) if in_place else (bytes_.weights, bytes_.master)
-    gradient = bytes_.gradient or constants.gradient_bytes
+    cast = (np.asarray(layout.autocast) > 0) & (bytes_.master > 0)
+    in_place = cast | (bool(constants.sharded_master) and bytes_.master > 0)
+    weight, master = (
+        np.where(in_place, bytes_.master, bytes_.weights),
+        np.where(in_place, 0.0, bytes_.master),
+    )
+    gradient = np.where(cast, 4.0, bytes_.gradient or constants.gradient_bytes)
     frozen = is_frozen(layout, recipe)
     matrix, other, experts = held.matrix, held.other, held.experts
     adapters: Numeric = 0.0
@@ -94,7 +102,9 @@ def state_bytes(
     per_matrix, per_other = master + moments.matrix, master + moments.other
     buckets = (matrix + other + experts) * np.where(has_buckets, constants.bucket_bytes, 0.0)
     return {
-        "weights": at(3, held.matrix + held.other, held.experts) * weight + adapters * bytes_.weights,
+        "weights": at(3, held.matrix + held.other, held.experts) * weight
+        + at(3, held.matrix, held.experts) * np.where(cast, bytes_.weights, 0.0)
+        + adapters * bytes_.weights,
         "gradients": at(2, matrix + other, experts) * gradient + buckets,
         "optimizer": at(1, matrix * per_matrix + other * per_other, experts * per_matrix),
     }
