@@ -131,7 +131,8 @@ def quantized_tile_bytes(
     operand_bytes : numeric, optional
         Bytes per operand element. [B]
     fill : numeric, optional
-        Contraction steps that a tile loses to filling and draining its pipeline and to writing its result. [-]
+        Contraction steps of 16-bit operands that a tile loses to filling and draining its pipeline and to writing its result.
+        They are a time: steps of narrower operands are shorter, so more of them are lost. [-]
     small_tile_rate : float, optional
         Rate of the small tile relative to the large one. [-]
     splits : tuple of int, optional
@@ -158,7 +159,8 @@ def quantized_tile_bytes(
     1.031
     """
     m, n, sm = np.asarray(m, dtype=float), np.asarray(n, dtype=float), np.asarray(sm_count, dtype=float)
-    k, fill = np.asarray(k, dtype=float), np.asarray(fill, dtype=float)
+    width = np.asarray(operand_bytes, dtype=float)
+    k, fill = np.asarray(k, dtype=float), np.asarray(fill, dtype=float) * 2.0 / width
     rows = np.ceil(m * (1.0 / TILE[0]))
     share = SMALL_TILE[0] * SMALL_TILE[1] / (TILE[0] * TILE[1] * small_tile_rate)
     large, small = rows * np.ceil(n * (1.0 / TILE[1])) / sm, rows * np.ceil(n * (1.0 / SMALL_TILE[1])) / sm
@@ -167,7 +169,7 @@ def quantized_tile_bytes(
         waves = np.minimum(np.ceil(large * parts), np.ceil(small * parts) * share)
         best = np.minimum(best, waves * (k / parts + fill))
     area = TILE[0] * TILE[1] * (1.0 / TILE[0] + 1.0 / TILE[1])
-    return best * sm * (area * np.asarray(operand_bytes, dtype=float))
+    return best * sm * (area * width)
 
 
 def matmul_memory_bytes(

@@ -103,3 +103,14 @@ def test_pipelines() -> None:
     assert float(
         pipeline.pipeline_time(middle_s=1.0, last_s=1.5, pp=4, num_microbatches=100)
     ) == pytest.approx(153.0)
+
+
+def test_filling_a_tile_is_a_time_so_narrow_operands_lose_more_steps() -> None:
+    sizes = {"m": 4096, "n": 4096, "k": 4096, "sm_count": 128, "splits": ()}
+    lost = {
+        b: copies.quantized_tile_bytes(**sizes, operand_bytes=b, fill=256)
+        / copies.quantized_tile_bytes(**sizes, operand_bytes=b, fill=0)
+        - 1
+        for b in (4, 2, 1, 0.5)
+    }
+    assert lost == pytest.approx({4: 1 / 32, 2: 1 / 16, 1: 1 / 8, 0.5: 1 / 4})
