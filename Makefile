@@ -92,7 +92,7 @@ bench: $(DEV_READY)
 # A quarter of an hour on a fast machine, half an hour on a slow one: the fit, every row by constants that never saw it, and the intervals made of those errors.
 calibrations: $(RUN_READY)
 	$(BIN)/trainsim calibrate --cases measurements/throughput.csv --micro measurements/micro.csv \
-	  --out hardware_specs/calibrations --intervals hardware_specs/intervals/step_time.yaml
+	  --start prior --out hardware_specs/calibrations --intervals hardware_specs/intervals/step_time.yaml
 
 docs: $(DEV_READY)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

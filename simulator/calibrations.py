@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator import library
+from simulator import evidence, library
 from simulator.device import Constants, Device
 from simulator.errors import UnknownNameError
 
@@ -26,7 +25,7 @@ BITS = {"fp32": "32", "tf32": "32", "fp16": "16", "bf16": "16", "fp8": "8", "int
 OPERAND_BYTES = {"32": 4.0, "16": 2.0, "8": 1.0, "4": 0.5}
 """Bytes per matmul operand by width class. [B]"""
 
-GENERIC = "generic"
+GENERIC = evidence.GENERIC
 """Set of an accelerator whose architecture nobody has calibrated."""
 
 FABRIC = "fabric"
@@ -46,25 +45,7 @@ port, which peers share with the host. [B/s]"""
 LARGEST_NODE = 16
 """Link domains up to this size end at the node; larger ones (a rack, a pod) join several nodes. [-]"""
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """How well the constants of a prediction are known."""
-
-    grade: str
-    """``measured`` (this accelerator), ``transferred`` (its architecture), ``datasheet`` (neither)."""
-    sets: tuple[str, ...]
-    """Ids of the calibration sets."""
-
-    @property
-    def sentence(self) -> str:
-        """One line for people."""
-        meaning = {
-            "measured": "measured on this accelerator",
-            "transferred": "transferred from accelerators of the same architecture",
-            "datasheet": "from datasheet: no measurement of this architecture",
-        }
-        return f"{meaning[self.grade]} ({', '.join(self.sets)})"
+Evidence = evidence.Evidence
 
 
 @functools.lru_cache(maxsize=1)
@@ -114,9 +95,9 @@ def accelerator_set(accelerator: Accelerator, known: dict[str, Calibration] | No
     """Id of the set for an accelerator: its own, its architecture's, or the generic one."""
     known = sets() if known is None else known
     wanted = [accelerator.id or "", (accelerator.architecture or "").lower()]
-    for name in wanted:
-        for key, one in known.items():
-            if one.kind == "accelerator" and name and name in one.applies_to:
+    for name in filter(None, wanted):
+        for key in sorted(known, key=lambda each: each != name):  # of two that apply, the one of that name
+            if known[key].kind == "accelerator" and name in known[key].applies_to:
                 return key
     return GENERIC
 
@@ -259,11 +240,7 @@ def constants_of(
     }
     if not compiled:
         values["compiled_factor"] = 1.0
-    if chip == GENERIC:
-        grade = "datasheet"
-    else:
-        grade = "measured" if accelerator.measured else "transferred"
-    return Constants(**values), Evidence(grade, (chip, fabric, stack))
+    return Constants(**values), evidence.evidence_of(accelerator, (chip, fabric, stack), known)
 
 
 def device_of(
@@ -281,7 +258,7 @@ def device_of(
     accelerator : Accelerator
         Datasheet.
     precision : str, optional
-        Matmul precision; one the accelerator lacks falls back to its fastest wider one.
+        Matmul precision; one the accelerator lacks falls back to the next wider one (`peak_of`).
     network_bandwidth : float, optional
         Scale-out bandwidth per accelerator and direction, where it differs from the usual. [B/s]
     collective_bandwidth : float, optional
@@ -330,10 +307,33 @@ asked for."""
 
 
 def peak_of(accelerator: Accelerator, precision: str) -> tuple[str, float]:
-    """Precision that is used for a request, and its dense peak. [FLOP/s]"""
+    """Precision that is used for a request, and its dense peak. [FLOP/s]
+
+    A narrow format does not serve a wide one: where only narrower rates are known, the format asked for runs at half of such a
+    rate for every doubling of the width, as on the parts that state both.
+    """
     rates = accelerator.peak_flops.known()
     for name in FALLBACK[precision]:
         if name in rates:
             return name, rates[name]
-    name = max(rates, key=lambda key: rates[key])
-    return name, rates[name]
+    if narrow := narrower(accelerator, precision):
+        return precision, rates[narrow] * int(BITS[narrow]) / int(BITS[precision])
+    return ("tf32", rates["tf32"]) if "tf32" in rates else ("fp32", rates["fp64"])
+
+
+def narrower(accelerator: Accelerator, precision: str) -> str:
+    """The format whose rate stands in for one that is wider than all that an accelerator states; empty if none has to.
+
+    Examples
+    --------
+    >>> from simulator.schema import Accelerator
+    >>> sheet = {"name": "Nova", "memory": 8e10, "memory_bandwidth": 3e12, "source": "sheet", "retrieved": "2026-11-21"}
+    >>> nova = Accelerator(peak_flops={"fp8": 2e15}, **sheet)
+    >>> narrower(nova, "fp8"), narrower(nova, "bf16"), peak_of(nova, "bf16")
+    ('', 'fp8', ('bf16', 1000000000000000.0))
+    """
+    rates = accelerator.peak_flops.known()
+    if any(name in rates for name in (*FALLBACK[precision], "tf32", "fp64")):
+        return ""
+    stated = [name for name in ("fp8", "fp4") if name in rates]
+    return max(stated, key=lambda name: rates[name] * int(BITS[name]))

@@ -1,11 +1,12 @@
 """The command line: ``trainsim VERB ...``.
 
 Each verb is a module of `simulator.commands`, imported when it is called. Mistakes of a user end in
-one clear text on stderr; exit codes are 0 answered, 1 infeasible or failed check, 2 bad input.
+one clear text on stderr; exit codes are 0 answered, 1 infeasible or failed check, 2 bad input or an output that cannot be written.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import keyword
 import os
@@ -117,6 +118,15 @@ def cli(debug: bool) -> None:
     """What training a language model costs in time, memory, money and energy."""
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a disk that takes nothing more: neither a fault of the program nor of a scenario."""
+
+
+def _drop_output() -> None:
+    """Send what is left to nowhere, so that the flush at exit does not fail as well."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _width(arguments: Sequence[str]) -> AbstractContextManager[None]:
     """A page that is written to a file is as wide on every machine."""
     if not any(each == "--out" or each.startswith("--out=") for each in arguments):
@@ -135,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _width(arguments):
             result = cli.main(args=arguments, prog_name="trainsim", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -149,12 +160,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone: silence the flush at exit as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader (head, less) has gone
         return 0
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in FULL:
+            _drop_output()
+            click.echo(f"the output cannot be written: {error.strerror}", err=True)
+            return 2
         click.echo(f"internal error: {type(error).__name__}: {error}", err=True)
         click.echo("This is a fault of trainsim, not of your input; --debug shows where it arose.", err=True)
         return 1

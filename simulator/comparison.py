@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from simulator import documents
-from simulator.errors import Problem, SimulatorError, SpecError, UnknownNameError
+from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.result import Result, plain
-from simulator.schema import Accelerator, Ownership, Scenario, load_accelerator, load_scenario, quote
+from simulator.schema import Ownership, Scenario, load_scenario, places, quote
 from simulator.schema.hardware import Shorthand
 from simulator.schema.load import open_scenario, validate
-from simulator.schema.price import PriceChoice
-from simulator.schema.quotes import quotes
 from simulator.simulate import run
 from simulator.sweeping.points import Axis, Grid, axes_of, shown
 
@@ -36,9 +34,6 @@ MOST_ROWS = 200
 WRITTEN_RENT = "the scenario"
 """Label of a price that the scenario states itself; an answer at such a price names no offer."""
 
-OF_THE_PLACE = ("grid_intensity",)
-"""Fields of hardware that are of the place, not of the machine: other accelerators are compared there too."""
-
 CHANGES_LOSS = ("model", "training", "law", "shape_law", "find", "growth")
 """Fields that move the loss also where model and tokens are written."""
 
@@ -53,6 +48,8 @@ class Comparison:
     and ``why``."""
     results: tuple[Result, ...]
     """The whole answers, in the order of the rows."""
+    carried: tuple[str, ...] = ()
+    """What other accelerators take over from the scenario's own hardware, and what they do not."""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain data; equal for equal questions on the same day."""
@@ -64,7 +61,9 @@ class Comparison:
             "rows": plain(self.rows),
             "warnings": plain(_once(warnings)),
             "sources": plain(_once(sources)),
-            "assumptions": plain(list(dict.fromkeys(a for r in self.results for a in r.assumptions))),
+            "assumptions": plain(
+                list(dict.fromkeys([*self.carried, *(a for r in self.results for a in r.assumptions)]))
+            ),
             "excluded": plain(list(dict.fromkeys(e for r in self.results for e in r.excluded))),
         }
 
@@ -124,8 +123,9 @@ def compare(
     scenario : str, Path, mapping or Scenario
         The question. Its own hardware is compared if `hardware` is empty.
     hardware : sequence of str or mapping, optional
-        Accelerators by name (as many as the scenario's first entry has), ``name:count``, or entries as in a scenario. What
-        states no price is priced at the provider of the scenario's first entry, where that one sells it on the same terms.
+        Accelerators by name (as many as the scenario's first entry has), ``name:count``, or entries as in a scenario. An
+        accelerator of the scenario keeps its entry: cluster, network, price. Others take the network and the grid that the
+        first entry states, and its provider where that one sells them on the same terms.
     vary : mapping of str to sequence, optional
         Dotted fields with their values, such as ``{"budget.time": ["5 days", "10 days"]}``; every combination is answered
         on each kind of hardware, at most `MOST_ROWS`.
@@ -156,7 +156,8 @@ def compare(
     """
     axes = axes_of(vary) if vary else ()
     base = _Base(scenario, set, variant)
-    entries = [base.entry(one) for one in hardware] if hardware else base.entries
+    named = [dict(Shorthand.spread(one)) for one in hardware]
+    entries = [base.entry(one) for one in named] if named else base.entries
     grid = Grid(axes)
     if len(entries) * len(grid) > MOST_ROWS:
         text = f"{len(entries) * len(grid):,} rows are more than {MOST_ROWS}"
@@ -170,7 +171,7 @@ def compare(
     _mark(rows)
     ranked = tuple(results[i] for i in order)
     first = next((one.scenario for one in ranked if one.answer), ranked[0].scenario)
-    return Comparison(first, tuple(rows), ranked)
+    return Comparison(first, tuple(rows), ranked, base.told(named))
 
 
 class _Base:
@@ -187,28 +188,17 @@ class _Base:
             document = documents.choose_scenario(document, variant)
         self.document = documents.apply_settings(document, changes)
         written = self.document.data["hardware"]
-        self.place = {
-            name: value
-            for name, value in (written.items() if isinstance(written, Mapping) else ())
-            if name in OF_THE_PLACE
-        }
         self.entries = [
             dict(Shorthand.spread(one)) for one in (written if isinstance(written, list) else [written])
         ]
 
-    def entry(self, one: str | Mapping[str, Any]) -> dict[str, Any]:
-        """An entry of hardware, with the number, the place and the provider of the scenario's where it states none."""
-        first = self.asked.hardware[0]
-        own = dict(Shorthand.spread(one))
-        entry = {**self.place, **({} if first.n_gpus is None else {"n_gpus": first.n_gpus}), **own}
-        if "price" in own or "offers" in own:
-            return entry
-        if _is(first.accelerator, own):
-            stated = {name: self.entries[0][name] for name in ("price", "offers") if name in self.entries[0]}
-            if stated:
-                return {**entry, **stated}
-        price = _carried(first.price, own)
-        return {**entry, "price": price} if price else entry
+    def entry(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """An entry of hardware, with what it takes from those of the scenario."""
+        return places.entry_at(own, self.entries, self.asked.hardware)
+
+    def told(self, asked: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+        """What the entries took from those of the scenario, and what not."""
+        return places.told(asked, self.entries, self.asked.hardware)
 
     def at(self, entry: Mapping[str, Any], paths: Sequence[str], point: Sequence[Any]) -> Scenario:
         """The question on this hardware with these values."""
@@ -257,30 +247,6 @@ def _cannot(error: SpecError, entry: Mapping[str, Any]) -> Result:
 
 def _fixed(asked: Scenario) -> bool:
     return asked.model is not None and (asked.training.tokens is not None or asked.training.steps is not None)
-
-
-def _is(accelerator: Accelerator, entry: Mapping[str, Any]) -> bool:
-    """Whether an entry names this accelerator."""
-    name = entry.get("accelerator")
-    try:
-        return isinstance(name, str) and load_accelerator(name).label == accelerator.label
-    except SimulatorError:
-        return False
-
-
-def _carried(price: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The provider, terms and region of a price, where an entry's accelerator is sold so."""
-    name = entry.get("accelerator")
-    if not isinstance(price, PriceChoice) or not isinstance(name, str):
-        return {}
-    try:
-        found = quotes(load_accelerator(name).label, provider=price.provider, terms=price.terms)
-    except SimulatorError:  # told with its place when the entry is read
-        return {}
-    if not found:
-        return {}
-    same = price.region is not None and any(each.region == price.region for each in found)
-    return {"provider": price.provider, "terms": price.terms} | ({"region": price.region} if same else {})
 
 
 def _key(result: Result, fixed: bool) -> tuple[float, ...]:
@@ -379,5 +345,6 @@ def _mark(rows: list[dict[str, Any]]) -> None:
 
 
 def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:
-    pairs = [(other[name], row[name]) for name in PARETO if other[name] is not None and row[name] is not None]
-    return bool(pairs) and all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+    """Whether a row is as good in every figure and better in one; a figure that is not known is the worst."""
+    pairs = [[np.inf if one[name] is None else one[name] for one in (other, row)] for name in PARETO]
+    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

@@ -287,6 +287,9 @@ def _move_marks(
 def apply_settings(document: Document, settings: Sequence[str]) -> Document:
     """Apply ``path=value`` settings from the command line; the value is read as YAML.
 
+    A value that is the path of a file is one from where the user stands, whatever folder the document lies in; a path that
+    leads nowhere from there starts from the document, as what is written in it.
+
     Examples
     --------
     >>> apply_settings(loads("training: {tokens: 1T}"), ["training.tokens=15T"]).data
@@ -302,8 +305,25 @@ def apply_settings(document: Document, settings: Sequence[str]) -> Document:
                     hint="for example --set training.tokens=15T",
                 )
             )
-        document = put(document, key.strip(), _setting_value(key.strip(), text), origin="--set")
+        value = _from_here(_setting_value(key.strip(), text))
+        document = put(document, key.strip(), value, origin="--set")
     return document
+
+
+def _from_here(value: Any) -> Any:
+    """A value with every path that exists from the working folder made whole, at any depth."""
+    if isinstance(value, dict):
+        return {key: _from_here(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_here(item) for item in value]
+    if not isinstance(value, str) or not looks_like_path(value):
+        return value
+    try:
+        path = Path(value).expanduser()
+        there = path.is_file() or (path / "config.json").is_file()
+        return str(Path.cwd() / path) if there else value
+    except (OSError, ValueError, RuntimeError):
+        return value
 
 
 def _setting_value(key: str, text: str) -> Any:

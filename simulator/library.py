@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "models": ("scenarios/models", ".yaml"),
     "scenarios": ("scenarios", ".yaml"),
     "measurements": ("measurements", ".csv"),
+    "laws": ("laws", ".yaml"),
 }
 
 SINGULAR = {
@@ -40,7 +41,11 @@ SINGULAR = {
     "models": "model",
     "scenarios": "scenario",
     "measurements": "table of measurements",
+    "laws": "law of one's own",
 }
+
+OWN = ("laws",)
+"""Kinds of which the package ships none: the registry of laws is code."""
 
 
 _NAMES_ONLY: ContextVar[bool] = ContextVar("names_only", default=False)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from simulator.errors import Problem, SpecError, UnknownNameError
+from simulator.search import origins
 from simulator.search.table import Basis
 
 
@@ -136,19 +137,13 @@ class Result:
         if key not in self.answer:
             raise UnknownNameError(key, kind="figure of the answer", names=[*self.answer, "binding", *TOLD])
         value = plain(self.answer[key])
-        lines = [f"{key} = {value}"]
-        if key in self.formulas:
-            lines.append(f"  {self.formulas[key]}")
+        if value is None and (why := origins.unknown(self.answer, key)):
+            return f"{key} is not known: {why}"
         bounds = self.answer.get("interval", {}).get(key)
-        if bounds:
-            lines.append(f"  80 % interval: {bounds[0]:.6g} to {bounds[1]:.6g}")
-        words = key.replace("_", " ").split()
-        lines += [
-            f"  source of {s['what']}: {s['source']}"
-            for s in self.sources
-            if any(w in s["what"] for w in words)
-        ]
-        return "\n".join(lines)
+        found = origins.sources(self.answer, self.sources, self.scenario, key)
+        lines = [self.formulas.get(key, ""), origins.interval_words(bounds)]
+        lines += [f"source of {each['what']}: {each['source']}" for each in found]
+        return "\n".join([f"{key} = {value}", *(f"  {line}" for line in lines if line)])
 
     def stage(self, number: int | None = None) -> dict[str, Any]:
         """One model that is trained, as the record of an answer; of a plan that grows a model its own steps, time and layout.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     if not per_machine:
         return _nothing(scenario, question, notes, candidates, total)
     per_machine.sort(key=lambda item: choice.rank_key(asked, item[0], objective))
+    tight = _tight_machines(question, candidates, objective, per_machine)
     best, found, choices = per_machine[0]
     grown = _grow(scenario, asked, notes, candidates, best, how)
     total.tables = found.tables
@@ -168,7 +170,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     given = growth_answers.given_alternative(asked, grown, best) if grown is not None and not grows else None
     others += [given] if given is not None else []
     beside = [plan for plan, _, _ in per_machine[1:]]
-    others += [assembly.alternative(asked, plan, answer, "hardware") for plan in beside]
+    others += [assembly.alternative(asked, plan, answer, "hardware") for plan in (*beside, *tight)]
     if not how.beside:
         basis = Basis(asked, best, (), objective)
         return assembly.result_of(
@@ -293,6 +295,24 @@ def _per_machine(
             place = choice.lifetime_first(question, choices)
             out.append((choices.plan(question, found, place), found, choices))
     return out
+
+
+def _tight_machines(
+    question: Question,
+    candidates: transformer.Shape,
+    objective: str,
+    known: list[tuple[Plan, Found, Pool]],
+) -> list[Plan]:
+    """The best plans of the machines on which nothing leaves memory free: shown beside the answer, which does where any can."""
+    seen = {plan.machine for plan, _, _ in known}
+    left = tuple(
+        replace(machine, counts=()) if place in seen else machine
+        for place, machine in enumerate(question.machines)
+    )
+    plans = [
+        plan for plan, _, _ in _per_machine(replace(question, machines=left), candidates, objective, Found())
+    ]
+    return sorted(plans, key=lambda plan: choice.rank_key(question, plan, objective))
 
 
 def _fastest_layout(

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import library, yamlio
+from simulator import evidence
 from simulator.columns import Numeric
 
 COMMUNICATION = ("tensor_parallel", "context_parallel", "expert_parallel", "data_parallel", "pipeline_send")
@@ -141,8 +141,7 @@ def name_of(regime: Regime, level: tuple[str, ...]) -> str:
 @functools.lru_cache(maxsize=1)
 def table() -> Table:
     """Shipped residual percentiles."""
-    path = library.packaged_root() / "hardware_specs" / "intervals" / "step_time.yaml"
-    data = yamlio.loads(yamlio.read_text(path), path.name).data
+    data = evidence.intervals()
     return Table(data["regimes"], float(data["communication"]))
 
 
@@ -195,6 +194,22 @@ def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: fl
         found = replace(found, low=min(found.low, low), high=max(found.high, high))
     wider = float(widening(exposed, known.communication))
     return replace(found, low=found.low**wider, high=found.high**wider)
+
+
+def centred(factors: Factors) -> Factors:
+    """Percentiles of the same width about the prediction: those of a plan whose constants its own organisation's runs moved.
+
+    That the organisations of a regime are all a little faster or slower than the shared constants is their bias; a fit to
+    one's own runs takes one's own away, and theirs says nothing of what is left.
+
+    Examples
+    --------
+    >>> found = centred(Factors(0.9, 1.0, 0.05, 100, "all"))
+    >>> round(found.low * found.high, 6), round(found.high / found.low, 3)
+    (1.0, 1.111)
+    """
+    half = float(np.sqrt(factors.high / factors.low))
+    return replace(factors, low=1.0 / half, high=half)
 
 
 def widening(exposed: Numeric, communication: float) -> Numeric:

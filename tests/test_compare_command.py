@@ -173,7 +173,7 @@ def test_carbon_of_the_same_grid_for_all(question: str, capsys: pytest.CaptureFi
     for row in found:
         assert row["co2e_t"] == pytest.approx(0.4 * row["energy_mwh"], rel=1e-6)
     assert main(["compare", question, "--hardware", "h100-sxm-80gb", *grid]) == 0
-    assert "t CO2e" in capsys.readouterr().out
+    assert "kg CO2e" in capsys.readouterr().out
 
 
 def test_wide_grids_stay_on_the_page(question: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,3 +320,42 @@ def test_offers_of_the_scenario_hold_for_its_own_accelerator() -> None:
     named = sim.compare("rent-spot-or-buy", ["h100-sxm-80gb", "a100-sxm-80gb"])
     own = [row for row in named.rows if row["accelerator"] == "h100-sxm-80gb"]
     assert [row["cost_usd"] for row in own] == [row["cost_usd"] for row in alone.rows]
+
+
+def test_a_row_without_a_price_takes_no_star_from_those_that_have_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It beat every priced row that was slower, its cost being left out of the comparison."""
+    named = ["--hardware", "h100-sxm-80gb:64,mi300x:64,gaudi3:64"]
+    found = {row["accelerator"]: row for row in rows(capsys, "llama-2-7b-a100", *named)}
+    assert found["gaudi3-128gb"]["cost_usd"] is None
+    assert found["gaudi3-128gb"]["time_to_train_days"] < found["h100-sxm-80gb"]["time_to_train_days"]
+    assert [row["pareto"] for row in found.values()] == [True, True, True]
+    assert main(["compare", "llama-2-7b-a100", *named]) == 0
+    assert "a row without a price counted as the dearest" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_slow_row_without_a_price_is_beaten() -> None:
+    asked = {**yaml.safe_load(QUESTION), "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64}}
+    found = {row["n_gpus"]: row for row in sim.compare(asked, ["h100-sxm-80gb", "gaudi3-128gb:8"]).rows}
+    assert found[8]["cost_usd"] is None
+    assert (found[64]["pareto"], found[8]["pareto"]) == (True, False)
+    unpriced = sim.compare(asked, ["gaudi3-128gb:8", "gaudi3-128gb:64"]).rows
+    assert {row["n_gpus"]: row["pareto"] for row in unpriced} == {8: False, 64: True}
+
+
+def test_of_equal_times_the_row_with_a_price_is_named() -> None:
+    base = {"feasible": True, "n_gpus": 8, "provider": "", "interval": {}, "time_to_train_days": 1.0}
+    free = {**base, "accelerator": "unpriced", "cost_usd": None}
+    paid = {**base, "accelerator": "priced", "cost_usd": 2.0}
+    assert "Cheapest and fastest: 8 x priced" in comparison.headline([free, paid])
+
+
+def test_energy_and_carbon_are_shown_in_the_unit_of_their_size() -> None:
+    rows = [{"energy_mwh": 16.6e-6, "co2e_t": 4e-6}, {"energy_mwh": 0.9e-6, "co2e_t": None}]
+    shown = {
+        head: [cell(row) for row in rows]
+        for head, _, cell in comparison.columns(rows)
+        if "W" in head or "CO2e" in head
+    }
+    assert shown == {"Wh": ["16.6", "0.900"], "g CO2e": ["4.00", "-"]}

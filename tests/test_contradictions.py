@@ -12,7 +12,7 @@ import pytest
 from simulator import library
 from simulator.cli import main
 from simulator.validate import cases as tables
-from simulator.validate import contradictions
+from simulator.validate import contradictions, counts
 
 TABLE = library.find("measurements", "throughput")
 
@@ -47,7 +47,7 @@ def test_degrees_that_do_not_multiply(frame: pd.DataFrame) -> None:
     assert not contradictions.find(rows)
     rows.loc[2, "dp"] = 2 * rows.loc[2, "dp"]
     found = contradictions.find(rows)
-    assert [(each["id"], each["reason"]) for each in found] == [(rows.loc[2, "id"], contradictions.DEGREES)]
+    assert [(each["id"], each["reason"]) for each in found] == [(rows.loc[2, "id"], counts.DEGREES)]
 
 
 def test_a_batch_that_does_not_multiply(frame: pd.DataFrame) -> None:
@@ -55,7 +55,7 @@ def test_a_batch_that_does_not_multiply(frame: pd.DataFrame) -> None:
     rows = known.head(3).reset_index(drop=True).astype(object)
     assert not contradictions.find(rows)
     rows.loc[0, "grad_accum"] = 2 * rows.loc[0, "grad_accum"]
-    assert contradictions.BATCH in {each["reason"] for each in contradictions.find(rows)}
+    assert counts.BATCH in {each["reason"] for each in contradictions.find(rows)}
 
 
 def test_faster_than_the_peak(frame: pd.DataFrame) -> None:
@@ -96,7 +96,7 @@ def test_command(tmp_path: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixt
     path, out = tmp_path / "cases.csv", tmp_path / "found.csv"
     rows.to_csv(path, index=False)
     assert main(["validate", "--contradictions", "--cases", str(path)]) == 0
-    assert contradictions.DEGREES.split(",")[0] in capsys.readouterr().out
+    assert counts.DEGREES.split(",")[0] in capsys.readouterr().out
     assert main(["validate", "--contradictions", "--cases", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 1
     assert main(["validate", "--contradictions", "--cases", str(path), "--write", str(out)]) == 0

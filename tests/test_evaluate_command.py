@@ -74,3 +74,22 @@ def test_short_heads_are_fields() -> None:
     for path in SHORT.values():
         noun, _, field = path.partition(".")
         assert field in classes[noun].model_fields
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tp;pp\n1;1\n", ["plans.csv:1:3", "separated by `;`, not by a comma", "tp;pp"]),
+        ("tp\tpp\n1\t1\n", ["separated by a tab"]),
+        ("id,ngpus\na,8\n", ["plans.csv:1:4", "id,ngpus", "did you mean n_gpus?"]),
+        ("gpus,qqq\n8,1\n", ["`gpus` is called `n_gpus` here", "heads: tp, pp", "2 errors"]),
+        ("id,tp\na,0\n", ["plans.csv:2:3", "a,0", "must be greater than 0"]),
+        ("tp,pp\n1\n", ["plans.csv:2", "   2 | 1", "1 cells under 2 heads"]),
+    ],
+)
+def test_a_mistake_is_shown_at_its_cell_with_what_to_write(
+    tmp_path: Path, text: str, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", PLAN, "--plans", table(tmp_path, text)]) == 2
+    shown = capsys.readouterr().err
+    assert [each for each in told if each not in shown] == []

@@ -222,7 +222,7 @@ def test_what_would_fit_in_place_of_more_tensor_parallelism_is_named_and_fits() 
     base = {"model": "llama-3-8b", "training": {"tokens": "1B", "seq_length": 2048}}
     why = sim.run({**base, "hardware": "rtx-3090-24gb:1"}).infeasible
     first, sharded, adapters = why["smallest_change"].split("; or ")
-    assert first.startswith("tp 1 -> 8, 8 times the accelerators")
+    assert first.startswith("pp 1 -> 16, 16 times the accelerators")
     many, rest = sharded.split(" accelerators with ZeRO ")
     stage = int(rest.split()[0])
     assert adapters == "training.trainable: lora, for a fine-tune"

@@ -90,3 +90,38 @@ def test_a_plot_has_every_law_of_the_table(tmp_path: Path, monkeypatch: pytest.M
     assert {"Besiroglu2024", "Muennighoff2023", "Gemstones2025"} <= set(curves)
     for name, line in curves.items():  # zero at the point itself, also for laws of repeated data
         assert line.get_ydata()[40] == pytest.approx(0.0, abs=1e-9), name
+
+
+def table(path: Path, *rows: str) -> str:
+    path.write_text("\n".join(["params,tokens,loss", *rows]) + "\n")
+    return str(path)
+
+
+ROWS = ("50M,1B,4.1", "100M,2B,3.7", "400M,8B,3.2", "800M,4B,3.1", "1B,20B,2.9", "2B,2B,3.0", "3B,60B,2.5")
+
+
+@pytest.mark.parametrize("options", [("--bootstrap", "0"), ("--from", "Besiroglu2024")])
+def test_cells_are_read_with_their_suffixes_and_a_lost_row_is_told(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = [row.replace("M", "e6").replace("B", "e9") for row in ROWS]
+    found = []
+    for rows in ((*ROWS, "200M,4B,"), plain):
+        assert main(["laws", "fit", table(tmp_path / "runs.csv", *rows), *options, "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["constants"] == pytest.approx(found[1]["constants"])
+    assert "1 of 8 runs is left out: no loss in row 8" in found[0]["warnings"]
+    assert not any("left out" in text for text in found[1]["warnings"])
+    assert main(["laws", "fit", table(tmp_path / "runs.csv", *ROWS, "1B,2X,3"), *options]) == 2
+    assert "column tokens, row 8: unknown unit 'X'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [("--bootstrap", "0"), ("--from", "Besiroglu2024")])
+def test_a_table_in_billions_is_told(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row.replace("50M", "0.05").replace("00M", "e-1").replace("B", "") for row in ROWS]
+    assert main(["laws", "fit", table(tmp_path / "runs.csv", *rows), *options]) == 0
+    page = capsys.readouterr().out
+    assert "params are 0.05 to 3: in millions or billions?" in page
+    assert "tokens are 1 to 60" in page

@@ -20,7 +20,7 @@ from simulator.cli import main
 from simulator.errors import SpecError
 from simulator.importers import catalog
 from simulator.schema.load import load_accelerator, load_price_book
-from simulator.schema.quotes import age_days, book_of, newest_day, quotes, today
+from simulator.schema.quotes import age_days, book_of, books, newest_day, quotes, today, unusual
 
 # gpuhunt leaves the files of a recorded catalog to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -137,6 +137,118 @@ def test_an_old_price_is_said_to_be_old_and_a_written_one_is_not(monkeypatch: py
     monkeypatch.setenv("TRAINSIM_TODAY", "2028-01-01")
     assert "old-price" in ids()
     assert "old-price" not in ids(price="$2.50/GPU-h")
+
+
+def asked(accelerator: str = "h100-sxm-80gb", **hardware: Any) -> dict[str, Any]:
+    return {
+        "model": "llama-2-7b",
+        "training": {"tokens": "1B"},
+        "hardware": {"accelerator": accelerator, "n_gpus": 64, **hardware},
+    }
+
+
+def test_the_newest_price_of_a_provider_holds_not_its_cheapest() -> None:
+    """Lambda's was $3.50 of July 2024, with a warning that it is old, though its book has one of 2026."""
+    result = sim.run(asked(price={"provider": "lambda"}))
+    assert result.answer["usd_per_gpu_hour"] == 3.99
+    assert "old-price" not in [warning["id"] for warning in result.warnings]
+
+
+def test_of_prices_of_the_same_day_the_cheapest_holds() -> None:
+    assert sim.run(asked("b200-sxm-180gb", price={"provider": "lambda"})).answer["usd_per_gpu_hour"] == 6.69
+
+
+@pytest.mark.parametrize(
+    ("price", "path", "says"),
+    [
+        (
+            {"provider": "crusoe"},
+            "hardware.price",
+            "for v100-sxm2-32gb\n  sold by AWS (on demand, $3.90/GPU-h); write price: {provider: AWS}, or a rent",
+        ),
+        ({"provider": "aws", "terms": "spot"}, "hardware.price", "write price: {provider: AWS}"),
+        (
+            {"provider": "aws", "region": "mars"},
+            "hardware.price.region",
+            "in region 'mars'\n  leave region out",
+        ),
+    ],
+)
+def test_a_price_that_nobody_asks_says_who_sells_the_part(price: Any, path: str, says: str) -> None:
+    """It said only: no price named 'crusoe on_demand v100-sxm2-32gb'."""
+    with pytest.raises(SpecError) as error:
+        sim.run(asked("v100-sxm2-32gb", price=price))
+    assert error.value.problems[0].path == path
+    assert says in str(error.value)
+
+
+def test_a_part_that_nobody_sells_is_to_be_priced_by_hand() -> None:
+    with pytest.raises(SpecError, match=r"no price book has it; write a rent such as \$2.50/GPU-h"):
+        sim.run(asked("mi325x-oam-256gb", price={"provider": "crusoe"}))
+
+
+@pytest.mark.parametrize(
+    ("price", "odd"),
+    [
+        ("$25/GPU-h", "is 6.5 times"),
+        ("$0.05/GPU-h", "is 0.013 times"),
+        ("$1800/node-h", "times"),
+        ({"buy": "$250k/GPU"}, "times"),
+        ("$25/node-h", ""),
+        ("$1.30/GPU-h", ""),
+        ("$12.29/GPU-h", ""),
+        ({"buy": "$30k/GPU"}, ""),
+        ({"provider": "aws"}, ""),
+    ],
+)
+def test_a_price_far_from_those_of_the_part_is_questioned(price: Any, odd: str) -> None:
+    found = [w["message"] for w in sim.run(asked(price=price)).warnings if w["id"] == "price-range"]
+    assert len(found) == bool(odd)
+    assert all(odd in message for message in found)
+
+
+def test_no_shipped_price_is_questioned_and_no_part_without_one() -> None:
+    parts = {entry.accelerator for book in books() for entry in book.prices}
+    assert [(each, q.label) for each in parts for q in quotes(each) if unusual(each, q)] == []
+    assert "price-range" not in [
+        w["id"] for w in sim.run(asked("mi325x-oam-256gb", price="$99/GPU-h")).warnings
+    ]
+
+
+def test_a_provider_is_taken_for_one_without_the_option(capsys: pytest.CaptureFixture[str]) -> None:
+    """``prices lambda`` said: no price."""
+    assert main(["prices", "lambda", "h100"]) == 0
+    bare = capsys.readouterr().out
+    assert main(["prices", "h100", "--provider", "lambda"]) == 0
+    assert bare == capsys.readouterr().out
+    assert "Lambda" in bare
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["prices", "lmbda"], "Lambda"),
+        (["prices", "h1000", "--json"], "h100-sxm-80gb"),
+        (["hardware", "list", "hoper"], "hopper"),
+        (["hardware", "list", "ascend"], "NVIDIA"),
+    ],
+)
+def test_words_that_match_nothing_get_the_nearest_names(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``hardware list ascend`` printed a header and nothing below."""
+    assert main(arguments) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert says in streams.err
+
+
+def test_a_known_part_without_such_a_price_is_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["prices", "h100", "--provider", "lambda", "--terms", "spot"]
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("no price: h100, lambda, spot;")
 
 
 # --- refresh --------------------------------------------------------------------------------------------------------

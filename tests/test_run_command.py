@@ -172,8 +172,8 @@ def test_prices_by_accelerator_provider_and_terms(capsys: pytest.CaptureFixture[
     assert all("h100-sxm" in row["accelerator"] and row["terms"] == "spot" and row["date"] for row in rows)
     assert main(["prices", "h100"]) == 0
     assert "/GPU-h" in out(capsys)
-    assert main(["prices", "nothing-like-this"]) == 0
-    assert out(capsys) == "no price\n"
+    assert main(["prices", "nothing-like-this"]) == 2
+    assert "nothing-like-this" in capsys.readouterr().err
     assert main(["prices", "--terms", "sport"]) == 2
     assert "spot" in capsys.readouterr().err
     assert main(["prices", "--provider", "cruso"]) == 2

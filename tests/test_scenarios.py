@@ -178,7 +178,7 @@ def test_what_does_not_fit_says_by_how_much_and_what_would() -> None:
     assert not result.feasible
     assert result.infeasible["needed"] > result.infeasible["available"]
     assert result.answer["memory_verdict"] == "DOES NOT FIT"
-    assert "tp 8 -> 16" in result.infeasible["smallest_change"]
+    assert "pp 1 -> 2" in result.infeasible["smallest_change"]
 
 
 def test_a_datasheet_is_worth_less_than_a_measurement() -> None:
@@ -246,12 +246,12 @@ def test_one_step_fewer_misses_the_deadline() -> None:
 
 
 def test_fewer_that_only_the_written_batch_forbids_are_named() -> None:
-    deadline = "budget.time=14 days"
-    result = simulate.run(FOLDER / "fewest-gpus.yaml", set=[deadline])
+    asked = ["budget.time=14 days", "parallelism.pp=1"]
+    result = simulate.run(FOLDER / "fewest-gpus.yaml", set=asked)
     other = result.fewest_gpus["other_batch"]
     assert (result.answer["n_gpus"], other["n_gpus"], other["global_batch_size"]) == (32, 24, 1008)
     assert "24 would do with a batch of 1,008 sequences" in result.fewest_gpus["text"]
-    changed = [deadline, "training.global_batch_size=1008"]
+    changed = [*asked, "training.global_batch_size=1008"]
     again = simulate.run(FOLDER / "fewest-gpus.yaml", set=changed)
     assert again.answer["n_gpus"] == 24
     assert again.answer["time_to_train_days"] == pytest.approx(other["time_to_train_days"])

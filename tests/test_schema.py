@@ -243,8 +243,8 @@ growth: {kappa: best}
         (10, "hardware.accelerator", "no accelerator named 'h10-sxm-80gb'", found[6][3]),
         (11, "hardware.price", "'$2.99/h' does not say per what", "write $2.99/GPU-h or $2.99/node-h"),
         (12, "budget.time", "'10 GB' is in byte, expected second", "write 10 days or 36 h or 20 us"),
-        (12, "budget.cost", "'60k' has no currency", "write $60k or $1.5M"),
-        (13, "growth.kappa", "'best' is not one of pessimistic, central, optimistic", ""),
+        (12, "budget.cost", "'60k' has no currency", "write $60k"),
+        (13, "growth.kappa", "'best' is not one of pessimistic, central, optimistic, and no number", ""),
     ]
     assert "h100-sxm-80gb" in found[6][3]
 

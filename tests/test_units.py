@@ -175,3 +175,9 @@ def test_a_price_that_does_not_is_refused(text: str | float) -> None:
     with pytest.raises(QuantityError) as caught:
         parse_price(text)
     assert "write $" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["80 GB" + " " * 300 + "nonsense", "1" + "0" * 250, "9" * 100_000])
+def test_text_too_long_for_a_quantity_is_refused_whole(text: str) -> None:
+    with pytest.raises(QuantityError, match="characters"):
+        parse_quantity(text, "byte", bare=True)

@@ -394,3 +394,15 @@ def test_command_refuses_a_pause_that_is_none(
 def test_command_without_a_log(question: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["watch", str(tmp_path / "none.log"), "--scenario", question]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_table_without_times_says_which_columns_are_read() -> None:
+    with pytest.raises(SpecError) as caught:
+        read_log("step,time_per_step\n1,2.0\n2,2.0\n", name="run.csv")
+    (problem,) = caught.value.problems
+    assert problem.reason == "no step with its time was found in columns step, time_per_step"
+    assert all(
+        name in problem.hint for name in ("step_time_s", "step_time_ms", "tokens_per_s_per_gpu", "_runtime")
+    )
+    with pytest.raises(SpecError, match=r"logs that are read: Megatron-LM"):
+        read_log("nothing of the kind\n")

@@ -12,11 +12,14 @@ from simulator.calibrate.priors import CONSTANTS_OF, SETS, prior_of, prior_value
 from simulator.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from simulator.schema.calibration import Calibration
 
+
+MEASURED_CENTRE = "small measurements"
+"""What a fit is centred on beside its priors, in words."""
 
 SAME = 1e-3
 """Relative difference from which on a value is no longer that of its prior. [-]"""
@@ -36,9 +39,32 @@ def significant(value: float, digits: int = 4) -> float:
     return float(f"{value:.{digits}g}")
 
 
-def set_document(name: str, result: Fit, *, command: str, data: str, date: str | None) -> dict[str, Any]:
-    """One calibration set as plain data, ready to be written as YAML."""
-    kind, applies = SETS[name]
+def set_document(
+    name: str,
+    result: Fit,
+    *,
+    command: str,
+    data: str,
+    date: str | None,
+    applies_to: Sequence[str] = (),
+    centre: str = MEASURED_CENTRE,
+) -> dict[str, Any]:
+    """One calibration set as plain data, ready to be written as YAML.
+
+    Parameters
+    ----------
+    name : str
+        Its id: one of `SETS`, or that of an accelerator's own set, of which `applies_to` says what it belongs to.
+    result : Fit
+        The constants.
+    command, data, date : str
+        How the set came about.
+    applies_to : sequence of str, optional
+        Of a set that is none of `SETS`.
+    centre : str, optional
+        What the fit was centred on, in words.
+    """
+    kind, applies = SETS.get(name, ("accelerator", tuple(applies_to)))
     written = {}
     for constant in CONSTANTS_OF[kind]:
         key = (name, constant)
@@ -53,8 +79,8 @@ def set_document(name: str, result: Fit, *, command: str, data: str, date: str |
         }
         if not known:
             moved = abs(value / prior.value - 1.0) > SAME and (has_mean(key) or key in result.centred)
-            centre = "small measurements" if key in result.centred else "mean of the sets that rows describe"
-            entry["source"] = f"{centre}; {prior.source}" if moved else prior.source
+            middle = centre if key in result.centred else "mean of the sets that rows describe"
+            entry["source"] = f"{middle}; {prior.source}" if moved else prior.source
         written[constant] = entry
     provenance: dict[str, Any] = {"command": command, "data": data, "rows": result.rows.get(name, 0)}
     provenance["groups"] = list(result.groups.get(name, ()))
@@ -77,12 +103,20 @@ def write_sets(
     data: str,
     date: str | None = None,
     names: Sequence[str] | None = None,
+    own: Mapping[str, Sequence[str]] | None = None,
+    centre: str = MEASURED_CENTRE,
 ) -> list[Path]:
-    """Write sets as YAML into a folder, all of them unless some are named; the files are replaced whole."""
+    """Write sets as YAML into a folder, all of them unless some are named; the files are replaced whole.
+
+    `own` holds what the sets of accelerators that are none of `SETS` apply to; `centre` is what the fit was centred on, in words.
+    """
     head = "# yaml-language-server: $schema=../../schemas/calibration.json\n"
     paths = []
     for name in SETS if names is None else names:
-        document = set_document(name, result, command=command, data=data, date=date)
+        applies = (own or {}).get(name, ())
+        document = set_document(
+            name, result, command=command, data=data, date=date, applies_to=applies, centre=centre
+        )
         paths.append(write_yaml(folder / f"{name}.yaml", document, head))
     return paths
 

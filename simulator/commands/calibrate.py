@@ -19,10 +19,11 @@ import click
 )
 @click.option(
     "--start",
-    type=click.Choice(["prior", "shipped"]),
-    default="prior",
+    type=click.Choice(["shipped", "prior"]),
+    default="shipped",
     show_default=True,
-    help="Centre of the fit.",
+    help="Centre of the fit: the sets that ship, of which those are written that the rows describe; or the priors, of "
+    "which every set is written.",
 )
 @click.option(
     "--intervals",
@@ -34,15 +35,19 @@ import click
     type=click.Path(path_type=Path),
     help="CSV of measured matmuls and collectives, which centre the fill of a tile and the links.",
 )
-def command(cases: Path, out: Path, start: str, intervals: Path | None, micro: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def command(
+    cases: Path, out: Path, start: str, intervals: Path | None, micro: Path | None, as_json: bool
+) -> None:
     """Fit the physical constants of accelerators, fabrics and software to measured step times.
 
-    Constants that the rows do not identify keep their prior and say so. With --start shipped the shipped sets are the
-    prior: three runs of your own are enough to move them.
+    The sets that ship are the prior: three runs of your own are enough to move what they bear on, and a constant that they do
+    not identify keeps its value and says so. An accelerator that nobody has measured gets a set of its own.
     """
     from simulator.calibrate import chain
+    from simulator.report import calibrating, output
 
-    chain.run(
+    found = chain.run(
         cases,
         out,
         shipped=start == "shipped",
@@ -50,3 +55,4 @@ def command(cases: Path, out: Path, start: str, intervals: Path | None, micro: P
         micro=micro,
         tell=lambda text: click.echo(text, err=True),
     )
+    output.emit(output.json_text(calibrating.document(found)) if as_json else calibrating.page(found))

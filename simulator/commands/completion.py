@@ -91,10 +91,11 @@ def terms_of_prices(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def laws(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of scaling laws."""
+    """Names of scaling laws, registered or of one's own."""
+    from simulator import library
     from simulator.scaling import reference
 
-    return _starting(reference.everything(), incomplete)
+    return _starting([*reference.everything(), *library.names("laws")], incomplete)
 
 
 def clocks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -148,7 +149,7 @@ def _values(path: str, written: tuple[str, ...]) -> Iterable[str]:
     if path in ("law", "shape_law"):
         from simulator.scaling import reference
 
-        return reference.everything()
+        return [*reference.everything(), *library.names("laws")]
     if path == "clock":
         from simulator.clocks import CLOCKS
 

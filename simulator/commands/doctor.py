@@ -88,8 +88,9 @@ def _data() -> list[dict[str, str]]:
                 load_spec(kind, name)
             except SimulatorError as error:
                 broken.append(f"{name}: {str(error).splitlines()[0]}")
-        where = ", ".join(str(folder) for folder in library.folders(kind)) or "no folder found"
-        state = "broken" if broken or not names else "ok"
+        none = "your own only; no folder yet" if kind in library.OWN else "no folder found"
+        where = ", ".join(str(folder) for folder in library.folders(kind)) or none
+        state = "broken" if broken or not (names or kind in library.OWN) else "ok"
         out.append(_check(state, kind, "; ".join(broken[:3]) or f"{len(names)} in {where}"))
     return out
 

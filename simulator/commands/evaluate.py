@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 from simulator.commands.completion import scenarios, settings
 
 if TYPE_CHECKING:
+    from simulator.errors import Problem
     from simulator.schema import Scenario
 
 MOST_ROWS = 10_000
@@ -79,23 +81,49 @@ def _scenarios(
     from simulator.errors import Problem, SimulatorError, SpecError
     from simulator.schema import load_scenario
 
-    found, problems = [], []
-    for line, cells in _table(plans):
+    found: list[tuple[int, dict[str, str], Scenario]] = []
+    problems: list[Problem] = []
+    for row in _table(plans):
+        cells = dict(row.cells)
         names = {"id": cells.pop("id")} if "id" in cells else {}
         own = [f"{SHORT.get(head, head)}={cell}" for head, cell in cells.items() if cell]
         try:
-            found.append((line, names, load_scenario(file, (*changes, *own))))
+            found.append((row.line, names, load_scenario(file, (*changes, *own))))
         except SpecError as error:
-            problems += [Problem(f"{p.path}: {p.reason}" if p.path else p.reason, file=str(plans), line=line, hint=p.hint)
-                         for p in error.problems]  # fmt: skip
+            problems += [row.problem(p, str(plans)) for p in error.problems]
         except SimulatorError as error:
-            problems.append(Problem(str(error), file=str(plans), line=line))
+            problems.append(Problem(str(error), file=str(plans), line=row.line, text=row.text))
     if problems:
         raise SpecError(problems)
     return found
 
 
-def _table(path: Path) -> list[tuple[int, dict[str, str]]]:
+@dataclass(frozen=True)
+class Row:
+    """A line of the table."""
+
+    line: int
+    text: str
+    """As it was written."""
+    cells: dict[str, str]
+    """By head."""
+
+    def problem(self, found: Problem, file: str) -> Problem:
+        """A mistake of the scenario that this line makes, shown at its cell."""
+        places = [i for i, head in enumerate(self.cells, 1) if found.path.startswith(SHORT.get(head, head))]
+        reason = f"{found.path}: {found.reason}" if found.path else found.reason
+        column = _column(self.text, places[0] if places else 1)
+        return replace(
+            found, reason=reason, path="", file=file, line=self.line, column=column, text=self.text, before=""
+        )
+
+
+def _column(text: str, place: int) -> int:
+    """Where the cell of a place, from 1, starts in a line without quotes; the first column where it has some."""
+    return 1 if '"' in text else 1 + sum(len(cell) + 1 for cell in text.split(",")[: place - 1])
+
+
+def _table(path: Path) -> list[Row]:
     """Lines of a CSV with their numbers."""
     import csv
     import io
@@ -104,24 +132,80 @@ def _table(path: Path) -> list[tuple[int, dict[str, str]]]:
     from simulator.errors import Problem, SpecError
 
     name = str(path)
-    reader = csv.reader(io.StringIO(yamlio.read_text(path, name)))
+    text = yamlio.read_text(path, name)
+    lines, reader = text.split("\n"), csv.reader(io.StringIO(text))
     try:
         heads = [head.strip() for head in next(reader, [])]
+        _check_heads(heads, lines, name)
         rows = []
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
+            line = reader.line_num
             if len(cells) != len(heads):
                 reason = f"{len(cells)} cells under {len(heads)} heads"
-                raise SpecError(Problem(reason, file=name, line=reader.line_num))
-            rows.append((reader.line_num, {h: c.strip() for h, c in zip(heads, cells, strict=True)}))
+                raise SpecError(Problem(reason, file=name, line=line, text=lines[line - 1]))
+            named = {h: c.strip() for h, c in zip(heads, cells, strict=True)}
+            rows.append(Row(line, lines[line - 1], named))
     except csv.Error as error:
         raise SpecError(Problem(f"not CSV: {error}", file=name)) from None
-    if not rows or len(set(heads)) != len(heads) or not all(heads):
-        reason = "no line with a plan" if not rows else "a head is empty or stands twice"
-        raise SpecError(Problem(reason, file=name, hint="such as: id,tp,pp,micro_batch_size"))
+    if not rows:
+        raise SpecError(Problem("no line with a plan", file=name, hint=SUCH_AS))
     if len(rows) > MOST_ROWS:
         raise SpecError(
             Problem(f"{len(rows):,} plans; at most {MOST_ROWS:,}", file=name, hint="trainsim sweep")
         )
     return rows
+
+
+SUCH_AS = "such as: id,tp,pp,micro_batch_size"
+
+
+def _check_heads(heads: list[str], lines: list[str], file: str) -> None:
+    """Refuse heads that name no field, with the nearest that does; another separator is named."""
+    from simulator.errors import Problem, SpecError
+
+    if len(set(heads)) != len(heads) or not all(heads):
+        reason = "a head is empty or stands twice"
+        raise SpecError(Problem(reason, file=file, line=1, text=lines[0], hint=SUCH_AS))
+    other = next((mark for mark in (";", "\t", "|") if len(heads) == 1 and mark in heads[0]), "")
+    if other:
+        shown = "a tab" if other == "\t" else f"`{other}`"
+        reason = f"the cells are separated by {shown}, not by a comma"
+        column = lines[0].index(other) + 1
+        raise SpecError(
+            Problem(reason, file=file, line=1, column=column, text=lines[0].replace("\t", " "), hint=SUCH_AS)
+        )
+    problems = [
+        Problem(
+            f"{head}: no such field",
+            file=file,
+            line=1,
+            column=_column(lines[0], place),
+            text=lines[0],
+            hint=_meant(head),
+        )
+        for place, head in enumerate(heads, 1)
+        if not _is_field(head)
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def _is_field(head: str) -> bool:
+    """Whether a head may be carried along or set; what a dotted path leads to is checked with its line."""
+    from simulator.schema import Scenario
+
+    return head == "id" or head in SHORT or "." in head or "[" in head or head in Scenario.model_fields
+
+
+def _meant(head: str) -> str:
+    """What to write in place of a head."""
+    from simulator.errors import nearest
+    from simulator.schema.synonyms import FIELDS
+
+    ours = FIELDS.get(head.lower())
+    if ours in SHORT:
+        return f"`{head}` is called `{ours}` here"
+    near = nearest(head, SHORT, count=1)
+    return f"did you mean {near[0]}?" if near else f"heads: {', '.join(SHORT)}, or a path such as budget.time"

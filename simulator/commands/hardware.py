@@ -40,11 +40,15 @@ def command() -> None:
 def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """List accelerators; WORDS keep those whose id, name or architecture holds every word."""
     from simulator import library
+    from simulator.errors import UnknownNameError
     from simulator.report import output
     from simulator.schema import load_accelerator
 
     known = [load_accelerator(name) for name in library.names("accelerators")]
     rows = [_row(a) for a in known if all(word.lower() in _text(a) for word in words)]
+    if not rows:
+        names = dict.fromkeys(name for a in known for name in (a.label, a.vendor, a.architecture) if name)
+        raise UnknownNameError(" ".join(words), kind="accelerator", names=names)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif as_csv:

@@ -11,7 +11,7 @@ import click
 from simulator.commands.completion import laws
 
 if TYPE_CHECKING:
-    from simulator.scaling import Law
+    from simulator.scaling import Fit, Law, Transfer
 
 
 @click.group("laws")
@@ -27,12 +27,12 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """List laws; WORDS keep those whose name, corpus, notes or source holds every word."""
     from simulator.report import laws as report
     from simulator.report import output
-    from simulator.scaling import reference
+    from simulator.scaling import own, reference
 
     output.one_of(json=as_json, csv=as_csv)
     found = {
         name: law
-        for name, law in reference.everything().items()
+        for name, law in {**reference.everything(), **own.every()}.items()
         if all(word.lower() in _text(name, law) for word in words)
     }
     records = [{**reference.record(law), "name": name} for name, law in found.items()]
@@ -48,8 +48,7 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
 @click.argument("name", shell_complete=laws)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(name: str, as_json: bool) -> None:
-    """Show one law: equation, constants with their errors, range, corpus, source."""
-    from simulator.errors import UnknownNameError
+    """Show one law: equation, constants with their errors, range, corpus, source. NAME may be a file of your own."""
     from simulator.report import laws as report
     from simulator.report import output
     from simulator.scaling import reference
@@ -58,13 +57,23 @@ def show(name: str, as_json: bool) -> None:
     # The pages print a batch law without its prefix: that is enough where no other law is called so.
     same = [each for each in known if each.rpartition("/")[2] == name]
     name = same[0] if name not in known and len(same) == 1 else name
-    if name not in known:
-        raise UnknownNameError(name, kind="scaling law", names=list(known))
-    law = known[name]
+    law = known[name] if name in known else _own(name, known)
+    name = name if name in known else law.name
     if as_json:
         output.emit(output.json_text({**reference.record(law), "name": name}))
         return
     output.emit(report.shown(name, law))
+
+
+def _own(name: str, known: Mapping[str, Law]) -> Law:
+    from simulator import library
+    from simulator.errors import UnknownNameError
+    from simulator.scaling import own
+
+    try:
+        return own.get(name)
+    except UnknownNameError:
+        raise UnknownNameError(name, kind="scaling law", names=[*known, *library.names("laws")]) from None
 
 
 @command.command("fit")
@@ -87,6 +96,10 @@ def show(name: str, as_json: bool) -> None:
 )
 @click.option("--leave-one-out", is_flag=True, help="Refit without each run in turn.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Of starts and bootstraps.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the law to this YAML file, for law: in a scenario."
+)
+@click.option("--force", is_flag=True, help="Write over a file that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def fit(
     runs: Path,
@@ -98,9 +111,14 @@ def fit(
     bootstrap: int,
     leave_one_out: bool,
     seed: int,
+    out: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Fit a law to RUNS, a CSV with columns params (or N), tokens (or D), loss and what else the law needs.
+
+    With --out, `law: ./mylaw.yaml` in a scenario predicts its loss by the law, and `law: mylaw` where the file lies in a folder
+    laws/ of $TRAINSIM_PATH or of ~/.config/trainsim.
 
     With fewer than about ten runs, or runs at one ratio of tokens to parameters, use --from: the published law is then
     held as far as the runs leave it open.
@@ -109,21 +127,58 @@ def fit(
     from simulator.report import laws as report
     from simulator.report import output
 
+    if out is not None:
+        _check_writable(out, force=force)
     table = _read(runs, dataset)
+    found: Fit | Transfer
     if origin is not None:
-        moved = scaling.transfer(origin, table)
-        output.emit(output.json_text(report.moved_record(moved)) if as_json else report.moved_page(moved))
-        return
-    found = scaling.fit(
-        table,
-        law,
-        n_bootstrap=bootstrap,
-        seed=seed,
-        fixed=_pairs(fix),
-        leave_one_out=leave_one_out,
-        target=target,
-    )
-    output.emit(output.json_text(report.fit_record(found)) if as_json else report.fit_page(found))
+        found = scaling.transfer(origin, table)
+        record, page = report.moved_record(found), report.moved_page(found)
+    else:
+        options: dict[str, Any] = {"n_bootstrap": bootstrap, "seed": seed, "fixed": _pairs(fix)}
+        found = scaling.fit(table, law, leave_one_out=leave_one_out, target=target, **options)
+        record, page = report.fit_record(found), report.fit_page(found)
+    output.emit(output.json_text(record) if as_json else page)
+    if out is not None:
+        _write(found, out, origin=origin or law, source=f"{runs}, {dataset}" if dataset else str(runs))
+
+
+def _check_writable(out: Path, *, force: bool) -> None:
+    """See that a law can be written to a path, and found by its name."""
+    import re
+
+    from simulator.errors import SpecError
+    from simulator.library import normalise
+    from simulator.scaling import laws as registered
+
+    if out.suffix != ".yaml":
+        raise SpecError(f"{out}: a law is a YAML file; write {out.stem or 'mylaw'}.yaml")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,99}", out.stem):
+        raise SpecError(
+            f"{out}: its name is that of the law; write lower-case letters, digits, dots and dashes"
+        )
+    if normalise(out.stem) in map(normalise, registered):
+        raise SpecError(f"{out}: {out.stem} is the name of a published law; write my-{out.stem}.yaml")
+    if out.exists() and not force:
+        raise SpecError(f"{out}: exists already; --force writes over it")
+
+
+def _write(found: Fit | Transfer, out: Path, *, origin: str, source: str) -> None:
+    """Write a law of one's own, and see that it is read again as it is."""
+    import yaml
+
+    from simulator import yamlio
+    from simulator.report import output
+    from simulator.scaling import own
+    from simulator.schema import OwnLaw
+    from simulator.schema.load import validate
+
+    data = own.data_of(found, origin=origin, source=source)
+    body = yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    head = f"# A law of one's own, by `trainsim laws fit`; `trainsim laws show {out}` prints what is understood.\n"
+    own.law_of(validate(OwnLaw, yamlio.loads(head + body, str(out))))
+    output.emit(head + body, out)
+    click.echo(f"use it with: law: ./{out.name} in a scenario beside it", err=True)
 
 
 def _quantity(dimension: str) -> Callable[[click.Context, click.Parameter, str | None], float | None]:

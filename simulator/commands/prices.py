@@ -36,7 +36,7 @@ def command() -> None:
 def list_(
     words: tuple[str, ...], provider: str | None, terms: str | None, as_json: bool, as_csv: bool
 ) -> None:
-    """List prices, cheapest first; WORDS keep the accelerators whose id holds every word.
+    """List prices, cheapest first; WORDS keep the accelerators whose id holds every word, or name a provider.
 
     Prices are dated list prices; what you pay is for you to write into the scenario (hardware.price).
     """
@@ -49,13 +49,42 @@ def list_(
     output.one_of(json=as_json, csv=as_csv)
     if terms is not None and terms not in get_args(Terms):
         raise UnknownNameError(terms, kind="terms", names=get_args(Terms))
+    words, provider = _provider_of(words, provider)
+    _known(words)
     rows = _rows(words, provider, terms)
     if as_json:
         output.emit(output.json_text(rows))
     elif as_csv:
         output.emit(output.csv_text(rows) if rows else "")
-    else:
+    elif rows:
         output.emit(_page(rows))
+    else:
+        asked = ", ".join(filter(None, (" ".join(words), provider, terms)))
+        output.emit(f"no price: {asked}; with fewer words or options trainsim prices lists more\n")
+
+
+def _provider_of(words: tuple[str, ...], provider: str | None) -> tuple[tuple[str, ...], str | None]:
+    """The words without the first that names a provider, and that provider, where the option names none."""
+    from simulator.errors import UnknownNameError
+    from simulator.schema.quotes import book_of
+
+    for place, word in enumerate(words if provider is None else ()):
+        try:
+            return (*words[:place], *words[place + 1 :]), book_of(word).provider
+        except UnknownNameError:
+            continue
+    return words, provider
+
+
+def _known(words: tuple[str, ...]) -> None:
+    """Refuse words that no accelerator with a price holds."""
+    from simulator.errors import UnknownNameError
+    from simulator.schema.quotes import books
+
+    sold = sorted({entry.accelerator for book in books() for entry in book.prices})
+    if not any(all(word.lower() in name.lower() for word in words) for name in sold):
+        names = [*sold, *(book.provider for book in books())]
+        raise UnknownNameError(" ".join(words), kind="priced accelerator or provider", names=names)
 
 
 def _rows(words: tuple[str, ...], provider: str | None, terms: str | None) -> list[dict[str, Any]]:
@@ -98,8 +127,6 @@ def _page(rows: list[dict[str, Any]]) -> str:
     from simulator.report.tables import Table
     from simulator.schema.quotes import MAX_AGE_DAYS
 
-    if not rows:
-        return "no price\n"
     cells = [
         (
             row["accelerator"],

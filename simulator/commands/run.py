@@ -47,7 +47,8 @@ def command(
 ) -> None:
     """Answer the scenario FILE: a path, or the id of one that ships (quickstart).
 
-    Exits with 0 if a plan runs, 1 if none does (the page says why), 2 if the file is wrong.
+    Exits with 0 if a plan runs, 1 if none does (the page says why), 2 if the file is wrong or
+    the output cannot be written.
     """
     from simulator.report import output
     from simulator.simulate import run

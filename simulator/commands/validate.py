@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from simulator.commands.completion import clocks
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 WORST = 10
 """Worst cases shown unless asked otherwise."""
 
+SHIPPED = "(shipped)"
+"""Value of an option that names a table and was given none: the table that ships."""
+
+
+def _table(name: str, text: str) -> Callable[[Command], Command]:
+    """An option that takes a table of measurements, or the one that ships where it is given alone."""
+    return click.option(
+        name,
+        type=click.Path(path_type=Path),
+        is_flag=False,
+        flag_value=SHIPPED,
+        metavar="[FILE]",
+        help=f"{text}; without a file the one that ships.",
+    )
+
 
 @click.command("validate")
-@click.option(
-    "--cases", type=click.Path(path_type=Path), help="CSV of measured step times (docs/validation.md)."
-)
-@click.option(
-    "--memory", type=click.Path(path_type=Path), help="CSV of measured memory and of runs that ran out of it."
-)
-@click.option("--losses", type=click.Path(path_type=Path), help="CSV of training runs with their loss.")
-@click.option("--growth", type=click.Path(path_type=Path), help="CSV of published growth experiments.")
+@_table("--cases", "CSV of measured step times (docs/validation.md)")
+@_table("--memory", "CSV of measured memory and of runs that ran out of it")
+@_table("--losses", "CSV of training runs with their loss")
+@_table("--growth", "CSV of published growth experiments")
 @click.option(
     "--layouts",
     is_flag=True,
@@ -29,8 +43,10 @@ WORST = 10
 )
 @click.option(
     "--published",
-    metavar="FILE",
-    help="CSV of whole trainings with their GPU-hours and cost; published_runs is the one that ships.",
+    is_flag=False,
+    flag_value="published_runs",
+    metavar="[FILE]",
+    help="CSV of whole trainings with their GPU-hours and cost; without a file the one that ships, published_runs.",
 )
 @click.option(
     "--slices",
@@ -95,6 +111,8 @@ def command(
     from simulator.report import output, validation
 
     output.one_of(json=as_json, csv=as_csv, write=write is not None)
+    given = _given({"cases": cases, "memory": memory, "losses": losses, "growth": growth})
+    cases = given["cases"]
     if slices or left_out:
         output.one_of(slices=True, csv=as_csv, contradictions=contradictions, layouts=layouts)
         _slices(cases, left_out, as_json=as_json, write=write)
@@ -119,7 +137,6 @@ def command(
         output.one_of(layouts=True, csv=as_csv, write=write is not None)
         output.emit(_layouts(cases, clock, rows=rows, as_json=as_json))
         return
-    given = {"cases": cases, "memory": memory, "losses": losses, "growth": growth}
     chosen = {kind: path for kind, path in given.items() if path is not None}
     if write is not None:
         if chosen:
@@ -137,6 +154,21 @@ def command(
         output.emit(output.csv_text(validation.rows_of(next(iter(reports.values())))))
     else:
         output.emit(validation.page(reports, worst=worst, rows=rows))
+
+
+def _given(tables: dict[str, Path | None]) -> dict[str, Path | None]:
+    """Tables by kind, those that were asked for without a file from what ships; columns that nothing reads are told."""
+    from simulator.report import validation
+    from simulator.validate import headers
+
+    alone = Path(SHIPPED)
+    if alone in tables.values():
+        shipped = validation.shipped()
+        tables = {kind: shipped[kind] if path == alone else path for kind, path in tables.items()}
+    told = headers.remark(tables["cases"]) if tables["cases"] is not None else ""
+    if told:
+        _tell(told)
+    return tables
 
 
 def _document(reports: dict[str, Any], rows: bool) -> Any:
@@ -195,7 +227,11 @@ def _slices(cases: Path | None, kind: str | None, *, as_json: bool, write: Path 
     if write is not None:
         _write_left_out(found, kind, write)
         return
-    predicted = _left_out(found, kind, shipped=cases is None) if kind else {None: intervals.step_times(found)}
+    predicted = (
+        _left_out(found, kind, shipped=path == validation.shipped()["cases"])
+        if kind
+        else {None: intervals.step_times(found)}
+    )
     scored = {each: slices.score(frame, found, values, each) for each, values in predicted.items()}
     if as_json:
         document = {each or "in_sample": slices.documents(rows) for each, rows in scored.items()}

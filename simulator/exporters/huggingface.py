@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.errors import SpecError
+from simulator.exporters.kept import ACTIVATIONS, EPSILON, ROUTING, first, note_absent, note_lost
 from simulator.exporters.plan import TrainingPlan, unequal
 from simulator.importers.huggingface import read_config
 
@@ -37,12 +38,32 @@ ARCHITECTURES = {
 
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     """Return the JSON; the layout and the batch have no place in it."""
-    config = config_of(plan.sizes, max_position_embeddings=plan.max_position_embeddings)
-    return json.dumps(config, indent=2) + "\n", ["a config.json holds the model only"]
+    config = config_of(plan.sizes, max_position_embeddings=plan.max_position_embeddings, kept=plan.config)
+    kind = config["model_type"]
+    groups = {"n_group", "topk_group"}
+    unsaid = tuple(name for name in plan.absent if name not in groups)
+    notes = ["a config.json holds the model only", *note_absent(unsaid, f"{kind} of transformers")]
+    if groups & set(plan.absent):
+        notes.append("n_group and topk_group are 1, one group of experts: the model's file does not say")
+    if plan.config.get("model_type") != kind:
+        held = [*_carried(plan.config, kind, config), *EPSILON]
+        notes += note_lost(plan.config, held, f"the family {kind}")
+    return json.dumps(config, indent=2) + "\n", notes
 
 
-def config_of(sizes: Sizes, *, max_position_embeddings: int = 4096) -> dict[str, Any]:
+def config_of(
+    sizes: Sizes, *, max_position_embeddings: int = 4096, kept: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """A ``config.json`` whose sizes are these.
+
+    Parameters
+    ----------
+    sizes : dict
+        Fields of `simulator.transformer.Shape`.
+    max_position_embeddings : int, optional
+        The longest sequence. [tokens]
+    kept : mapping, optional
+        Settings that the sizes do not show, as ``Model.config`` keeps them; its ``model_type`` is tried first.
 
     Raises
     ------
@@ -56,13 +77,10 @@ def config_of(sizes: Sizes, *, max_position_embeddings: int = 4096) -> dict[str,
     'llama'
     """
     nearest: tuple[int, str, list[str]] = (10**6, "", [])
-    for kind, name in ARCHITECTURES.items():
-        config = {
-            "architectures": [name],
-            "model_type": kind,
-            **BUILDERS.get(kind, _common)(sizes, max_position_embeddings),
-            "torch_dtype": "bfloat16",
-        }
+    kept = kept or {}
+    own = kept.get("model_type")
+    for kind in sorted(ARCHITECTURES, key=lambda each: each != own):
+        config = _config(kind, sizes, max_position_embeddings, kept)
         try:
             wrong = unequal(sizes, read_config(config))
         except SpecError as error:
@@ -74,6 +92,25 @@ def config_of(sizes: Sizes, *, max_position_embeddings: int = 4096) -> dict[str,
     raise SpecError(
         f"no Hugging Face family has these sizes; the nearest is {nearest[1]}: " + "; ".join(nearest[2])
     )
+
+
+def _config(kind: str, sizes: Sizes, longest: int, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``config.json`` of a family, whether it has these sizes or not."""
+    built = BUILDERS.get(kind, _common)(sizes, longest)
+    named = {"architectures": [ARCHITECTURES[kind]], "model_type": kind}
+    return {**named, **built, **_carried(kept, kind, built), "torch_dtype": "bfloat16"}
+
+
+def _carried(kept: Mapping[str, Any], kind: str, built: Mapping[str, Any]) -> dict[str, Any]:
+    """Kept settings that a family has a key for: all of its own, those that every family has of another's."""
+    if kept.get("model_type") == kind:
+        return {name: value for name, value in kept.items() if name != "model_type"}
+    shared = {"rope_theta", "rope_scaling"} | (set(built) & {*ACTIVATIONS, "bos_token_id", "eos_token_id"})
+    if kind.startswith("deepseek"):
+        shared |= {*ROUTING, "norm_topk_prob", "scoring_func", "topk_method"}
+    carried = {name: value for name, value in kept.items() if name in shared}
+    epsilon = first(kept, EPSILON)
+    return carried | ({"rms_norm_eps": epsilon} if epsilon and "rms_norm_eps" in built else {})
 
 
 def _common(s: Sizes, longest: int) -> dict[str, Any]:
@@ -166,6 +203,7 @@ def _gpt2(s: Sizes, longest: int) -> dict[str, Any]:
         "n_head": s["num_attention_heads"],
         "n_positions": s.get("learned_positions") or longest,
         "n_inner": s["intermediate_size"],
+        "activation_function": "gelu_new",
         "vocab_size": s["vocab_size"],
         "tie_word_embeddings": bool(s.get("tie_word_embeddings")),
         "bos_token_id": 0,

@@ -1,9 +1,18 @@
-"""A plan as a launch script of Megatron-LM (``pretrain_gpt.py``), with mock data so that it runs as it stands."""
+"""A plan as a launch script of Megatron-LM (``pretrain_gpt.py``), with mock data so that it runs as it stands.
+
+What the program demands was read in its ``megatron/training/arguments.py`` [1]_.
+
+References
+----------
+.. [1] https://github.com/NVIDIA/Megatron-LM at 000c4ac24f61159c138b0975def722c65245983c.
+"""
 
 from __future__ import annotations
 
 from simulator.errors import SpecError
+from simulator.exporters import megatron_kept
 from simulator.exporters.plan import TrainingPlan
+from simulator.exporters.stages import dealt, layout
 
 
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
@@ -17,7 +26,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         "MODEL_ARGS": model(plan),
         "TRAINING_ARGS": training(plan),
         "PARALLEL_ARGS": parallel(plan),
-        "DATA_ARGS": ["--mock-data", "--tokenizer-type NullTokenizer", "--split 99,1,0"],
+        "DATA_ARGS": data(plan),
     }
     node = plan.layout["node_size"]
     nodes = plan.layout["n_gpus"] // node
@@ -25,8 +34,9 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     head = f"""\
 #!/bin/bash
 {about}
-# The data are Megatron's mock data; the learning rate is a placeholder. Megatron pads the vocabulary to 128 x tp.
-export CUDA_DEVICE_MAX_CONNECTIONS=1
+# The data are Megatron's mock data, whose tokenizer adds a token to --vocab-size; the learning rate is a placeholder.
+# Megatron pads the vocabulary to 128 x tp.
+{connections(plan)}
 LR=${{LR:-3.0e-4}}
 DISTRIBUTED_ARGS=(
     --nproc_per_node {node}
@@ -39,12 +49,18 @@ DISTRIBUTED_ARGS=(
     body = "".join(
         f"{name}=(\n" + "".join(f"    {line}\n" for line in lines) + ")\n" for name, lines in blocks.items()
     )
-    use = " ".join(f"${{{name}[@]}}" for name in blocks)
-    tail = f"torchrun ${{DISTRIBUTED_ARGS[@]}} pretrain_gpt.py {use} --lr $LR --min-lr 0 --log-throughput --log-interval 1\n"
-    notes = ["data and learning rate are placeholders"]
+    use = " ".join(f'"${{{name}[@]}}"' for name in blocks)
+    tail = f'torchrun "${{DISTRIBUTED_ARGS[@]}}" pretrain_gpt.py {use} --lr $LR --min-lr 0 --log-throughput --log-interval 1\n'
+    notes = ["data and learning rate are placeholders", *megatron_kept.notes(plan)]
     if plan.training["optimizer"] not in ("adamw", "sgd", "muon"):
         notes.append(f"optimizer {plan.training['optimizer']}: Megatron-LM trains with Adam here")
     return head + body + tail, notes
+
+
+def data(plan: TrainingPlan) -> list[str]:
+    """Arguments of mock data; their tokenizer has a token more than ``--vocab-size``."""
+    size = plan.sizes["vocab_size"] - 1
+    return ["--mock-data", "--tokenizer-type NullTokenizer", f"--vocab-size {size}", "--split 99,1,0"]
 
 
 def model(plan: TrainingPlan) -> list[str]:
@@ -56,7 +72,6 @@ def model(plan: TrainingPlan) -> list[str]:
         f"--hidden-size {s['hidden_size']}",
         f"--ffn-hidden-size {s['intermediate_size']}",
         f"--num-attention-heads {s['num_attention_heads']}",
-        f"--vocab-size {s['vocab_size']}",
         f"--normalization {'LayerNorm' if s.get('norm_parameters', 1) == 2 else 'RMSNorm'}",
         "--position-embedding-type "
         + ("learned_absolute" if s.get("learned_positions") else "rope" if s.get("rotary", 1) else "none"),
@@ -71,7 +86,20 @@ def model(plan: TrainingPlan) -> list[str]:
     lines += [] if s.get("mlp_bias") else ["--disable-bias-linear"]
     lines += ["--add-qkv-bias"] if s.get("attention_bias") and not s.get("mlp_bias") else []
     lines += ["--qk-layernorm"] if s.get("qk_norm_size") else []
-    return lines + windows(s) + latent(s) + experts(s)
+    return (
+        lines
+        + megatron_kept.positions(plan)
+        + windows(s)
+        + latent(s)
+        + experts(s)
+        + megatron_kept.routing(plan)
+    )
+
+
+def connections(plan: TrainingPlan) -> str:
+    """The line of ``CUDA_DEVICE_MAX_CONNECTIONS``: tensor and context parallelism demand one, FSDP refuses one."""
+    fsdp = plan.layout["zero_stage"] > 1
+    return "unset CUDA_DEVICE_MAX_CONNECTIONS" if fsdp else "export CUDA_DEVICE_MAX_CONNECTIONS=1"
 
 
 def windows(s: dict[str, int]) -> list[str]:
@@ -133,6 +161,9 @@ def training(plan: TrainingPlan) -> list[str]:
         f"--global-batch-size {t['global_batch_size']}",
         f"--train-iters {t['steps'] or 100}",
         f"--attention-backend {'flash' if t['flash_attention'] else 'unfused'}",
+        # Both are 0.1 by default; the memory model keeps no masks of dropout.
+        "--attention-dropout 0.0",
+        "--hidden-dropout 0.0",
     ]
     lines += {"bf16": ["--bf16"], "fp16": ["--fp16"], "fp8": ["--bf16", "--fp8-format hybrid"]}.get(
         t["precision"], []
@@ -155,14 +186,11 @@ def parallel(plan: TrainingPlan) -> list[str]:
     if plan.sizes.get("num_experts"):
         lines.append(f"--expert-model-parallel-size {x['ep']}")
         lines += [f"--expert-tensor-parallel-size {x['etp']}"] if x["etp"] else []
-    if x["vp"] > 1:
-        layers, stages = plan.sizes["num_hidden_layers"], x["pp"] * x["vp"]
-        if layers % stages:
-            lines.append(f"--num-virtual-stages-per-pipeline-rank {x['vp']}")
-        else:
-            lines.append(f"--num-layers-per-virtual-pipeline-stage {layers // stages}")
+    lines += pipeline(plan)
+    # The clock hides gradients behind the backward pass, and gathered weights behind the passes that use them.
+    lines.append("--overlap-grad-reduce")
     if x["zero_stage"] == 1:
-        lines += ["--use-distributed-optimizer", "--overlap-grad-reduce", "--overlap-param-gather"]
+        lines += ["--use-distributed-optimizer", "--overlap-param-gather"]
         if x.get("shard_group"):
             lines.append(f"--num-distributed-optimizer-instances {x['dp'] * x['cp'] // x['shard_group']}")
     elif x["zero_stage"] > 1:
@@ -171,6 +199,22 @@ def parallel(plan: TrainingPlan) -> list[str]:
             "--use-megatron-fsdp",
             f"--data-parallel-sharding-strategy {kind}",
             "--use-distributed-optimizer",
+            "--overlap-param-gather",
             "--ckpt-format fsdp_dtensor",
         ]
     return lines
+
+
+def pipeline(plan: TrainingPlan) -> list[str]:
+    """Arguments of the stages: by number where they divide the layers, else by what each holds."""
+    x, layers = plan.layout, plan.sizes["num_hidden_layers"]
+    if layers % (x["pp"] * x["vp"]) == 0:
+        return (
+            [f"--num-layers-per-virtual-pipeline-stage {layers // x['pp'] // x['vp']}"] if x["vp"] > 1 else []
+        )
+    stages = dealt(layers, x["pp"], x["vp"])
+    first, *middle, last = stages
+    if x["vp"] > 1 or len(set(middle)) > 1:
+        return [f"--pipeline-model-parallel-layout '{layout(stages)}'"]
+    lines = [f"--decoder-first-pipeline-num-layers {first}"] if middle and first != middle[0] else []
+    return [*lines, f"--decoder-last-pipeline-num-layers {last}"]

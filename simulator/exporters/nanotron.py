@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from simulator.errors import SpecError
+from simulator.exporters.kept import EPSILON, THETA, first, note_absent, note_lost
 from simulator.exporters.plan import TrainingPlan
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -62,6 +63,8 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     }
     head = "".join(f"{line}\n" for line in plan.head)
     notes = ["data (null: random tokens), tokenizer and learning rate are placeholders"]
+    notes += note_absent(plan.absent, "nanotron")
+    notes += note_lost(plan.config, [*THETA, *EPSILON], "nanotron")
     return head + yaml.safe_dump(data, sort_keys=False), notes
 
 
@@ -147,7 +150,8 @@ def model_config(plan: TrainingPlan) -> dict[str, Any]:
         "bos_token_id": 1,
         "eos_token_id": 2,
         "pad_token_id": None,
-        "rms_norm_eps": 1e-5,
+        "rms_norm_eps": first(plan.config, EPSILON) or 1e-5,
+        "rope_theta": float(first(plan.config, THETA) or 10_000),
         "tie_word_embeddings": bool(s.get("tie_word_embeddings")),
         "use_cache": True,
         "vocab_size": s["vocab_size"],

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from simulator import transformer
 from simulator.errors import InfeasibleError, Problem, SpecError
+from simulator.exporters.kept import absent
 from simulator.result import Result
 from simulator.schema import Model, Scenario
 from simulator.search import held
+
+GIVEN = ("estimate", "hardware")
+"""Questions whose model is the scenario's own."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class TrainingPlan:
     model_id: str | None = None
     origin: str = ""
     """Where the weights of a stage come from, if the plan grows a model."""
+    config: dict[str, Any] = field(default_factory=dict)
+    """Settings of a given model's ``config.json`` that its sizes do not show."""
+    absent: tuple[str, ...] = ()
+    """Such settings that the file of a given model does not say."""
 
     @property
     def head(self) -> list[str]:
@@ -75,25 +83,34 @@ def plan_of(scenario: Scenario, result: Result, *, stage: int | None = None) -> 
         (h for h in scenario.hardware if h.accelerator.label == answer["accelerator"]), scenario.hardware[0]
     )
     layout["node_size"] = min(machine.node_size, answer["n_gpus"])
-    names = (
-        "micro_batch_size global_batch_size seq_length recompute flash_attention precision optimizer".split()
-    )
-    training = {name: answer[name] for name in names}
-    steps = answer.get("steps")
-    training["steps"] = None if steps is None else max(1, math.ceil(steps))
-    training["asked_precision"] = scenario.training.precision
-    training["compile"] = bool(scenario.training.compile)
-    model = scenario.model
+    model = scenario.model if scenario.find != "architecture" else None
     longest = model.max_position_embeddings if model is not None else None
     return TrainingPlan(
         name=name,
         sizes=sizes,
         layout=layout,
-        training=training,
+        training=_training(scenario, answer),
         max_position_embeddings=max(longest or 0, answer["seq_length"]),
         model_id=model_id,
         origin=origin,
+        config=dict(model.config) if model is not None else {},
+        absent=absent(model) if model is not None else (),
     )
+
+
+def _training(scenario: Scenario, answer: dict[str, Any]) -> dict[str, Any]:
+    """The batch, the numbers and the optimizer of a record, and what was asked beside them."""
+    names = (
+        "micro_batch_size global_batch_size seq_length recompute flash_attention precision optimizer".split()
+    )
+    asked, steps = scenario.training, answer.get("steps")
+    return {name: answer[name] for name in names} | {
+        "steps": None if steps is None else max(1, math.ceil(steps)),
+        "asked_precision": asked.precision,
+        "compile": bool(asked.compile),
+        "trainable": asked.trainable,
+        "lora_rank": asked.lora_rank,
+    }
 
 
 def _stage(scenario: Scenario, result: Result, stage: int | None) -> tuple[dict[str, Any], str, str]:
@@ -119,7 +136,7 @@ def _stage(scenario: Scenario, result: Result, stage: int | None) -> tuple[dict[
 def _sizes(scenario: Scenario, answer: dict[str, Any]) -> tuple[dict[str, int], str | None]:
     """Sizes of the chosen model: the scenario's, or those that the planner found."""
     given = scenario.model
-    if given is not None and scenario.find in ("estimate", "hardware"):
+    if given is not None and scenario.find in GIVEN:
         return {name: int(value) for name, value in given.sizes().items()}, given.id
     fields = {name: answer[name] for name in Model.model_fields if name in answer}
     for tied in (False, True):

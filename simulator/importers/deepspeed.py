@@ -11,20 +11,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.importers.ledger import Imported, Ledger, check_gpus, flatten
+from simulator.importers.unmodelled import BUFFERS, GRADIENTS, WIDTHS
 
 KIND = "deepspeed"
 
 IGNORABLE = """
 steps_per_print wall_clock_breakdown gradient_clipping prescale_gradients gradient_predivide_factor sparse_gradients
 zero_allow_untested_optimizer zero_force_ds_cpu_optimizer dump_state comms_logger.* flops_profiler.* tensorboard.* wandb.* csv_monitor.*
-zero_optimization.allgather_* zero_optimization.reduce_* zero_optimization.overlap_comm zero_optimization.contiguous_gradients
-zero_optimization.stage3_* zero_optimization.sub_group_size zero_optimization.round_robin_gradients
+zero_optimization.stage3_gather_16bit_weights_on_model_save zero_optimization.stage3_gather_fp16_weights_on_model_save
 zero_optimization.ignore_unused_parameters zero_optimization.elastic_checkpoint zero_optimization.load_from_fp32_weights
 fp16.loss_scale* fp16.hysteresis fp16.min_loss_scale fp16.initial_scale_power fp16.auto_cast fp16.consecutive_hysteresis
-fp16.fp16_master_weights_and_grads optimizer.params.* scheduler.* aio.* communication_data_type data_types.* checkpoint.*
-activation_checkpointing.* seq_parallel_communication_data_type zero_optimization.gather_16bit_weights_on_model_save
+optimizer.params.* scheduler.* aio.* checkpoint.* activation_checkpointing.* zero_optimization.gather_16bit_weights_on_model_save
 expert_parallel.load_balance_coeff
 """.split()
+
+UNMODELLED = {
+    "zero_optimization.overlap_comm": GRADIENTS,
+    "fp16.fp16_master_weights_and_grads *communication_data_type data_types.*": WIDTHS,
+    "zero_optimization.allgather_* zero_optimization.reduce_* zero_optimization.contiguous_gradients zero_optimization.stage3_* "
+    "zero_optimization.sub_group_size zero_optimization.round_robin_gradients": BUFFERS,
+}
+"""Keys that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
 
 
 def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None = None) -> Imported:
@@ -37,7 +44,7 @@ def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None 
     >>> read.data["parallelism"], read.data["training"]["global_batch_size"], len(read.missing)
     ({'zero_stage': 3}, 256, 3)
     """
-    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE)
+    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE, unmodelled=UNMODELLED)
     book.data["name"] = "imported from DeepSpeed"
     _batch(book, n_gpus)
     _states(book)
@@ -54,10 +61,14 @@ def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None 
 
 def _auto(book: Ledger, name: str) -> int | None:
     """A number, or nothing where the file says ``auto``."""
-    if book.raw(name) == "auto":
-        book.doubt(f"{name} = auto: left to the planner")
-        return None
-    return book.number(name)
+    return None if book.raw(name) == "auto" else book.number(name)
+
+
+def _left(book: Ledger, names: tuple[str, ...]) -> None:
+    """Say what is left to the planner: what is ``auto`` and does not follow from the rest of the file."""
+    for name in names:
+        if book.raw(name) == "auto":
+            book.doubt(f"{name} = auto: left to the planner")
 
 
 def _batch(book: Ledger, given: int | None) -> None:
@@ -71,8 +82,6 @@ def _batch(book: Ledger, given: int | None) -> None:
         book.put("parallelism.ep", ep, f"expert_parallel.autoep_size {ep}")
     if (preset := book.raw("expert_parallel.preset_model")) is not None:
         book.doubt(f"expert_parallel.preset_model = {preset}: write model: <id>")
-    if micro:
-        book.put("training.micro_batch_size", micro, f"train_micro_batch_size_per_gpu {micro}")
     stated = None
     if total and micro and again:
         if total % (micro * again):
@@ -83,11 +92,34 @@ def _batch(book: Ledger, given: int | None) -> None:
     if n_gpus is None:
         book.lack("hardware.n_gpus: it does not follow from the batch; name --hardware NAME:COUNT")
     else:
-        book.put("hardware.n_gpus", n_gpus, "train_batch_size / micro-batch / accumulation")
-    if total is None and micro and again and n_gpus:
-        total = micro * again * n_gpus // (tp or 1)
+        followed = "train_batch_size / micro-batch / accumulation"
+        book.put("hardware.n_gpus", n_gpus, "--hardware" if stated is None else followed)
+    _figures(book, total, micro, again, (n_gpus or 0) // (tp or 1))
+    _left(book, ("tensor_parallel.autotp_size", "expert_parallel.autoep_size"))
+
+
+def _figures(book: Ledger, total: int | None, micro: int | None, again: int | None, ranks: int) -> None:
+    """The batch and its parts: any one that is absent follows from the other two and the data-parallel ranks."""
+    left = []
     if total:
-        book.put("training.global_batch_size", total, "train_batch_size")
+        book.put("training.global_batch_size", total, f"train_batch_size {total}")
+    elif micro and again and ranks:
+        source = (
+            f"train_micro_batch_size_per_gpu {micro} x gradient_accumulation_steps {again} x {ranks} ranks"
+        )
+        book.put("training.global_batch_size", micro * again * ranks, source)
+    else:
+        left.append("train_batch_size")
+    if micro:
+        book.put("training.micro_batch_size", micro, f"train_micro_batch_size_per_gpu {micro}")
+    elif total and again and ranks and total % (again * ranks) == 0:
+        source = f"train_batch_size {total} / gradient_accumulation_steps {again} / {ranks} ranks"
+        book.put("training.micro_batch_size", total // again // ranks, source)
+    else:
+        left.append("train_micro_batch_size_per_gpu")
+    if not (total and micro):
+        left.append("gradient_accumulation_steps")
+    _left(book, tuple(left))
 
 
 def _states(book: Ledger) -> None:
@@ -99,6 +131,9 @@ def _states(book: Ledger) -> None:
         book.assume("parallelism.zero_stage", 0, "the default of zero_optimization.stage")
     else:
         book.put("parallelism.zero_stage", stage, f"zero_optimization.stage {stage}")
+    if book.flat.get("zero_optimization.overlap_comm") is False:
+        book.raw("zero_optimization.overlap_comm")
+        book.against(f"zero_optimization.overlap_comm false: {GRADIENTS}; without it a step is longer")
     for part in ("optimizer", "param"):
         device = book.raw(f"zero_optimization.offload_{part}.device")
         for name in list(book.flat):

@@ -86,7 +86,7 @@ def read_config(source: str | Path | Mapping[str, Any]) -> dict[str, int]:
 
 def model_type(config: Mapping[str, Any]) -> str:
     """Value of ``model_type`` of the language model in `config`, or an empty string."""
-    kind = _language_part(config)[0].get("model_type")
+    kind = language_part(config)[0].get("model_type")
     return kind if isinstance(kind, str) else ""
 
 
@@ -127,7 +127,7 @@ def _parse(text: str, file: str) -> Mapping[str, Any]:
     return content
 
 
-def _language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The mapping that describes the language model, and the path to it."""
     for key in ("text_config", "llm_config", "language_config"):
         inner = config.get(key)
@@ -138,7 +138,7 @@ def _language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
 
 
 def _fields(config: Mapping[str, Any], *, file: str | None, text: str) -> dict[str, int]:
-    language, prefix = _language_part(config)
+    language, prefix = language_part(config)
     kind = language.get("model_type")
     if kind is None and prefix:
         kind = config.get("model_type")

@@ -25,7 +25,8 @@ class Imported:
     taken: tuple[str, ...] = ()
     """Lines ``theirs -> ours``."""
     assumed: tuple[str, ...] = ()
-    """Defaults of the program that the file leaves unsaid."""
+    """Defaults of the program that the file leaves unsaid; and, as ``not modelled``, settings that time or memory depends on with
+    what is assumed whatever they say."""
     ignored: tuple[str, ...] = ()
     """Keys that change neither time nor memory here."""
     not_understood: tuple[str, ...] = ()
@@ -66,12 +67,21 @@ class Ledger:
     """
 
     def __init__(
-        self, kind: str, flat: Mapping[str, Any], *, file: str = "", ignorable: Iterable[str] = ()
+        self,
+        kind: str,
+        flat: Mapping[str, Any],
+        *,
+        file: str = "",
+        ignorable: Iterable[str] = (),
+        unmodelled: Mapping[str, str] | None = None,
     ) -> None:
         self.kind = kind
         self.flat = flat
         self.file = file
         self.ignorable = tuple(ignorable)
+        self.unmodelled = [
+            (pattern, why) for names, why in (unmodelled or {}).items() for pattern in names.split()
+        ]
         self.data: dict[str, Any] = {}
         self.used: set[str] = set()
         self.taken: list[str] = []
@@ -161,6 +171,10 @@ class Ledger:
         """Note a setting that a scenario cannot hold."""
         self.unsure.append(what)
 
+    def against(self, what: str) -> None:
+        """Note a setting that contradicts what the clock or the memory model assumes."""
+        self.unsure.append(f"not modelled: {what}")
+
     def fail(self, name: str, reason: str) -> None:
         """Note a mistake in the file."""
         self.problems.append(Problem(reason, path=name, file=self.file or None))
@@ -187,9 +201,9 @@ class Ledger:
         """The account; raises every mistake at once."""
         if self.problems:
             raise SpecError(self.problems)
-        ignored, unknown = [], list(self.unsure)
+        ignored, unknown, aside = [], list(self.unsure), self._aside()
         for name, value in self.flat.items():
-            if name in self.used or value is None:
+            if name in self.used or value is None or any(name in names for names in aside.values()):
                 continue
             if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignorable):
                 ignored.append(name)
@@ -199,11 +213,23 @@ class Ledger:
             kind=self.kind,
             data=self.data,
             taken=tuple(self.taken),
-            assumed=tuple(self.assumed),
+            assumed=(
+                *self.assumed,
+                *(f"not modelled: {', '.join(names)}: {why}" for why, names in aside.items()),
+            ),
             ignored=tuple(ignored),
             not_understood=tuple(unknown),
             missing=tuple(dict.fromkeys(self.missing)),
         )
+
+    def _aside(self) -> dict[str, list[str]]:
+        """What is assumed whatever settings that are not modelled say, and these settings."""
+        out: dict[str, list[str]] = {}
+        for name, value in self.flat.items():
+            found = (why for pattern, why in self.unmodelled if fnmatch.fnmatchcase(name, pattern))
+            if name not in self.used and value is not None and (why := next(found, "")):
+                out.setdefault(why, []).append(name)
+        return out
 
 
 class ArgumentLedger(Ledger):

@@ -16,6 +16,7 @@ from simulator.errors import SpecError
 from simulator.importers import huggingface
 from simulator.importers.ledger import Imported, Ledger, check_gpus, flatten
 from simulator.importers.sizedmodel import model_data
+from simulator.importers.unmodelled import BUFFERS, WIDTHS
 
 KIND = "llm-foundry"
 
@@ -23,13 +24,19 @@ IGNORABLE = """
 variables.* data_local data_remote global_seed seed run_name* tokenizer.* tokenizer_name train_loader.* eval_loader.* eval_loader
 scheduler.* optimizer.lr optimizer.betas* optimizer.eps optimizer.weight_decay algorithms.* eval_* device_eval_batch_size
 progress_bar log_to_console console_log_interval callbacks.* loggers.* save_* load_* dist_timeout autoresume python_log_level
-model.init_device model.init_config.* model.resid_pdrop model.emb_pdrop model.loss_fn model.attn_config.* model.max_seq_len
+model.init_device model.init_config.* model.loss_fn model.attn_config.* model.max_seq_len
 model.use_cache model.logit_scale model.verbose model.fc_type* model.param_init_fn model.pretrained model.use_auth_token
 model.config_overrides.torch_dtype expandable_segments
-fsdp_config.mixed_precision fsdp_config.limit_all_gathers fsdp_config.activation_checkpointing_reentrant fsdp_config.verbose
-fsdp_config.forward_prefetch fsdp_config.backward_prefetch fsdp_config.state_dict_type fsdp_config.sync_module_states
+fsdp_config.activation_checkpointing_reentrant fsdp_config.verbose fsdp_config.state_dict_type fsdp_config.sync_module_states
 fsdp_config.use_orig_params metadata.* icl_* max_seq_len accumulate_train_batch_on_tokens
 """.split()
+
+UNMODELLED = {
+    "fsdp_config.mixed_precision": WIDTHS,
+    "fsdp_config.limit_all_gathers fsdp_config.forward_prefetch fsdp_config.backward_prefetch": BUFFERS,
+    "model.resid_pdrop model.emb_pdrop model.attn_config.attn_pdrop": "memory has no masks of dropout, and the clock no time for them",
+}
+"""Keys that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
 
 MODEL_KEYS = """
 d_model n_heads n_layers expansion_ratio vocab_size no_bias norm_type tie_word_embeddings learned_pos_emb ffn_config.*
@@ -77,7 +84,7 @@ def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None 
     (768, 4800)
     """
     data = interpolated(data)
-    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE)
+    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE, unmodelled=UNMODELLED)
     book.data["name"] = "imported from llm-foundry"
     model = data.get("model")
     _model(book, model if isinstance(model, Mapping) else {}, data)

@@ -5,7 +5,7 @@ Names and defaults are those of ``megatron/training/arguments.py`` and ``megatro
 
 References
 ----------
-.. [1] https://github.com/NVIDIA/Megatron-LM, read 2026-11.
+.. [1] https://github.com/NVIDIA/Megatron-LM, read 2026-11; `UNMODELLED` and dropout at 000c4ac24f61159c138b0975def722c65245983c.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any
 
 from simulator.importers.ledger import ArgumentLedger, Imported, check_gpus, data_parallel
 from simulator.importers.megatron_model import read_model
+from simulator.importers.megatron_stages import read_stages
 from simulator.importers.shell import arguments
+from simulator.importers.unmodelled import GRADIENTS, KERNELS, TP_OVERLAP, WIDTHS
 
 KIND = "megatron"
 
@@ -26,19 +28,28 @@ log-* no-log-* eval-* save* load* no-save-* no-load-* tensorboard-* wandb-* ckpt
 data-* train-data-path valid-data-path test-data-path mock-data vocab-file merge-file tokenizer-* tiktoken-* split
 num-workers dataloader-* no-create-attention-mask-in-dataloader no-mmap-bin-files reset-* eod-mask-loss
 master-addr master-port node-rank rdzv-* timing-log-level distributed-timeout-minutes distributed-backend profile*
-use-mcore-models use-legacy-models transformer-impl attention-dropout hidden-dropout norm-epsilon layernorm-epsilon
-rotary-base rotary-percent rotary-scaling-factor rope-scaling* use-rope-scaling rotary-interleaved apply-layernorm-1p
-moe-aux-loss-coeff moe-z-loss-coeff moe-router-* moe-token-dispatcher-type moe-grouped-gemm moe-permute-fusion
-moe-token-drop-policy moe-pad-expert-input-to-capacity moe-per-layer-logging moe-enable-deepep
-overlap-grad-reduce overlap-param-gather* tp-comm-overlap* cross-entropy-* no-*-fusion apply-query-key-layer-scaling
-attention-softmax-in-fp32 accumulate-allreduce-grads-in-fp32 grad-reduce-in-bf16 manual-gc* empty-unused-memory-level
-calculate-per-token-loss deterministic-mode no-gradient-accumulation-fusion fp8-* fp4-* loss-scale* initial-loss-scale
-min-loss-scale hysteresis override-opt_param-scheduler override-opt-param-scheduler use-precision-aware-optimizer
-no-check-for-nan-in-loss-and-grad check-weight-hash-across-dp-replicas-interval no-masked-softmax-fusion enable-experimental
-multiple-validation-sets job-name project-name moe-apply-probs-on-input te-rng-tracker nccl-* use-tp-pp-dp-mapping
+use-mcore-models use-legacy-models transformer-impl norm-epsilon layernorm-epsilon
+rotary-base rotary-percent rotary-scaling-factor rotary-seq-len-interpolation-factor rope-scaling* use-rope-scaling
+rotary-interleaved apply-layernorm-1p
+moe-aux-loss-coeff moe-z-loss-coeff moe-router-* moe-per-layer-logging apply-query-key-layer-scaling
+manual-gc* empty-unused-memory-level calculate-per-token-loss fp8-* fp4-* loss-scale* initial-loss-scale
+min-loss-scale hysteresis override-opt_param-scheduler override-opt-param-scheduler
+no-check-for-nan-in-loss-and-grad check-weight-hash-across-dp-replicas-interval enable-experimental
+multiple-validation-sets job-name project-name moe-apply-probs-on-input te-rng-tracker
 mscale* beta-fast beta-slow rope-type
 """.split()
 """Arguments that change the result of training, its logs or its start-up, but not the sizes, layout or batch."""
+
+UNMODELLED = {
+    "overlap-grad-reduce": GRADIENTS,
+    "overlap-param-gather*": "the clock assumes that weights are gathered behind the passes",
+    "tp-comm-overlap*": TP_OVERLAP,
+    "accumulate-allreduce-grads-in-fp32 grad-reduce-in-bf16 use-precision-aware-optimizer attention-softmax-in-fp32": WIDTHS,
+    "no-*-fusion cross-entropy-* moe-grouped-gemm moe-permute-fusion moe-enable-deepep moe-token-dispatcher-type": KERNELS,
+    "moe-token-drop-policy moe-pad-expert-input-to-capacity": "the clock assumes that no token is dropped and none is padded",
+    "deterministic-mode nccl-* use-tp-pp-dp-mapping": KERNELS,
+}
+"""Arguments that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
 
 
 def read_script(text: str, *, file: str = "", n_gpus: int | None = None) -> Imported:
@@ -79,16 +90,19 @@ def _leaves(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _matters(name: str) -> bool:
-    return name in ("fp8-format",) or not any(fnmatch.fnmatchcase(name, pattern) for pattern in IGNORABLE)
+    patterns = [*IGNORABLE, *" ".join(UNMODELLED).split()]
+    return name in ("fp8-format",) or not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _read(flat: Mapping[str, Any], *, file: str, n_gpus: int | None, doubts: list[str]) -> Imported:
-    book = ArgumentLedger(KIND, flat, file=file, ignorable=IGNORABLE)
+    book = ArgumentLedger(KIND, flat, file=file, ignorable=IGNORABLE, unmodelled=UNMODELLED)
     book.data["name"] = "imported from Megatron-LM"
     read_model(book)
     _parallelism(book)
     _training(book)
     _accelerators(book, n_gpus)
+    _dropout(book)
+    _overlap(book, n_gpus)
     book.data["software"] = "megatron"
     for line in doubts:
         book.doubt(line)
@@ -119,6 +133,8 @@ def _parallelism(book: ArgumentLedger) -> None:
 
 
 def _virtual(book: ArgumentLedger, pp: int | None) -> None:
+    if read_stages(book, pp):
+        return
     per_stage = book.number("num-layers-per-virtual-pipeline-stage")
     stages = book.number("num-virtual-stages-per-pipeline-rank", "virtual-pipeline-model-parallel-size")
     layers = book.at("model.num_hidden_layers")
@@ -216,6 +232,42 @@ def _recompute(book: ArgumentLedger) -> None:
         kind or "none",
         f"--recompute-granularity {kind}" if kind else "no recomputation",
     )
+
+
+DROPOUT = 0.1
+"""Of attention and of the residual stream, where the arguments do not say. [-]"""
+
+
+def _dropout(book: ArgumentLedger) -> None:
+    """Dropout above zero: no mask of it is counted."""
+    given = {name: book.raw(name) for name in ("attention-dropout", "hidden-dropout")}
+    dropped = [f"--{name} {value}" for name, value in given.items() if value is not None and not _zero(value)]
+    unsaid = [f"--{name}" for name, value in given.items() if value is None]
+    if unsaid:
+        dropped.append(
+            f"{'neither ' * (len(unsaid) == 2)}{' nor '.join(unsaid)} {'is' if unsaid[1:] else 'not'} given, {DROPOUT} by default"
+        )
+    for line in dropped:
+        book.against(f"{line}: memory has no masks of dropout, and the clock no time for them")
+    zeros = [f"--{name} {value}" for name, value in given.items() if value is not None and _zero(value)]
+    if zeros:
+        book.taken.append(f"{', '.join(zeros)} -> no masks of dropout in memory")
+
+
+def _zero(value: Any) -> bool:
+    try:
+        return float(value) == 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _overlap(book: ArgumentLedger, n_gpus: int | None) -> None:
+    """Gradients that wait for the backward pass to end, which is Megatron-LM's default."""
+    n_gpus = book.at("hardware.n_gpus") or n_gpus
+    if "overlap-grad-reduce" in book.flat and book.on("overlap-grad-reduce"):
+        book.used.discard("overlap-grad-reduce")
+    elif n_gpus is None or (data_parallel(book, n_gpus) or 1) > 1:
+        book.against(f"no --overlap-grad-reduce: {GRADIENTS}; without it a step is longer")
 
 
 def _accelerators(book: ArgumentLedger, given: int | None) -> None:

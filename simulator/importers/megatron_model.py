@@ -6,12 +6,18 @@ import re
 from typing import Any
 
 from simulator.importers.ledger import ArgumentLedger
+from simulator.importers.megatron_kept import read_kept
 
 MODEL = {
     "num_hidden_layers": ("num-layers", "encoder-num-layers"),
     "hidden_size": ("hidden-size",),
     "num_attention_heads": ("num-attention-heads",),
 }
+
+
+ADDING = "NullTokenizer"
+"""The tokenizer that adds a token to ``--vocab-size``: ``megatron/core/tokenizers/text/libraries/null_tokenizer.py`` of
+Megatron-LM at 0df088079f8902d7bca07df94ff4109787214b42."""
 
 
 def read_model(book: ArgumentLedger) -> None:
@@ -30,9 +36,7 @@ def read_model(book: ArgumentLedger) -> None:
     head_dim = book.whole("model.head_dim", "kv-channels")
     if head_dim is None and width and heads:
         head_dim = width // heads
-    grouped = book.on("group-query-attention") or book.raw("num-query-groups") is not None
-    if grouped and book.whole("model.num_key_value_heads", "num-query-groups") is None:
-        book.assume("model.num_key_value_heads", 1, "the default of --num-query-groups")
+    _groups(book)
     _vocabulary(book)
     untied = book.on("untie-embeddings-and-output-weights")
     book.put("model.tie_word_embeddings", not untied, "untied" if untied else "no --untie-embeddings-...")
@@ -45,10 +49,28 @@ def read_model(book: ArgumentLedger) -> None:
     _experts(book)
     _windows(book, found["num_hidden_layers"])
     _latent(book)
+    read_kept(book)
+
+
+def _groups(book: ArgumentLedger) -> None:
+    """Key and value heads: their number counts only beside ``--group-query-attention`` (`core_transformer_config_from_args`)."""
+    if book.on("group-query-attention"):
+        if book.whole("model.num_key_value_heads", "num-query-groups") is None:
+            book.assume("model.num_key_value_heads", 1, "the default of --num-query-groups")
+    elif groups := book.number("num-query-groups"):
+        book.doubt(
+            f"--num-query-groups {groups}: without --group-query-attention Megatron-LM does not read it, and every query head "
+            "has its own key and value"
+        )
 
 
 def _vocabulary(book: ArgumentLedger) -> None:
-    size = book.whole("model.vocab_size", "vocab-size", "padded-vocab-size")
+    size = book.number("vocab-size")
+    if size and size > 0 and book.flat.get("tokenizer-type") in (ADDING, [ADDING]):
+        book.raw("tokenizer-type")
+        book.put("model.vocab_size", size + 1, f"--vocab-size {size}, to which {ADDING} adds one")
+    else:
+        size = book.whole("model.vocab_size", "vocab-size", "padded-vocab-size")
     book.raw("make-vocab-size-divisible-by")
     if size is None:
         book.lack(

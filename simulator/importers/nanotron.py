@@ -12,19 +12,27 @@ from typing import Any
 
 from simulator.errors import SpecError
 from simulator.importers import huggingface
+from simulator.importers.kept import kept, longest
 from simulator.importers.ledger import Imported, Ledger, check_gpus, flatten
 from simulator.importers.sizedmodel import model_data
+from simulator.importers.unmodelled import BUFFERS, TP_OVERLAP, WIDTHS
 
 KIND = "nanotron"
 
 IGNORABLE = """
 checkpoints.* data_stages general.* lighteval* logging.* metrics_logging* profiler* tokenizer.* s3_upload*
-model.ddp_bucket_cap_mb model.init_method.* model.model_config.*
+model.init_method.* model.model_config.*
 optimizer.clip_grad optimizer.learning_rate_scheduler.* optimizer.optimizer_factory.adam_* optimizer.weight_decay*
-optimizer.optimizer_factory.torch_adam_is_fused optimizer.accumulate_grad_in_fp32
-parallelism.tp_linear_async_communication parallelism.tp_recompute_allgather
-tokens.limit_* tokens.val_check_interval
+optimizer.optimizer_factory.torch_adam_is_fused tokens.limit_* tokens.val_check_interval
 """.split()
+
+UNMODELLED = {
+    "parallelism.tp_linear_async_communication": TP_OVERLAP,
+    "parallelism.tp_recompute_allgather": "memory assumes what the calibration's runs keep of gathered inputs",
+    "optimizer.accumulate_grad_in_fp32": WIDTHS,
+    "model.ddp_bucket_cap_mb": BUFFERS,
+}
+"""Keys that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
 
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "double": "fp32"}
 
@@ -39,7 +47,7 @@ def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None 
     >>> read.data["hardware"], read.data["training"]["global_batch_size"], read.data["parallelism"]["sequence_parallel"]
     ({'n_gpus': 4}, 16, True)
     """
-    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE)
+    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE, unmodelled=UNMODELLED)
     book.data["name"] = "imported from nanotron"
     model = data.get("model")
     _model(book, model.get("model_config") if isinstance(model, Mapping) else None)
@@ -72,7 +80,12 @@ def _model(book: Ledger, config: Any) -> None:
         _experts(book, moe, sizes)
     if kind == "qwen2" and config.get("attention_bias"):
         sizes["attention_output_bias"] = 0
-    book.put("model", model_data(sizes), f"model.model_config ({kind})")
+    carried = {
+        name: value for name, value in kept(config).items() if name not in ("bos_token_id", "eos_token_id")
+    }
+    more = {"config": carried, "max_position_embeddings": longest(config, sizes)}
+    written = model_data(sizes, **{name: value for name, value in more.items() if value})
+    book.put("model", written, f"model.model_config ({kind})")
     if not config.get("tie_word_embeddings") and "tie_word_embeddings" not in config:
         book.assumed.append("model.tie_word_embeddings = false: the default of nanotron")
     divisor = book.number("model.make_vocab_size_divisible_by") or 1

@@ -14,7 +14,8 @@ import yaml
 from simulator import yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.importers import deepspeed, hub, huggingface, llmfoundry, megatron, nanotron, torchtitan
-from simulator.importers.ledger import Imported
+from simulator.importers.kept import kept, longest
+from simulator.importers.ledger import Imported, shown
 from simulator.importers.sizedmodel import model_data
 
 READERS: dict[str, Callable[..., Imported]] = {
@@ -86,8 +87,8 @@ def read_file(path: str | Path, *, kind: str | None = None, n_gpus: int | None =
     if not kind:
         raise SpecError(Problem("no program's file is recognized by its keys", file=str(path), hint=_known()))
     if kind == "huggingface":
-        folder = place.resolve().parent.name
-        return _model(data, sizes=huggingface.read_config(place), name=folder, source="")
+        name = place.resolve().parent.name if place.name == "config.json" else place.stem
+        return _model(data, sizes=huggingface.read_config(place), name=name, source="")
     return READERS[kind](data, file=str(path), n_gpus=n_gpus)
 
 
@@ -139,11 +140,17 @@ def _parsed(path: Path, text: str) -> Mapping[str, Any] | None:
 
 def _model(data: Mapping[str, Any], *, sizes: Mapping[str, int], name: str, source: str) -> Imported:
     kind = huggingface.model_type(data) or str(data.get("model_type"))
-    model = model_data(sizes, name=name or kind, source=source or f"config.json ({kind})")
+    config, _ = huggingface.language_part(data)
+    more = {"config": {"model_type": kind, **kept(config)}, "max_position_embeddings": longest(config, sizes)}
+    names = {"name": name or kind, "source": source or f"config.json ({kind})"}
+    model = model_data(sizes, **names, **{key: value for key, value in more.items() if value is not None})
     written = {**model, **model.get("exact", {})}
-    taken = tuple(f"{name} = {value}" for name, value in written.items() if not isinstance(value, dict))
+    taken = [f"{name} = {value}" for name, value in written.items() if not isinstance(value, dict)]
+    taken += [
+        f"config.{name} = {shown(value)}, for exports" for name, value in model.get("config", {}).items()
+    ]
     note = f"{len(data)} keys were offered to the reader of {kind}; what it does not use changes no size"
-    return Imported("huggingface", model, taken=taken, assumed=(note,))
+    return Imported("huggingface", model, taken=tuple(taken), assumed=(note,))
 
 
 def to_yaml(imported: Imported, source: str) -> str:

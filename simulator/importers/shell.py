@@ -1,6 +1,6 @@
 """Arguments of a launch script, without running it.
 
-Assignments of plain text (``TP=8``, ``X=${X:-8}``, ``N=$((A*B))``) are followed; everything else of the shell is not.
+Arrays (``ARGS=(--a 1)``, on one line or several) are opened. Assignments of plain text (``TP=8``, ``X=${X:-8}``, ``N=$((A*B))``) are followed; everything else of the shell is not.
 An argument inside ``if``, ``for``, ``case`` or a function depends on what the script does and is returned apart.
 """
 
@@ -14,6 +14,7 @@ _ASSIGN = re.compile(r"^(?:export\s+|local\s+|declare\s+)?([A-Za-z_]\w*)=(?!\()(
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}|\$(\w+)")
 _ARITHMETIC = re.compile(r"\$\(\(([^()$]*)\)\)")
 _OPEN = re.compile(r"^(if|for|while|until|case)\b|^(function\s+\w+|\w+\s*\(\))\s*\{?$")
+_ARRAY = re.compile(r"^(?:export\s+|local\s+|declare\s+(?:-\w+\s+)*)?[A-Za-z_]\w*\+?=\((.*)$")
 _CLOSE = re.compile(r"^(fi|done|esac|\})\b|^(fi|done|esac|\})$")
 
 
@@ -39,7 +40,7 @@ def arguments(text: str) -> Arguments:
     out = Arguments()
     depth = 0
     current: list[str] | None = None
-    for line in _lines(text):
+    for line in _opened(_lines(text)):
         stripped = line.strip()
         if _CLOSE.match(stripped):
             depth = max(0, depth - 1)
@@ -67,6 +68,41 @@ def arguments(text: str) -> Arguments:
             elif current is not None:
                 current.append(word)
     return out
+
+
+def _opened(lines: list[str]) -> list[str]:
+    """Lines without the brackets of arrays: what stands in one, and what follows it, are lines of their own."""
+    out: list[str] = []
+    inside, waiting = False, lines[::-1]
+    while waiting:
+        line = waiting.pop()
+        found = None if inside else _ARRAY.match(line.strip())
+        if found is None and not inside:
+            out.append(line)
+            continue
+        # The brackets on lines of their own keep the options in the array apart from the words around it.
+        body = line if found is None else found[1]
+        out += [] if found is None else ["("]
+        end = _end(body)
+        inside = end < 0
+        out += [body] if inside else [body[:end], ")"]
+        waiting += [] if inside else [body[end + 1 :].lstrip(" ;")]
+    return out
+
+
+def _end(body: str) -> int:
+    """Place of the bracket that closes an array, not one in quotes or of a pair; -1 if it is not there."""
+    quote, depth = "", 0
+    for place, letter in enumerate(body):
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'":
+            quote = letter
+        elif letter in "()":
+            depth += 1 if letter == "(" else -1
+            if depth < 0:
+                return place
+    return -1
 
 
 def _lines(text: str) -> list[str]:

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.importers.ledger import Imported, Ledger, check_gpus, data_parallel, flatten
+from simulator.importers.torchtitan_stages import PLACES, read_schedule
+from simulator.importers.unmodelled import KERNELS, TP_OVERLAP, WIDTHS
 
 KIND = "torchtitan"
 
@@ -30,30 +32,32 @@ FLAVORS = {
 }
 """Name and flavor in torchtitan's program, to the id of a model with the same sizes."""
 
-SCHEDULES = {
-    "1F1B": "1f1b",
-    "Interleaved1F1B": "interleaved",
-    "GPipe": "gpipe",
-    "InterleavedZeroBubble": "zero_bubble",
-    "ZBVZeroBubble": "zero_bubble",
-}
-"""torchtitan's names of pipeline schedules."""
-
 IGNORABLE = """
 job.* profiling.* metrics.* checkpoint.* comm.* fault_tolerance.* validation.* debug.* experimental.custom_* memory_estimation.*
 model.tokenizer_path model.hf_assets_path model.norm_type model.print_after_conversion
 optimizer.lr optimizer.eps optimizer.beta* optimizer.weight_decay optimizer.fused optimizer.foreach optimizer.implementation
-lr_scheduler.* training.max_norm training.dataset* training.warmup_steps training.seed training.deterministic
-training.gc_freq training.gc_debug training.data_parallel_type training.mixed_precision_reduce float8.* mx.* quantize.*
-activation_checkpoint.selective_ac_option activation_checkpoint.per_op_* activation_checkpoint.early_stop compile.*
-parallelism.fsdp_reshard_after_forward parallelism.enable_async_tensor_parallel parallelism.disable_loss_parallel
-parallelism.context_parallel_rotate_method parallelism.enable_compiled_autograd parallelism.enable_approx_mid_stage_split
+lr_scheduler.* training.max_norm training.dataset* training.warmup_steps training.seed
+training.gc_freq training.gc_debug training.data_parallel_type activation_checkpoint.early_stop compile.*
 training.enable_cpu_offload_false
 """.split()
 
+UNMODELLED = {
+    "parallelism.enable_async_tensor_parallel experimental.enable_async_tensor_parallel": TP_OVERLAP,
+    "training.mixed_precision_reduce": WIDTHS,
+    "float8.* mx.* quantize.* training.deterministic parallelism.context_parallel_rotate_method "
+    "parallelism.enable_compiled_autograd parallelism.enable_approx_mid_stage_split": KERNELS,
+    "activation_checkpoint.selective_ac_option activation_checkpoint.per_op_*": "selective recomputation is assumed as it is by "
+    "default: every second matmul and fused attention are kept",
+    "parallelism.disable_loss_parallel": "memory and clock assume the logits split over the tensor-parallel ranks",
+    "parallelism.fsdp_reshard_after_forward": "weights are assumed to be freed after the forward pass, and gathered again",
+}
+"""Keys that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
 
-def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None = None) -> Imported:
-    """A scenario from torchtitan's TOML, already parsed.
+
+def read_mapping(
+    data: Mapping[str, Any], *, file: str = "", n_gpus: int | None = None, layers: int | None = None
+) -> Imported:
+    """A scenario from torchtitan's TOML, already parsed; `layers` are those of a model that is not known by its name.
 
     Examples
     --------
@@ -62,12 +66,22 @@ def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None 
     >>> read.data["model"], read.data["training"]["global_batch_size"], read.data["parallelism"]["zero_stage"]
     ('llama-3.1-8b', 16, 3)
     """
-    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE)
+    book = Ledger(KIND, flatten(data), file=file, ignorable=IGNORABLE, unmodelled=UNMODELLED)
     book.data["name"] = "imported from torchtitan"
     _model(book)
-    _parallelism(book)
+    _parallelism(book, layers)
     n_gpus = _accelerators(book, n_gpus)
     _training(book, n_gpus)
+    if book.flat.get("parallelism.fsdp_reshard_after_forward") == "never":
+        book.raw("parallelism.fsdp_reshard_after_forward")
+        book.against(
+            "parallelism.fsdp_reshard_after_forward never: weights are assumed to be freed after the forward pass"
+        )
+    if book.flat.get("parallelism.disable_loss_parallel") is True:
+        book.raw("parallelism.disable_loss_parallel")
+        book.against(
+            "parallelism.disable_loss_parallel true: the logits are assumed to be split over the tensor-parallel ranks"
+        )
     book.data["software"] = "fsdp"
     book.assumed.append("software = fsdp: torchtitan is PyTorch FSDP")
     return book.close()
@@ -93,10 +107,7 @@ def _degree(book: Ledger, ours: str, name: str) -> int | None:
     )
 
 
-PLACES = ("parallelism", "training", "experimental")
-
-
-def _parallelism(book: Ledger) -> None:
+def _parallelism(book: Ledger, layers: int | None) -> None:
     tp = _degree(book, "tp", "tensor_parallel_degree")
     pp = _degree(book, "pp", "pipeline_parallel_degree")
     _degree(book, "cp", "context_parallel_degree")
@@ -107,7 +118,7 @@ def _parallelism(book: Ledger) -> None:
         book.number("parallelism.expert_tensor_parallel_degree")
     if (tp or 1) > 1:
         book.assume("parallelism.sequence_parallel", True, "torchtitan's tensor parallel always shards it")
-    _schedule(book, pp or 1)
+    read_schedule(book, pp or 1, layers)
     name, shard = book.find(
         *(f"{place}.data_parallel_shard_degree" for place in PLACES), "training.data_parallel_degree"
     )
@@ -115,24 +126,6 @@ def _parallelism(book: Ledger) -> None:
         book.assume("parallelism.zero_stage", 3, "data_parallel_shard_degree is -1 by default")
     else:
         book.put("parallelism.zero_stage", 0 if shard == 1 else 3, f"{name} {shard}")
-
-
-def _schedule(book: Ledger, pp: int) -> None:
-    schedule = book.raw(*(f"{place}.pipeline_parallel_schedule" for place in PLACES))
-    per_stage = book.number("parallelism.pipeline_parallel_layers_per_stage")
-    if pp == 1:
-        for name in ("split_points", "microbatch_size"):
-            book.raw(*(f"{place}.pipeline_parallel_{name}" for place in PLACES))
-        return
-    ours = SCHEDULES.get(str(schedule or "1F1B"))
-    if ours is None:
-        book.doubt(f"pipeline_parallel_schedule {schedule}")
-    else:
-        book.put("parallelism.schedule", ours, f"pipeline_parallel_schedule {schedule or '1F1B'}")
-    if per_stage:
-        book.doubt(
-            f"pipeline_parallel_layers_per_stage {per_stage}: write parallelism.vp = layers / pp / {per_stage}"
-        )
 
 
 def _accelerators(book: Ledger, given: int | None) -> int | None:

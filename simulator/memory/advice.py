@@ -21,6 +21,10 @@ TIGHT_SHARE = 0.08
 """Margin, as a share of capacity, below which a fit is called tight: the mean error of the predicted peak on models that
 were left out of the fit (docs/memory.md). [-]"""
 
+MOST_UNEVEN = 1.1
+"""Layers of the fullest pipeline stage over their mean that are proposed where the stages do not divide the layers: a step waits
+for the fullest. Llama 3's 126 layers on 16 stages are 1.016. [-]"""
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -96,9 +100,10 @@ def largest_micro_batch(
 
 
 def splits(s: Shape, *, gpus: int, gpus_per_node: int) -> list[tuple[int, int, int]]:
-    """All (tp, pp, dp) over `gpus` accelerators that divide heads and layers, tensor parallelism within a node."""
+    """All (tp, pp, dp) over `gpus` accelerators that divide heads and, or nearly, layers; tensor parallelism within a node."""
     tps = [t for t in (1, 2, 4, 8, 16) if t <= gpus_per_node and s.num_attention_heads % t == 0]
-    pps = [p for p in range(1, int(s.num_hidden_layers) + 1) if s.num_hidden_layers % p == 0]
+    depth = int(s.num_hidden_layers)
+    pps = [p for p in range(1, depth + 1) if -(-depth // p) * p <= MOST_UNEVEN * depth]
     return [(t, p, gpus // (t * p)) for t in tps for p in pps if gpus % (t * p) == 0]
 
 
@@ -139,12 +144,15 @@ def fewest_gpus(
     return None
 
 
-def changes(s: Shape, layout: Layout) -> Iterator[tuple[str, Layout]]:
+def changes(
+    s: Shape, layout: Layout, *, gpus_per_node: int = 8, most_zero: int = 3
+) -> Iterator[tuple[str, Layout]]:
     """All single changes of a layout, the cheapest in time first.
 
     First what costs no time, then smaller micro-batches, communication (ZeRO, tensor and pipeline parallelism taken from
     data parallelism), recomputation of everything, and last more accelerators. The global batch stays.
     """
+    limits = {"tp": int(s.num_attention_heads), "pp": int(s.num_hidden_layers)}
     x, micro, steps = layout, int(layout.micro_batch_size), int(layout.num_microbatches)
     ranks, whole = int(x.dp * x.cp), int(x.pp) == 1
     if not x.flash_attention:
@@ -165,21 +173,40 @@ def changes(s: Shape, layout: Layout) -> Iterator[tuple[str, Layout]]:
             )
         smaller //= 2
     for stage in (2, 3):
-        if x.zero_stage < stage and ranks > 1 and whole:
+        if x.zero_stage < stage <= most_zero and ranks > 1 and whole:
             yield f"zero_stage {x.zero_stage:g} -> {stage}", x.with_(zero_stage=stage)
-    for name, limit in (("tp", s.num_attention_heads), ("pp", s.num_hidden_layers)):
-        yield from more_parallel(x, name=name, limit=int(limit), from_dp=True)
+    for name, limit in limits.items():
+        yield from more_parallel(x, name=name, limit=limit, from_dp=True, gpus_per_node=gpus_per_node)
     if x.recompute < 2:
         yield f"recompute {('none', 'selective')[int(x.recompute)]} -> full", x.with_(recompute=2)
-    for name, limit in (("tp", s.num_attention_heads), ("pp", s.num_hidden_layers), ("dp", 2**40)):
-        yield from more_parallel(x, name=name, limit=int(limit), from_dp=False)
+    yield from more_gpus(s, x, gpus_per_node=gpus_per_node, most_zero=most_zero)
 
 
-def more_parallel(x: Layout, *, name: str, limit: int, from_dp: bool) -> Iterator[tuple[str, Layout]]:
-    """Doublings of one degree that divide `limit`, taken from data parallelism or with more accelerators."""
+def more_gpus(
+    s: Shape, x: Layout, *, gpus_per_node: int = 8, most_zero: int = 3
+) -> Iterator[tuple[str, Layout]]:
+    """Changes that take more accelerators, fewest first: of as many tensor parallelism, then stages, then sharded replicas."""
+    limits = {"tp": int(s.num_attention_heads), "pp": int(s.num_hidden_layers)}
+    found: list[tuple[str, Layout]] = []
+    for name, limit in limits.items():
+        found += more_parallel(x, name=name, limit=limit, from_dp=False, gpus_per_node=gpus_per_node)
+    zero = max(int(x.zero_stage), most_zero if int(x.pp) == 1 else min(most_zero, 1))
+    more = f", zero_stage {x.zero_stage:g} -> {zero}" if zero > x.zero_stage else ""
+    for change, wider in more_parallel(x, name="dp", limit=2**40, from_dp=False):
+        found.append((change + more, wider.with_(zero_stage=zero)))
+    yield from sorted(found, key=lambda each: int(each[1].tp) * int(each[1].pp) * int(each[1].dp))
+
+
+def more_parallel(
+    x: Layout, *, name: str, limit: int, from_dp: bool, gpus_per_node: int = 8
+) -> Iterator[tuple[str, Layout]]:
+    """Doublings of one degree, taken from data parallelism or with more accelerators.
+
+    Tensor parallelism stays within a scale-up domain and divides the heads (`limit`); stages divide the layers, or nearly.
+    """
     old = int(getattr(x, name))
     new = 2 * old
-    while new <= min(limit, 64 * old):
+    while new <= min(limit, 64 * old, gpus_per_node if name == "tp" else limit):
         factor = new // old
         edit: dict[str, Any] = {name: new}
         if name == "tp":
@@ -189,13 +216,16 @@ def more_parallel(x: Layout, *, name: str, limit: int, from_dp: bool) -> Iterato
             edit |= {"dp": int(x.dp) // factor, "num_microbatches": int(x.num_microbatches) * factor}
         if name == "dp":
             edit["num_microbatches"] = max(1, int(x.num_microbatches) // factor)
-        if limit % new == 0 and (fits_dp or not from_dp):
+        uneven = -(-limit // new) * new / limit
+        if uneven <= (MOST_UNEVEN if name == "pp" else 1.0) and (fits_dp or not from_dp):
             more = "" if from_dp else f", {factor} times the accelerators"
             yield f"{name} {old} -> {new}{more}", x.with_(**edit)
         new *= 2
 
 
-def smallest_change(s: Shape, layout: Layout, *, capacity: float, **how: Any) -> Advice | None:
+def smallest_change(
+    s: Shape, layout: Layout, *, capacity: float, gpus_per_node: int = 8, most_zero: int = 3, **how: Any
+) -> Advice | None:
     """Smallest single change of a layout that fits; ``None`` if none does.
 
     Parameters
@@ -204,6 +234,10 @@ def smallest_change(s: Shape, layout: Layout, *, capacity: float, **how: Any) ->
         One model and one layout (scalars).
     capacity : float
         Memory of the accelerator. [B]
+    gpus_per_node : int, optional
+        Accelerators of a scale-up domain, within which tensor parallelism stays. [-]
+    most_zero : int, optional
+        Largest ZeRO stage that the software has. [-]
     **how
         Passed on to `peak`: optimizer, precision, constants.
 
@@ -216,7 +250,7 @@ def smallest_change(s: Shape, layout: Layout, *, capacity: float, **how: Any) ->
     zero_stage 0 -> 1 | from 134.4 to 68.5 of 74.5 GiB
     """
     before = float(peak(s, layout, **how)["total"])
-    for name, changed in changes(s, layout):
+    for name, changed in changes(s, layout, gpus_per_node=gpus_per_node, most_zero=most_zero):
         total = float(peak(s, changed, **how)["total"])
         if total <= capacity:
             reason = f"from {before / GIB:.1f} to {total / GIB:.1f} of {capacity / GIB:.1f} GiB"

@@ -127,6 +127,13 @@ MEMORY_PROFILES: dict[str, MemoryConstants] = {
 }
 """Named sets; ``megatron`` is the one plans are made with."""
 
+MEMORY_PROFILES["llm-foundry"] = replace(
+    MEMORY_PROFILES["fsdp"],
+    name="llm-foundry",
+    source=MEMORY_PROFILES["fsdp"].source + "; mosaicml/llm-foundry: selective recomputation repeats attention modules",
+    selective_keeps=1.0,
+)
+
 KORTHIKANTI = MemoryConstants(
     name="korthikanti",
     source="Korthikanti et al., arXiv:2205.05198, section 4: GELU, dropout, activations only",

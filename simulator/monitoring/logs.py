@@ -104,15 +104,24 @@ def read_log(text: str, *, name: str = "log", tokens_per_step: float = 0.0, n_gp
         if not log.points:
             log = _table(text, per_gpu)
     if not log.points:
-        hint = (
-            "Megatron-LM, torchtitan, nanotron, Hugging Face Trainer, or CSV with a step and a time per step"
-        )
-        raise SpecError(
-            Problem("no step with its time was found", file=name, hint=f"logs that are read: {hint}")
-        )
+        raise SpecError(_unreadable(text, name))
     by_step = {point.step: point for point in log.points}
     log.points = [by_step[step] for step in sorted(by_step)]
     return log
+
+
+def _unreadable(text: str, name: str) -> Problem:
+    """Why no step was found: in a table the columns that are wanted, else the logs that are read."""
+    reason = "no step with its time was found"
+    heads = next(csv.reader(io.StringIO(text[:10_000])), [])
+    if len(heads) < 2:
+        kinds = (
+            "Megatron-LM, torchtitan, nanotron, Hugging Face Trainer, or CSV with a step and a time per step"
+        )
+        return Problem(reason, file=name, hint=f"logs that are read: {kinds}")
+    steps = f"the step is read from a column {', '.join(STEPS[:4])}"
+    times = f"its time from {', '.join(TIMES)}, a rate from {', '.join(RATES)}, or a clock from {', '.join(CLOCKS)}"
+    return Problem(f"{reason} in columns {', '.join(heads)[:200]}", file=name, hint=f"{steps}; {times}")
 
 
 # --- console lines --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,10 @@ DAY = 86400.0
 Document = Mapping[str, Any]
 Cell = Callable[[Document], str]
 
-SPARE = ("params", "MFU", "MWh", "t CO2e")
+SPENT = (("energy_mwh", sections.ENERGY, ""), ("co2e_t", sections.CARBON, " CO2e"))
+"""Figures that are shown in one unit for all rows, that of the largest: units, and what follows them in the head."""
+
+SPARE = ("params", "MFU", *(unit + of for _, ladder, of in SPENT for unit, _ in ladder))
 """Columns that are left out, in this order of the table, where it would be wider than a page; JSON and CSV keep them."""
 
 SHOWN_ELSEWHERE = ("hardware.n_gpus", "hardware.accelerator", "hardware.price")
@@ -51,12 +55,17 @@ def headline(rows: Sequence[Document]) -> str:
         known = [row for row in running if row[key] is not None]
         if known:
             # What a limit cuts off is equal up to rounding; of equals the cheaper one is named.
-            best = min(known, key=lambda row: (float(f"{row[key]:.4g}"), row["cost_usd"] or 0.0))
+            best = min(known, key=lambda row: (float(f"{row[key]:.4g}"), _dollars(row)))
             plan = f"{best['n_gpus']:,} x {best['accelerator']}{_provider(best)}, {_figures(best)}."
             parts[plan] = f"{parts[plan]} and {name.lower()}" if plan in parts else name
     if not parts:
         return f"First: {running[0]['n_gpus']:,} x {running[0]['accelerator']}."
     return " ".join(f"{name}: {plan}" for plan, name in parts.items())
+
+
+def _dollars(row: Document) -> float:
+    """Cost of a row to choose by: without a price the dearest. [USD]"""
+    return math.inf if row["cost_usd"] is None else float(row["cost_usd"])
 
 
 def _provider(row: Document) -> str:
@@ -94,9 +103,11 @@ def columns(rows: Sequence[Document]) -> list[tuple[str, bool, Cell]]:
         ("loss", False, lambda row: "-" if row["loss"] is None else f"{row['loss']:.3f}"),
         ("memory GiB", False, _memory),
     ]
-    for head, key in (("MWh", "energy_mwh"), ("t CO2e", "co2e_t")):
-        if any(row[key] is not None for row in rows):
-            out.append((head, False, _number_of(key)))
+    for key, ladder, of in SPENT:
+        known = [row[key] for row in rows if row[key] is not None]
+        if known:
+            unit, size = sections.rung(max(known), ladder)
+            out.append((unit + of, False, _number_of(key, size)))
     return [*out, ("MFU", False, lambda row: percent(row["mfu"]) if row["mfu"] is not None else "-")]
 
 
@@ -110,8 +121,8 @@ def _value_of(path: str) -> Cell:
     return lambda row: str(row["vary"].get(path, "-"))
 
 
-def _number_of(key: str) -> Cell:
-    return lambda row: number(row[key])
+def _number_of(key: str, size: float) -> Cell:
+    return lambda row: "-" if row[key] is None else number(row[key] / size)
 
 
 def _days(took: float | None) -> str:
@@ -171,9 +182,7 @@ def page(document: Document, *, color: bool = False) -> str:
         "",
     ]
     lines += _table(rows, color=color)
-    lines += wrap(
-        "* no other row is better in loss, time and cost at once. MFU: of each part's own dense peak."
-    )
+    lines += wrap(f"* {starred(rows)}. MFU: of each part's own dense peak.")
     for title, body in (
         ("Assumed", sections.bullets(document["assumptions"])),
         ("Not included", sections.bullets(document["excluded"])),
@@ -183,6 +192,15 @@ def page(document: Document, *, color: bool = False) -> str:
         if body:
             lines += ["", style(title, "bold", color=color), *body]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def starred(rows: Sequence[Document]) -> str:
+    """What a star means, without a full stop."""
+    text = "no other row is better in loss, time and cost at once"
+    running = [row for row in rows if row["feasible"]]
+    if len({row["cost_usd"] is None for row in running}) > 1:
+        text += ", a row without a price counted as the dearest"
+    return text
 
 
 def _table(rows: Sequence[Document], *, color: bool) -> list[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from simulator.report import growth
 from simulator.report.text import duration, plural, quantity, span
+from simulator.schema.requirement import Task
 
 DAY = 86400.0
+
+TASKS = get_args(Task)
+"""Names of tasks, which a sentence leaves as they are."""
 
 Document = Mapping[str, Any]
 """A result as plain data: `simulator.result.Result.to_dict`."""
@@ -98,7 +102,17 @@ def _reason(infeasible: Document) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    """A text as a sentence; a name as it is written in a scenario keeps its letters.
+
+    Examples
+    --------
+    >>> _sentence("memory: 3 GiB are missing"), _sentence("n_gpus exceeds budget.max_gpus"), _sentence("mmlu 60 % is required")
+    ('Memory: 3 GiB are missing.', 'n_gpus exceeds budget.max_gpus.', 'mmlu 60 % is required.')
+    """
+    first = text.split(" ", 1)[0].rstrip(":")
+    written = "_" in first or "." in first or first in TASKS
+    head = text if written else text[:1].upper() + text[1:]
+    return head + ("" if head.endswith(".") else ".")
 
 
 def _doing(document: Document) -> str:
@@ -166,7 +180,8 @@ def _answered(document: Document) -> str:
         step = span(bounds["step_time_s"], "second", top="s")
         return f"{_doing(document)} takes about {step} per step of {quantity(answer['global_batch_tokens'], 'token')} tokens."
     loss = f", loss {span(bounds['loss'], '')}" if bounds.get("loss") else ", no loss is predicted"
-    if document["scenario"]["training"].get("trainable") == "lora":
+    training = document["scenario"]["training"]
+    if training.get("trainable") == "lora" or training.get("from_pretrained"):
         loss = ""  # laws of loss are for training from scratch; the warning says so
     cost = f"{span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
     if answer.get("lifetime_cost_usd"):

@@ -148,7 +148,7 @@ def section(document: Document) -> list[str]:
     growth = document.get("growth") or {}
     if not growth:
         return []
-    lines = table(CASE_HEADS, case_rows(growth), left=(0, 2, 7), gap=1)
+    lines = table(CASE_HEADS, wrapped(case_rows(growth)), left=(0, 2, 7), gap=1)
     lines += wrap(reading(growth), indent=2, hang=2)
     if document.get("stages"):
         lines += ["", *stage_table(document["stages"])]
@@ -179,6 +179,26 @@ def case_rows(growth: Document) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def wrapped(rows: Sequence[tuple[str, ...]], most: int = 2) -> list[tuple[str, ...]]:
+    """Rows of a terminal's table, with stages beyond the first `most` in lines below, where nothing is cut off.
+
+    Examples
+    --------
+    >>> for row in wrapped([("central", "1.1", "5.22B 8.5 h > 10.2B 3 days > 20.1B 6.6 days", "pays")]):
+    ...     print(row)
+    ('central', '1.1', '5.22B 8.5 h > 10.2B 3 days >', 'pays')
+    ('', '', '20.1B 6.6 days', '')
+    """
+    out = []
+    for row in rows:
+        stages = row[2].split(" > ")
+        lines = [" > ".join(stages[i : i + most]) for i in range(0, len(stages), most)]
+        lines = [f"{line} >" for line in lines[:-1]] + lines[-1:]
+        out.append((*row[:2], lines[0], *row[3:]))
+        out += [("", "", line, *[""] * len(row[3:])) for line in lines[1:]]
+    return out
 
 
 def reading(growth: Document) -> str:

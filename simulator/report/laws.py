@@ -24,7 +24,8 @@ def listed(records: Sequence[Mapping[str, Any]]) -> str:
         for r in records
     ]
     note = (
-        "printed: constants as published. refit: fitted from public data. form: no public constants, fit it."
+        "printed: constants as published. refit: fitted from public data. form: no public constants, fit it. "
+        "own: a file of yours."
     )
     heads = ("law", "gives", "constants", "source", "corpus")
     shown = len(heads) if page_width() >= WIDE else len(heads) - 1
@@ -156,9 +157,11 @@ def moved_record(moved: Transfer) -> dict[str, Any]:
         "equation": moved.law.equation,
         "n": moved.n,
         "constants": {k: _finite(v) for k, v in moved.law.constants.items()},
+        "intervals_95": {k: [_finite(end) for end in ends] for k, ends in moved.intervals.items()},
         "mae": _finite(moved.mae),
         "largest_compute_flop": moved.largest_compute_flop,
         "ahead": _ahead(moved),
+        "warnings": list(moved.warnings),
     }
 
 
@@ -187,6 +190,8 @@ def moved_page(moved: Transfer) -> str:
     lines = [f"{moved.base} moved with {moved.n} runs: {moved.law.equation}"]
     lines.append("  " + ", ".join(f"{k} {short(v)}" for k, v in moved.law.constants.items()))
     lines.append(f"  mean absolute residual {number(moved.mae)}")
+    for warning in moved.warnings:
+        lines += wrap(f"warning: {warning}", indent=2, hang=4)
     rows = [
         (
             quantity(row["compute_flop"], "FLOP"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -79,24 +80,38 @@ def emit(text: str, out: Path | None = None) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that nobody ever sees half of it.
 
+    A link is followed: what it points to is written, and it stays a link. What is there and no file (a pipe, a device) is
+    written to as it is, for nothing can take its place.
+
     Raises
     ------
     SpecError
         If the place cannot be written to.
     """
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        if path.exists() and not path.is_file():
+            with path.open("w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
-            Path(name).chmod(mode)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        else:
+            _replace(Path(os.path.realpath(path)), text)
     except OSError as error:
         raise SpecError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    """A file written beside its place, then put there."""
+    if path.is_symlink():  # what is still a link now leads in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:

@@ -31,7 +31,7 @@ def section(document: Document) -> Raw:
     heads = [head for head, _, _ in columns]
     words = [place for place, (_, left, _) in enumerate(columns) if left]
     table = cells(
-        "Side by side, ranked; * no other row is better in loss, time and cost at once",
+        f"Side by side, ranked; * {comparison.starred(rows)}",
         heads,
         [[cell(row) for _, _, cell in columns] for row in rows],
         numbers=[place for place in range(1, len(columns)) if place not in words],

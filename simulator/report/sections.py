@@ -120,12 +120,37 @@ def cost(answer: Document) -> str:
     return text
 
 
+ENERGY = (("MWh", 1.0), ("kWh", 1e-3), ("Wh", 1e-6))
+"""Units of energy, largest first. [MWh]"""
+
+CARBON = (("t", 1.0), ("kg", 1e-3), ("g", 1e-6))
+"""Units of carbon, largest first. [t]"""
+
+
+def rung(value: float, ladder: Sequence[tuple[str, float]]) -> tuple[str, float]:
+    """The largest unit of which there is one, else the smallest, with its size.
+
+    Examples
+    --------
+    >>> rung(10.752, ENERGY), rung(0.0000166, ENERGY), rung(0.0123, CARBON)
+    (('MWh', 1.0), ('Wh', 1e-06), ('kg', 0.001))
+    """
+    # 999.9 kWh would be shown as 1,000 kWh, so it is counted as 1 MWh.
+    fitting = (step for step in ladder if abs(value) >= step[1] * 0.9995)
+    return next(fitting, ladder[-1])
+
+
 def energy(answer: Document) -> str:
     """Energy in one line."""
     if answer["energy_mwh"] is None:
         return ""
-    text = f"{number(answer['energy_mwh'])} MWh at {number(answer['power_per_gpu_w'])} W per accelerator"
-    return text + (f", {number(answer['co2e_t'])} t CO2e" if answer.get("co2e_t") is not None else "")
+    mwh, tons = answer["energy_mwh"], answer.get("co2e_t")
+    unit, size = rung(mwh, ENERGY)
+    text = f"{number(mwh / size)} {unit} at {number(answer['power_per_gpu_w'])} W per accelerator"
+    if tons is None:
+        return text
+    unit, size = rung(tons, CARBON)
+    return f"{text}, {number(tons / size)} {unit} CO2e"
 
 
 def utilisation(answer: Document) -> list[str]:
@@ -295,7 +320,8 @@ def evidence(answer: Document) -> list[str]:
     known = answer.get("evidence") or {}
     out = wrap(f"Constants of {answer['accelerator']}: {known.get('text', 'unknown')}.", indent=2, hang=2)
     if known.get("rows"):
-        text = f"Median error {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
+        whose = " of the shipped constants, which your own sets replace," if known.get("own") else ""
+        text = f"Median error{whose} {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
         left_out = "each with its whole organisation" if "seen=false" in known["regime"] else "each"
         text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit; see docs/accuracy.md."
         out += wrap(text, indent=2, hang=2)

@@ -73,6 +73,8 @@ def _cases(path: Path, clock: str) -> Checked:
 
     frame = measured.read_frame(path)
     found = measured.of_frame(frame)
+    if len(frame):
+        measured.check_some(found, path, "checked")
     first = next(iter(clocks.CLOCKS)) if clock == "all" else clock
     report = validate_cases(found, clock=first, rows=True)
     others = {}

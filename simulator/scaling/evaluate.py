@@ -93,14 +93,14 @@ def _check_names(law: Law, given: dict[str, Any]) -> None:
 
 
 def _check_sizes(**given: Any) -> None:
-    """See that sizes are numbers, and none of them negative."""
+    """See that sizes are numbers and none of them is negative; at zero a law says what it tends to."""
     for name, value in given.items():
         try:
             wrong = value is not None and np.any(np.asarray(value, dtype=float) < 0)
         except (TypeError, ValueError):
             raise SimulatorError(f"{name}: expected numbers such as 7e9, not {value!r}") from None
         if wrong:
-            raise SimulatorError(f"{name}: expected numbers above zero")
+            raise SimulatorError(f"{name}: expected numbers of at least zero")
 
 
 def loss(

@@ -19,7 +19,7 @@ from . import batch
 from .law import REFIT, Array, Form, Law
 from .problem import EXPONENTS, Problem, flat_directions, predict, solve
 from .registry import forms, laws
-from .runs import columns, need
+from .runs import columns, implausible, left_out, need
 
 DELTA = 1e-3
 """Where Huber's loss turns linear, in the logarithm of the loss. [-]"""
@@ -152,7 +152,7 @@ def fit(
     >>> round(fit(runs, fixed={"E": 1.8172}).constants["alpha"], 3)
     0.348
     """
-    problem = _problem(runs, _form(law, residual), dict(fixed or {}), target)
+    problem, said = _problem(runs, _form(law, residual), dict(fixed or {}), target)
     rng = np.random.default_rng(seed)
     first = solve(problem, _starts(problem, rng, n_starts), None, delta)
     if not np.any(np.isfinite(first.value)):
@@ -184,7 +184,7 @@ def fit(
             errors = {k: float(np.std(draws[:, i])) for i, k in enumerate(names)}
         intervals = {k: (float(ends[0, i]), float(ends[1, i])) for i, k in enumerate(names)}
         result = replace(result, intervals=intervals, standard_errors=errors)
-    return replace(result, warnings=_warnings(problem, theta, result))
+    return replace(result, warnings=(*said, *_warnings(problem, theta, result)))
 
 
 def _draws(problem: Problem, theta: Array, delta: float, rng: np.random.Generator, count: int) -> Array:
@@ -203,9 +203,13 @@ def _held_out(problem: Problem, theta: Array, delta: float) -> float:
     return float(np.mean(np.abs(np.diagonal(predict(problem, ends)) - problem.target)))
 
 
-def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> Problem:
-    table = need(columns(runs), (*form.inputs, target), what=f"a fit of {form.name}")
-    good = np.all([np.isfinite(column) for column in table.values()], axis=0)
+def _problem(
+    runs: Any, form: Form, fixed: Mapping[str, float], target: str
+) -> tuple[Problem, tuple[str, ...]]:
+    """The form on the complete runs, and what is to be said of the table."""
+    names = (*form.inputs, target)
+    table = need(columns(runs, names), names, what=f"a fit of {form.name}")
+    good, lost = left_out(table, names)
     table = {key: column[good] for key, column in table.items()}
     unknown = set(fixed) - set(form.parameters)
     if unknown:
@@ -216,6 +220,7 @@ def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> 
         raise SimulatorError(
             f"{form.name} has {len(free)} constants to fit and there are {count} complete runs; "
             "fix some constants, or move a law with simulator.scaling.transfer"
+            + (f". {lost}" if lost else "")
         )
     positive = {term.input for term in form.powers} | (set() if form.linear else {target})
     bad = [key for key in positive if np.any(table[key] <= 0)]
@@ -223,7 +228,8 @@ def _problem(runs: Any, form: Form, fixed: Mapping[str, float], target: str) -> 
         raise SimulatorError(f"{', '.join(sorted(bad))} must be positive")
     centers = {term.input: float(np.mean(np.log(table[term.input]))) for term in form.powers}
     data = {key: table[key] for key in form.inputs}
-    return Problem(form, data, table[target], free, fixed, centers)
+    said = ([lost] if lost else []) + implausible(table)
+    return Problem(form, data, table[target], free, fixed, centers), tuple(said)
 
 
 def _form(law: str | Form | Law, residual: str | None) -> Form:

@@ -22,10 +22,8 @@ def power_law(*, x: Numeric, scale: Numeric, exponent: Numeric) -> Numeric:
 
     Parameters
     ----------
-    x : numeric
-        Parameters, tokens or compute, in the unit of `scale`.
-    scale : numeric
-        Value of `x` at which the loss would be one nat per token.
+    x, scale : numeric
+        Parameters, tokens or compute, and the value of it at which the loss would be one nat per token, in the same unit.
     exponent : numeric
         Power. [-]
 
@@ -177,7 +175,7 @@ def early_stop_step(
 
 
 def frontier(*, compute_flop: Numeric, at_critical_batch: bool = True) -> dict[str, Any]:
-    """Compute-efficient size, batch, steps and tokens for a budget.
+    """Compute-efficient size, critical batch, fewest steps and tokens for a budget.
 
     Parameters
     ----------
@@ -190,12 +188,14 @@ def frontier(*, compute_flop: Numeric, at_critical_batch: bool = True) -> dict[s
     Returns
     -------
     dict
-        ``non_embedding_params`` [-], ``batch_tokens`` [tokens], ``min_steps`` [-], ``tokens`` [tokens].
+        ``non_embedding_params`` [-], ``critical_batch_tokens`` [tokens], ``min_steps`` [-], ``tokens`` [tokens].
 
     Notes
     -----
-    ``N = 1.3e9 C^0.73``, ``B = 2.0e6 C^0.24``, ``S_min = 5.4e3 C^0.03``, ``D = 2e10 C^0.27`` with C in PF-days of ``C_min``. The
-    tokens are those at the critical batch; far below it half as many do, and what is returned is ``C_min / 6N``.
+    ``N = 1.3e9 C^0.73``, ``B_crit = 2.0e6 C^0.24``, ``S_min = 5.4e3 C^0.03``, ``D = 2e10 C^0.27`` with C in PF-days of ``C_min``
+    (Table 6, which has ``B << B_crit``). The critical batch is that of the run where the run is at it, and otherwise a bound: a batch
+    well below it, in ``tokens / batch`` steps, of which ``S_min`` is the fewest at any batch. The tokens are those at the critical
+    batch; far below it half as many do, and what is returned is ``C_min / 6N``.
 
     Examples
     --------
@@ -206,7 +206,7 @@ def frontier(*, compute_flop: Numeric, at_critical_batch: bool = True) -> dict[s
     params = 1.3e9 * c**0.73
     return {
         "non_embedding_params": params,
-        "batch_tokens": 2.0e6 * c**0.24,
+        "critical_batch_tokens": 2.0e6 * c**0.24,
         "min_steps": 5.4e3 * c**0.03,
         "tokens": 2e10 * c**0.27 if at_critical_batch else c * PF_DAY / (6 * params),
     }
@@ -287,15 +287,7 @@ def stop_fraction_ratios(
 def off_optimal_size(*, size_ratio: Numeric, aN: Numeric = 0.077, aS: Numeric = 0.76) -> dict[str, Any]:
     """Compute and steps of training a size other than the efficient one to the same loss, relative to the efficient one.
 
-    Parameters
-    ----------
-    size_ratio : numeric
-        Size over the efficient size. [-]
-
-    Returns
-    -------
-    dict
-        ``compute`` and ``steps`` ratios; infinite where the size cannot reach the loss. [-]
+    Takes the size over the efficient size; the ratios ``compute`` and ``steps`` are infinite where it cannot reach the loss. [-]
 
     Examples
     --------

@@ -28,6 +28,7 @@ Spread: TypeAlias = "float | tuple[float, float]"
 PRINTED = "printed"
 REFIT = "refit"
 FORM = "form"
+OWN = "own"
 
 
 def _no_numbers() -> Mapping[str, Any]:
@@ -117,7 +118,8 @@ class Law:
     uncertainty : mapping
         Standard error, or 95 % interval, of a constant where published.
     provenance : str
-        ``printed`` (as published), ``refit`` (fitted from public data) or ``form`` (no public constants).
+        ``printed`` (as published), ``refit`` (fitted from public data) or ``form`` (no public constants) or
+        ``own`` (from a file of one's own, or a scenario).
     notes : str
         What a user must know before trusting it.
     quantity : str
@@ -129,6 +131,8 @@ class Law:
         Whether the law may say how many tokens a parameter should get, or only what a given number of them yields.
     discount_params : bool
         Whether repeated data discount parameters in excess as well as tokens (see `simulator.scaling.data`).
+    error : tuple of pairs
+        Compute, and half the 80 % interval of the loss there as a share of it, where a fit states them. [FLOP], [-]
     """
 
     name: str
@@ -147,6 +151,7 @@ class Law:
     terms: Mapping[str, float] = field(default_factory=_no_numbers)
     discount_params: bool = True
     chooses_tokens: bool = True
+    error: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("constants", "range", "uncertainty", "terms"):
@@ -188,6 +193,36 @@ class Law:
     def loss(self, **numbers: Any) -> Any:
         """Evaluate the law; the name used for laws of the loss."""
         return self(**numbers)
+
+    def error_at(self, compute_flop: Numeric) -> Numeric:
+        """Half the 80 % interval of the loss as a share of it, between the compute that the law states; zero if it states none.
+
+        Parameters
+        ----------
+        compute_flop : numeric
+            Compute of the run, ``6 N D``. [FLOP]
+
+        Returns
+        -------
+        numeric
+            Share; beyond the last stated compute it grows as between the last two. [-]
+
+        Examples
+        --------
+        >>> form = Form("flat", lambda *, E: E, (), ("E",), "L = E")
+        >>> law = Law("mine", form, {"E": 2.0}, "c", "t", "s", error=((1e20, 0.01), (1e21, 0.02)))
+        >>> [round(float(law.error_at(c)), 3) for c in (1e19, 10**20.5, 1e22)]
+        [0.01, 0.015, 0.03]
+        """
+        x = np.asarray(compute_flop, dtype=float)
+        if not self.error:
+            return np.zeros_like(x)[()]
+        compute, share = np.log(np.array(self.error).T[0]), np.array(self.error).T[1]
+        inside = np.interp(np.log(x), compute, share)
+        if len(share) < 2:
+            return inside
+        rise = max((share[-1] - share[-2]) / (compute[-1] - compute[-2]), 0.0)
+        return inside + rise * np.maximum(np.log(x) - compute[-1], 0.0)
 
     def in_range(self, **numbers: Any) -> Any:
         """Whether each point lies inside the range of every input that the law states.

@@ -25,7 +25,7 @@ from .evaluate import shape_correction
 from .law import REFIT, Array, Form, Law
 from .posterior import AHEAD, STEP, TERM_WIDTH, Posterior, fresh_tokens, most_probable, noise, prior
 from .registry import DEFAULT, get
-from .runs import columns, need
+from .runs import columns, implausible, left_out, need
 
 METHODS = ("posterior", "affine")
 
@@ -98,6 +98,8 @@ class Transfer:
         Of the coordinates of the fit.
     coordinates, center, inflation
         The fit itself: its end, the means of ln N and ln D that its scales refer to, and the factor on standard deviations.
+    warnings : tuple of str
+        What is odd about the runs: rows left out, columns of another magnitude.
     """
 
     law: Law
@@ -110,6 +112,7 @@ class Transfer:
     coordinates: Array
     center: tuple[float, float]
     inflation: float
+    warnings: tuple[str, ...] = ()
 
     def loss(self, **numbers: Any) -> Any:
         """Loss at new inputs, as `simulator.scaling.loss` with this law."""
@@ -140,7 +143,34 @@ class Transfer:
 
     def _shifted(self, step: Array, **numbers: Any) -> Any:
         constants = _constants(self.coordinates + step, self.center, self.method)
-        return np.log(evaluate(law=replace(self.law, constants=constants), **numbers))
+        terms = self._terms(
+            constants
+        )  # by which a law that sees unique tokens is evaluated on unlimited data
+        return np.log(evaluate(law=replace(self.law, constants=constants, terms=terms), **numbers))
+
+    def _terms(self, constants: Mapping[str, Any]) -> dict[str, Any]:
+        """Terms of the law at other constants."""
+        if self.method != "affine":
+            return {k: constants[k] for k in self.law.terms}
+        ratio = constants["scale"] / self.law.constants["scale"]
+        return _rescaled(self.law.terms, ratio, constants["offset"] - ratio * self.law.constants["offset"])
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """95 % interval of each constant, the others free; together they are known better than one by one."""
+        if self.method == "affine":
+            spread = np.sqrt(np.diag(self.covariance)) * np.array([self.law.constants["scale"], 1.0])
+        else:
+            slope = np.eye(len(self.coordinates))
+            slope[1, 3], slope[2, 4] = self.center
+            spread = np.sqrt(np.diag(slope @ self.covariance @ slope.T))
+        reach = NormalDist().inv_cdf(0.975) * self.inflation * spread
+        return {
+            key: (value * float(np.exp(-r)), value * float(np.exp(r)))
+            if key in ("E", "A", "B")
+            else (value - float(r), value + float(r))
+            for (key, value), r in zip(self.law.constants.items(), reach, strict=True)
+        }
 
     def interval(self, level: float = 0.8, **numbers: Any) -> tuple[Any, Any]:
         """Interval that should hold a new run's loss with probability `level`."""
@@ -190,24 +220,27 @@ def transfer(
     if method not in METHODS:
         raise UnknownNameError(method, kind="method of transfer", names=METHODS)
     found = get(law)
-    table = columns(runs)
-    need(table, ("params", "tokens", "loss"), what="transfer")
-    good = np.all([np.isfinite(table[k]) & (table[k] > 0) for k in ("params", "tokens", "loss")], axis=0)
+    needed = ("params", "tokens", "loss")
+    table = columns(runs, (*needed, "unique_tokens", "hidden_size", "num_hidden_layers"))
+    need(table, needed, what="transfer")
+    good, lost = left_out(table, needed, positive=True)
     if not np.any(good):
         raise SimulatorError("no run has params, tokens and loss")
     table = {key: column[good] for key, column in table.items()}
+    said = (*([lost] if lost else []), *implausible({key: table[key] for key in needed}))
     if not np.any(np.isfinite(table.get("unique_tokens", np.array([np.nan])))):
         table.pop("unique_tokens", None)
     if method == "affine":
-        return _affine(found, table, name)
+        return replace(_affine(found, table, name), warnings=said)
     if not found.terms:
         raise SimulatorError(f"{found.name} is not of the form E + A/N^alpha + B/D^beta: use method='affine'")
     shapes = ("hidden_size", "num_hidden_layers")
     shaped = shape_law is not None and all(k in table and np.all(table[k] > 0) for k in shapes)
-    return _posterior(found, table, shape_law if shaped else None, name)
+    return replace(_posterior(found, table, shape_law if shaped else None, name), warnings=said)
 
 
-def _moved_form(shape_law: str | None) -> Form:
+def moved_form(shape_law: str | None) -> Form:
+    """Chinchilla's form; with a law of shape, that of `moved`."""
     if shape_law is None:
         return CHINCHILLA
     return Form(
@@ -246,8 +279,15 @@ def _constants(theta: Array, center: tuple[float, float], method: str) -> dict[s
     return out
 
 
+def _rescaled(terms: Mapping[str, Any], scale: Any, offset: Any) -> dict[str, Any]:
+    """Terms of ``scale x L + offset``; none where the law has none."""
+    if not terms:
+        return {}
+    return dict(terms) | {k: scale * terms[k] for k in "AB"} | {"E": scale * terms["E"] + offset}
+
+
 def _posterior(law: Law, table: Mapping[str, Array], shape_law: str | None, name: str) -> Transfer:
-    terms, form = law.terms, _moved_form(shape_law)
+    terms, form = law.terms, moved_form(shape_law)
     inputs = {k: table[k] for k in form.inputs}
     inputs["tokens"] = fresh_tokens(table)
     center = (float(np.mean(np.log(table["params"]))), float(np.mean(np.log(table["tokens"]))))
@@ -278,12 +318,7 @@ def _affine(law: Law, table: Mapping[str, Array], name: str) -> Transfer:
 
     fitted = most_probable(predicted, table, mean, spread)
     constants = {k: float(v) for k, v in _constants(fitted.theta, (0.0, 0.0), "affine").items()}
-    terms: dict[str, float] = {}
-    if law.terms:
-        scale, offset = constants["scale"], constants["offset"]
-        terms = (
-            dict(law.terms) | {k: scale * law.terms[k] for k in "AB"} | {"E": scale * law.terms["E"] + offset}
-        )
+    terms = _rescaled(law.terms, constants["scale"], constants["offset"])
     return _result(law, _affine_form(law), constants, terms, table, fitted, (0.0, 0.0), name, "affine")
 
 
@@ -312,7 +347,8 @@ def _result(
         range=ranges,
         provenance=REFIT,
         terms=terms,
-        discount_params=False,
+        # The affine fit kept the law's own discount of parameters; the posterior left their worth to the runs.
+        discount_params=law.discount_params if method == "affine" else False,
         notes=f"{method}; loss predictions carry the uncertainty that Transfer.interval states",
     )
     return Transfer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from simulator.errors import UnknownNameError
 
@@ -25,6 +26,9 @@ from . import (
     width,
 )
 from .law import Form, Law
+
+if TYPE_CHECKING:
+    from simulator.schema.law import OwnLaw
 
 DEFAULT = "Besiroglu2024"
 """Law used when none is named."""
@@ -67,8 +71,8 @@ forms: dict[str, Form] = {law.form.name: law.form for law in laws.values()}
 """Every form that can be fitted, under its name."""
 
 
-def get(name: str | Law) -> Law:
-    """A law by name; a `Law` is returned as it is.
+def get(name: str | Law | OwnLaw) -> Law:
+    """A law by name, registered or of one's own (see `simulator.scaling.own`); a `Law` is returned as it is.
 
     Raises
     ------
@@ -80,4 +84,10 @@ def get(name: str | Law) -> Law:
     >>> get("Hoffmann2022").constants["alpha"]
     0.33917
     """
-    return name if isinstance(name, Law) else laws[name]
+    if isinstance(name, Law):
+        return name
+    if isinstance(name, str) and name in laws:
+        return laws[name]
+    from . import own
+
+    return own.get(name)

@@ -8,6 +8,7 @@ from simulator.schema.budget import Budget, Inference
 from simulator.schema.cluster import Cluster
 from simulator.schema.growth import Growth
 from simulator.schema.hardware import Hardware
+from simulator.schema.law import OwnLaw
 from simulator.schema.load import (
     load_accelerator,
     load_cluster,
@@ -37,6 +38,7 @@ __all__ = [
     "Link",
     "Model",
     "Network",
+    "OwnLaw",
     "Ownership",
     "Parallelism",
     "PeakFlops",

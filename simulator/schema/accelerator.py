@@ -49,6 +49,8 @@ class PeakFlops(Spec):
     def _some(self) -> PeakFlops:
         if not self.known():
             raise fail("no peak rate is given", "write at least one, such as bf16: 989 TFLOP/s")
+        if set(self.known()) == {"int8"}:
+            raise fail("int8 alone trains nothing", "add a rate of floating point, such as bf16: 989 TFLOP/s")
         return self
 
     def known(self) -> dict[str, float]:

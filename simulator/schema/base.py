@@ -137,6 +137,12 @@ Identifier = Annotated[
 ]
 
 
+OWN = {
+    "accelerators": "; or describe it in a YAML file of your own, ten lines of its datasheet (docs/hardware.md), and give its path"
+}
+"""What to do where a name of a kind is not known, beside another name."""
+
+
 class Named:
     """Marks a field that holds a specification: an id, a path, or the fields inline.
 
@@ -165,7 +171,7 @@ class Named:
         try:
             return read()
         except UnknownNameError as error:
-            raise fail(error.reason, error.hint) from None
+            raise fail(error.reason, f"{error.hint}{OWN.get(self.kind, '')}") from None
         except SpecError as error:
             first = error.problems[0]
             if len(error.problems) == 1 and first.line is None and first.file and not first.path:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from simulator.schema.base import Named, Spec, Tokens
+from simulator.schema.base import Named, Quantity, Spec, Tokens
 from simulator.schema.model import Model
 
 Kappa = Literal["pessimistic", "central", "optimistic"]
@@ -21,6 +21,8 @@ class Growth(Spec):
     """Models trained in turn; 2 is one switch."""
     kappa: Kappa | Annotated[float, Field(gt=0, le=10)] | None = None
     """Efficiency of tokens after growth; all three published values if absent. [-]"""
+    switch_time: Annotated[float, Field(ge=0, lt=1e30), Quantity("second")] | None = None
+    """Time that a switch to the larger model stops training; what one interruption of Llama 3's run cost, 17 min, if absent."""
     source_model: Annotated[Model, Named("models")] | None = None
     """A model that already exists; its training is sunk cost."""
     source_tokens: Tokens | None = None

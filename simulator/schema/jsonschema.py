@@ -12,7 +12,7 @@ def _classes() -> dict[str, type[Spec]]:
     from simulator.schema.load import CLASSES
 
     singular = {"accelerators": "accelerator", "clusters": "cluster", "calibrations": "calibration"}
-    singular |= {"prices": "prices", "models": "model", "scenarios": "scenario"}
+    singular |= {"prices": "prices", "models": "model", "scenarios": "scenario", "laws": "law"}
     return {singular[kind]: cls for kind, cls in CLASSES.items()}
 
 

@@ -14,6 +14,7 @@ from simulator.schema.accelerator import Accelerator
 from simulator.schema.base import WRITTEN, Spec
 from simulator.schema.calibration import Calibration
 from simulator.schema.cluster import Cluster
+from simulator.schema.law import OwnLaw
 from simulator.schema.model import Model
 from simulator.schema.price import PriceBook
 from simulator.schema.problems import translate
@@ -29,6 +30,7 @@ CLASSES: dict[str, type[Spec]] = {
     "calibrations": Calibration,
     "models": Model,
     "scenarios": Scenario,
+    "laws": OwnLaw,
 }
 
 

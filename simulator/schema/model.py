@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from simulator.schema.base import Flag, Identifier, Parameters, Spec, Text, Whole, WholeOrZero, fail_all
 
@@ -83,6 +83,9 @@ class Model(Spec):
     """Latent attention: size of a value head."""
     exact: dict[Text, WholeOrZero] = Field(default_factory=dict)
     """Further fields of `simulator.transformer.Shape` that exact counts need, such as ``qk_norm_size``."""
+    config: dict[Text, JsonValue] = Field(default_factory=dict)
+    """Settings of the model's ``config.json`` that change neither size nor time, such as ``rope_theta``: `trainsim export`
+    gives them back."""
     parameters: Parameters | None = None
     """Published count of parameters, for checking."""
     source: Text | None = None

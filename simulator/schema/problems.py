@@ -26,11 +26,21 @@ _BLOCKS = (
 )
 
 
+_BOUNDS = {
+    "greater_than": "greater than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+}
+"""pydantic's complaints about a number, as what it must be."""
+
+
 def translate(cls: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
     """Every mistake in a validation error, at its place in the document, in reading order."""
     found: dict[tuple[str | None, int | None, str, str], Problem] = {}
     judged: set[Path_] = set()
     items = error.errors(include_url=False)
+    numbers = _numbers(items, document)
     meant = {(*i["loc"][:-1], _meant(cls, i["loc"])) for i in items if i["type"] == "extra_forbidden"}
     for item in items:
         raw = tuple(item["loc"])
@@ -44,10 +54,28 @@ def translate(cls: type[BaseModel], error: ValidationError, document: Document) 
         if member and path in judged:
             continue
         judged.add(path)
+        if path in numbers and item["type"] == "literal_error":
+            item = numbers[path]
         for problem in _problems(cls, item, raw, path, document):
             found.setdefault((problem.file, problem.line, problem.path, problem.reason), problem)
     order = {name: index for index, name in enumerate(document.lines)}
     return sorted(found.values(), key=lambda p: (order.get(p.file or "", -1), p.line or 0, p.column or 0))
+
+
+def _numbers(items: list[Any], document: Document) -> dict[Path_, Any]:
+    """Complaints about fields that hold a word or a number, by path: of a number its own, of a word that it is neither."""
+    words: dict[Path_, Any] = {}
+    out: dict[Path_, Any] = {}
+    for item in items:
+        path = data_path(document.data, tuple(item["loc"]))
+        if item["type"] == "literal_error":
+            words.setdefault(path, item)
+        elif path in words and item["type"] in _BOUNDS:
+            out[path] = item
+        elif path in words and item["type"].startswith("float_"):
+            expected = str(words[path]["ctx"]["expected"])
+            out[path] = {**words[path], "ctx": {"expected": expected, "number": True}}
+    return out
 
 
 def data_path(data: Any, loc: tuple[int | str, ...]) -> Path_:
@@ -194,7 +222,8 @@ def _plain(item: Any, path: Path_) -> tuple[str, str]:
     shown = _shown(value)
     if kind in ("literal_error", "enum"):
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        return f"{shown} is not one of {', '.join(allowed)}", _value_hint(path, value, allowed)
+        number = ", and no number" if context.get("number") else ""
+        return f"{shown} is not one of {', '.join(allowed)}{number}", _value_hint(path, value, allowed)
     if kind in ("int_type", "int_from_float", "int_parsing"):
         if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
             return f"{value} is read as a number with a point", f"write {int(value)}"
@@ -214,18 +243,26 @@ def _plain(item: Any, path: Path_) -> tuple[str, str]:
         return f"has {context.get('actual_length')} entries", "it needs " + limit.format(**context)
     if kind.startswith("date"):
         return f"{shown} is not a date", "write it as 2026-11-21"
-    bounds = {
-        "greater_than": "greater than {gt:g}",
-        "greater_than_equal": "at least {ge:g}",
-        "less_than": "less than {lt:g}",
-        "less_than_equal": "at most {le:g}",
-    }
-    if kind in bounds:
-        return f"{shown} is out of range", "it must be " + bounds[kind].format(**context)
+    if kind in _BOUNDS:
+        return f"{shown} is out of range", "it must be " + _BOUNDS[kind].format(**context)
+    if kind in ("float_type", "float_parsing"):
+        return f"{shown} is not a number", _number_hint(value)
     if kind == "string_pattern_mismatch" and path and path[-1] == "id":
         return f"{shown} is not an id", "lower-case letters, digits, dots and dashes"
     message = str(item.get("msg", "is not valid"))
     return (message[:1].lower() + message[1:])[:300], f"found {shown}" if value is not None else ""
+
+
+def _number_hint(value: Any) -> str:
+    """What to write for a plain number that was written as a share.
+
+    Examples
+    --------
+    >>> _number_hint("115 %"), _number_hint("much")
+    ('write 1.15', '')
+    """
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*%\s*", value) if isinstance(value, str) else None
+    return f"write {float(found[1]) / 100:.6g}" if found else ""
 
 
 def _value_hint(path: Path_, value: Any, allowed: list[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from simulator import library
-from simulator.errors import SpecError, UnknownNameError
+from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.schema.base import Rent
 from simulator.schema.hardware import Hardware
 from simulator.schema.load import load_price_book
@@ -21,6 +21,10 @@ from simulator.schema.price import PriceBook, PriceChoice, PriceEntry
 MAX_AGE_DAYS = 180
 """A price older than this is said to be old: list prices change in steps of up to half (AWS took 44 % off an H100 at once
 in mid-2025, hardware_specs/prices/aws.yaml), and most of the shipped ones were read again within half a year. [days]"""
+
+USUAL = 5.0
+"""A written price this many times above or below the middle of the shipped ones of the part is questioned: these themselves lie
+within a quarter and 3.5 times the middle, and a price per node of eight written as one per accelerator does not. [-]"""
 
 TODAY = "TRAINSIM_TODAY"
 """Environment variable with the day that prices are aged against, such as 2026-11-21; the clock's day if unset."""
@@ -153,13 +157,15 @@ def _quote(book: PriceBook, entry: PriceEntry) -> Quote:
 def quote(hardware: Hardware) -> Quote | None:
     """The price that holds for a scenario's hardware.
 
-    The price written in the scenario; else the provider and terms it names; else the middle of the
-    shipped on-demand rents of the accelerator (of an even number, the cheaper of the middle two);
-    None if nobody's rent is known.
+    The price written in the scenario; else the newest of the provider and terms it names (of the same
+    day, the cheapest); else the middle of the shipped on-demand rents of the accelerator (of an even
+    number, the cheaper of the middle two); None if nobody's rent is known.
 
     Raises
     ------
     UnknownNameError
+        If no provider has the name.
+    SpecError
         If the named provider does not offer the accelerator on the named terms.
     """
     written = hardware.price
@@ -169,13 +175,80 @@ def quote(hardware: Hardware) -> Quote | None:
         return Quote(rent, bought, "the scenario", "", "", "", "price in the scenario")
     if isinstance(written, Ownership):
         return Quote(None, written.buy, "the scenario", "purchase", "", "", "price in the scenario")
-    name = hardware.accelerator.id or ""
     if isinstance(written, PriceChoice):
-        offers = quotes(name, provider=written.provider, terms=written.terms)
-        offers = [q for q in offers if written.region is None or q.region == written.region]
-        if not offers:
-            sold = sorted({q.terms for q in quotes(name, provider=written.provider)})
-            raise UnknownNameError(f"{written.provider} {written.terms} {name}", kind="price", names=sold)
-        return offers[0]
+        return _chosen(hardware.accelerator.label, written)
+    name = hardware.accelerator.id or ""
     rents = [q for q in quotes(name, terms="on_demand") if q.usd_per_gpu_hour is not None] if name else []
     return rents[(len(rents) - 1) // 2] if rents else None
+
+
+def _chosen(accelerator: str, choice: PriceChoice) -> Quote:
+    """The newest price of a provider on its terms; of one day, the cheapest."""
+    sold = quotes(accelerator, provider=choice.provider, terms=choice.terms)
+    offers = [q for q in sold if choice.region is None or q.region == choice.region]
+    if offers:
+        return max(offers, key=lambda q: q.newest or datetime.date.min)
+    terms = choice.terms.replace("_", " ")
+    reason = f"{book_of(choice.provider).provider} asks no {terms} price for {accelerator}"
+    if sold:
+        regions = " or ".join(sorted({q.region for q in sold if q.region}))
+        hint = f"its regions are {regions}; write one, or leave region out" if regions else "leave region out"
+        raise SpecError(
+            Problem(f"{reason} in region {choice.region!r}", path="hardware.price.region", hint=hint)
+        )
+    raise SpecError(Problem(reason, path="hardware.price", hint=_sellers(accelerator, choice)))
+
+
+def _sellers(accelerator: str, choice: PriceChoice) -> str:
+    """Who sells an accelerator, and what to write: the same provider on other terms, else others on the same terms."""
+    every = quotes(accelerator)
+    own = [q for q in every if q.provider == book_of(choice.provider).provider]
+    sold = own or [q for q in every if q.terms == choice.terms] or every
+    rent = "a rent such as $2.50/GPU-h"
+    if not sold:
+        return f"no price book has it; write {rent}"
+    offers = dict.fromkeys(f"{q.provider} ({q.terms.replace('_', ' ')}, {_amount(q)})" for q in sold)
+    first = sold[0]
+    terms = "" if first.terms == "on_demand" else f", terms: {first.terms}"
+    written = f"{{provider: {first.provider}{terms}}}"
+    return f"sold by {', '.join(list(offers)[:4])}; write price: {written}, or {rent}"
+
+
+def _amount(found: Quote) -> str:
+    if found.usd_per_gpu_hour is not None:
+        return f"${found.usd_per_gpu_hour:.2f}/GPU-h"
+    return f"${found.usd_per_gpu:,.0f}/GPU"
+
+
+def unusual(accelerator: str, found: Quote) -> str:
+    """What is odd about a price: that it is more than `USUAL` times above or below the shipped ones of the part.
+
+    Parameters
+    ----------
+    accelerator : str
+        Id of the accelerator.
+    found : Quote
+        Its price.
+
+    Returns
+    -------
+    str
+        A sentence; empty where nothing is odd, and where no price of the part is known.
+
+    Examples
+    --------
+    >>> unusual("h100-sxm-80gb", Quote(25.0, None, "the scenario", "", "", "", ""))
+    '$25.00/GPU-h is 6.5 times the middle of 26 known ones ($3.84/GPU-h)'
+    >>> unusual("h100-sxm-80gb", Quote(2.5, None, "the scenario", "", "", "", ""))
+    ''
+    """
+    figure = "usd_per_gpu_hour" if found.usd_per_gpu_hour is not None else "usd_per_gpu"
+    listed = [q for q in quotes(accelerator) if getattr(q, figure) is not None]
+    if not listed:
+        return ""
+    middle = listed[(len(listed) - 1) // 2]
+    ratio = getattr(found, figure) / getattr(middle, figure)
+    if 1 / USUAL <= ratio <= USUAL:
+        return ""
+    of = f"the middle of {len(listed)} known ones" if len(listed) > 1 else "the one known"
+    return f"{_amount(found)} is {ratio:.2g} times {of} ({_amount(middle)})"

@@ -10,6 +10,7 @@ from simulator.schema.base import Fraction, Named, OneOrMany, Spec, Text, Whole,
 from simulator.schema.budget import Budget, Inference
 from simulator.schema.growth import Growth
 from simulator.schema.hardware import Hardware, Shorthand
+from simulator.schema.law import LossLaw
 from simulator.schema.model import Model
 from simulator.schema.parallelism import Parallelism
 from simulator.schema.reliability import Reliability
@@ -65,8 +66,8 @@ class Scenario(Spec):
     """Use after training, if its cost counts."""
     growth: Growth | None = None
     """Whether and how the model may grow during the run."""
-    law: Text = "Besiroglu2024"
-    """Scaling law that predicts the loss."""
+    law: LossLaw = "Besiroglu2024"
+    """Scaling law that predicts the loss: a name, a file of your own, or its constants inline."""
     shape_law: Text | None = None
     """Law of depth and width on top of it."""
     clock: Text = "memory_copies"
@@ -155,22 +156,25 @@ class Scenario(Spec):
         if (
             self.require is not None
             and self.require.error is not None
-            and not self.law.startswith("Gadre2024")
+            and not (isinstance(self.law, str) and self.law.startswith("Gadre2024"))
         ):
-            reason = f"an error is a curve over Gadre's loss, not over that of {self.law}"
+            named = self.law if isinstance(self.law, str) else self.law.label
+            reason = f"an error is a curve over Gadre's loss, not over that of {named}"
             found.append((("require", "error"), reason, "write law: Gadre2024RedPajama"))
         return found
 
     def _fine_tune(self) -> Found:
         """What cannot be asked of a fine-tune: anything that rests on a law of loss."""
-        if self.training.trainable != "lora":
+        if not self.training.fine_tunes:
             return []
         found: Found = []
-        why, hint = "is for training from scratch", "leave out trainable: lora"
+        written = "trainable: lora" if self.training.trainable == "lora" else "from_pretrained: true"
+        why, hint = "is for training from scratch", f"leave out {written}"
         if self.find in ("architecture", "growth"):
             found.append((("find",), f"find: {self.find} {why}", hint))
         elif self.model is None and self.find == "hardware":
-            found.append((("training", "trainable"), "a fine-tune needs a model", "write model: <id>"))
+            at = "trainable" if self.training.trainable == "lora" else "from_pretrained"
+            found.append((("training", at), "a fine-tune needs a model", "write model: <id>"))
         if self.require is not None:
             found.append((("require",), f"a law of loss {why}", hint))
         if {"loss", "accuracy"} & {*self.objective}:

@@ -85,6 +85,10 @@ FIELDS: dict[str, str] = {
     "flash_attn": "flash_attention",
     "torch_compile": "compile",
     "lora_r": "lora_rank",
+    "pretrained": "from_pretrained",
+    "finetune": "from_pretrained",
+    "fine_tune": "from_pretrained",
+    "resume_from_checkpoint": "from_pretrained",
     # parallelism
     "tensor_model_parallel_size": "tp",
     "tensor_parallel_degree": "tp",

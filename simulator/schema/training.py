@@ -46,6 +46,8 @@ class Training(Spec):
     """Which weights are trained."""
     lora_rank: Whole | None = None
     """Rank of the adapters, with ``trainable: lora``."""
+    from_pretrained: Flag | None = None
+    """The run goes on from trained weights, all of which it trains (a full fine-tune); no loss is predicted then."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Training:
@@ -65,9 +67,17 @@ class Training(Spec):
                 found.append(((name,), reason, f"write {value:g}B for {value:g} billion"))
         if self.lora_rank is not None and self.trainable != "lora":
             found.append((("lora_rank",), "lora_rank without `trainable: lora`", ""))
+        if self.from_pretrained is False and self.trainable == "lora":
+            reason = "adapters are trained on a model that exists"
+            found.append((("from_pretrained",), reason, "leave it out, or write trainable: full"))
         if found:
             raise fail_all(found)
         return self
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether a trained model is trained on, of which laws of loss say nothing."""
+        return self.trainable == "lora" or bool(self.from_pretrained)
 
     @property
     def batch_sequences(self) -> float | None:

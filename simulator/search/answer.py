@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import energy, flop, memory, money, transformer
+from simulator import energy, flop, memory, money, scaling, transformer
 from simulator.layout import RECOMPUTE, is_hybrid
 from simulator.memory import CATEGORIES
 from simulator.search.breakdown import breakdown
@@ -68,18 +68,21 @@ def optional(value: float) -> float | None:
 def flop_rates(plan: Plan, machine: Machine, *, convention: str = CONVENTION) -> dict[str, float]:
     """Model and hardware FLOP rates of one accelerator, with and without recomputation. [FLOP/s]"""
     s, layout = plan.shape, plan.layout
-    share = 0.0 if layout.frozen else 1.0
+    learns = 0.0 if layout.frozen else 1.0
     per_token = float(
         flop.model_flop_per_token(
-            s, seq_length=layout.seq_length, convention=convention, trainable_share=share
+            s, seq_length=layout.seq_length, convention=convention, trainable_share=learns
         )
     )
     causal = "halved" if convention == "maxtext" else "full"
+    core = float(flop.attention_flop_per_token(s, seq_length=layout.seq_length, causal=causal))
+    forward = float(flop.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False))
+    setting = machine.setting
+    share = float(np.min(setting.constants.selective_share)) if setting.selective_drops else 0.0
     again = {
         0: 0.0,
-        1: float(flop.attention_flop_per_token(s, seq_length=layout.seq_length, causal=causal))
-        * (1 - layout.flash_attention),
-        2: float(flop.forward_flop_per_token(s, seq_length=layout.seq_length, causal=causal, logits=False)),
+        1: core * (1 - layout.flash_attention) + share * (forward - core),
+        2: forward,
     }[int(layout.recompute)]
     rate = plan.batch_tokens / plan.step_time_s / plan.n_gpus
     return {"model": per_token * rate, "hardware": (per_token + again) * rate, "per_token": per_token}
@@ -209,7 +212,7 @@ def _run(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "power_per_gpu_w": machine.power_per_gpu_w,
         "co2e_t": optional(float(energy.co2e_t(energy_mwh=mwh, grid_g_per_kwh=grid))) if grid else None,
         "loss": optional(c["loss"]) if question.from_scratch else None,
-        "loss_law": question.learning.law,
+        "loss_law": question.learning.law_name,
         "shape_law": question.learning.shape_law,
         "batch_factor": optional(c["batch_factor"]) if question.from_scratch else None,
         "tokens_per_param": optional(c["tokens"] / float(transformer.active_parameters(plan.shape))),
@@ -274,12 +277,20 @@ def interval(question: Question, plan: Plan, factors: tuple[float, float]) -> di
     }
 
 
+def law_error(question: Question, plan: Plan) -> float:
+    """Half the 80 % interval of the loss as a share of it: what the law states for this compute, but not less than `LAW_ERROR`. [-]"""
+    tokens = plan.columns["tokens"]
+    stated = scaling.get(question.learning.law).error_at(6 * plan.params * tokens) if tokens > 0 else 0.0
+    return max(LAW_ERROR, float(stated))
+
+
 def _loss_interval(question: Question, plan: Plan, tokens: list[float]) -> list[float] | None:
     loss = plan.columns["loss"]
     if not question.from_scratch or not np.isfinite(loss):
         return None
     batch = plan.batch_tokens
     few, many = (float(question.learning.loss(plan.shape, tokens=t, batch_tokens=batch)) for t in tokens)
-    down = float(np.hypot(max(loss - many, 0.0), LAW_ERROR * loss))
-    up = float(np.hypot(max(few - loss, 0.0), LAW_ERROR * loss))
+    error = law_error(question, plan)
+    down = float(np.hypot(max(loss - many, 0.0), error * loss))
+    up = float(np.hypot(max(few - loss, 0.0), error * loss))
     return [loss - down, loss + up]

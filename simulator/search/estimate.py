@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator import memory, transformer
 from simulator.layout import Layout
-from simulator.search import choice, evaluate, feasibility, lattice, planner, shortfalls
+from simulator.search import choice, evaluate, feasibility, lattice, planner, shortfalls, undivided
 from simulator.search.evaluate import Counts
 from simulator.search.machines import LORA_RANK
 from simulator.search.question import ONE_STEP, Question
@@ -51,13 +51,7 @@ def why_nothing(
 ) -> dict[str, Any]:
     """Why no layout of a model runs, by how much, and the smallest change that fits."""
     if plan is None:
-        reason = max(counts.refused, key=lambda name: counts.refused[name], default="devices")
-        return {
-            "reason": reason,
-            "text": f"no layout: {feasibility.REASONS[reason]}",
-            "refused": dict(counts.refused),
-            "smallest_change": _free_a_pin(question, machine, n_gpus, shape),
-        }
+        return undivided.why(question, machine, n_gpus, shape, counts)
     setting = question.machines[machine].setting
     capacity = float(setting.device.memory_capacity)
     total = float(setting.memory(shape, plan.layout)["total"])
@@ -87,14 +81,17 @@ def remedies(
     Each of them is a plan that was looked for and found. Below the `smallest` model there is none to advise.
     """
     setting = question.machines[machine].setting
-    first = smallest_change(setting, shape, plan.layout, float(setting.device.memory_capacity))
+    first = smallest_change(setting, shape, plan.layout, most_zero=max(question.zero_stages))
     if "accelerators" not in first and "no single change" not in first:
         return first
     if "no single change" in first:
         length = shorter(question, machine, n_gpus, shape)
         if length or smallest:
             first = f"no single change of the layout fits; {length or 'accelerators with more memory would'}"
-    others = [sharded(question, machine, n_gpus, shape), adapters(question, machine, n_gpus, shape)]
+    others = [
+        "" if first.startswith("dp ") else sharded(question, machine, n_gpus, shape),
+        adapters(question, machine, n_gpus, shape),
+    ]
     return "; or ".join([first, *(each for each in others if each)])
 
 
@@ -139,14 +136,15 @@ def adapters(question: Question, machine: int, n_gpus: int, shape: Shape) -> str
             replace(each, setting=setting) if place == machine else each
             for place, each in enumerate(question.machines)
         ),
-        pins=replace(question.pins, frozen=1),
+        pins=replace(question.pins, frozen=1, autocast=question.pins.autocast_frozen),
     )
     plans, _ = choice.layouts(frozen, machine, n_gpus, shape, number=1)
     return "training.trainable: lora, for a fine-tune" if plans else ""
 
 
-def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, capacity: float) -> str:
+def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, *, most_zero: int) -> str:
     """The smallest change of a layout that fits, in words."""
+    capacity, domain = float(setting.device.memory_capacity), int(setting.device.link_domain)
     how: dict[str, Any] = {
         "optimizer": setting.optimizer,
         "precision": setting.precision,
@@ -161,41 +159,17 @@ def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, cap
             for k in ("tp", "pp", "dp", "cp", "micro_batch_size", "num_microbatches")
         },
     )
-    change = memory.smallest_change(shape, whole, capacity=capacity, **how)
+    change = memory.smallest_change(
+        shape, whole, capacity=capacity, gpus_per_node=domain, most_zero=most_zero, **how
+    )
     if change is not None:
         return f"{change.change}: {change.reason}"
-    fewest = memory.fewest_gpus(shape, whole, capacity=capacity, **how)
+    fewest = memory.fewest_gpus(shape, whole, capacity=capacity, gpus_per_node=domain, **how)
     return (
         f"{fewest.change}; {fewest.reason}"
         if fewest is not None
         else "no single change fits; a smaller model would"
     )
-
-
-def _free_a_pin(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
-    """Which pinned choice, if left free, lets some layout run."""
-    pins = question.pins
-    for name in (
-        "micro_batch_size",
-        "vp",
-        "zero_stage",
-        "shard_group",
-        "dp",
-        "pp",
-        "tp",
-        "cp",
-        "ep",
-        "recompute",
-        "global_batch_size",
-    ):
-        if getattr(pins, name) is None:
-            continue
-        free: dict[str, Any] = {name: None}
-        freed = replace(question, pins=replace(pins, **free))
-        plans, _ = choice.layouts(freed, machine, n_gpus, shape)
-        if plans:
-            return f"leave out {name}; {int(getattr(plans[0].layout, name, 0)) or 'another value'} would run"
-    return f"another number of accelerators than {n_gpus}"
 
 
 def _too_short(question: Question, candidates: Shape) -> dict[str, Any]:
@@ -229,7 +203,7 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         text = f"no plan ends within the limits ({', '.join(question.limits.given)})"
         change = "raise the limit, or lower tokens" if question.fixed else "raise the limit"
         return {"reason": tight, "text": text, "smallest_change": change}
-    reason = max(refused, key=lambda name: refused[name])
+    reason = undivided.furthest(counts)
     if refused.get("memory"):
         reason = "memory"
     if refused.get("time"):
@@ -255,4 +229,6 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
         out["smallest_change"] = remedies(question, machine, n_gpus, shape, plan, smallest=True)
     elif reason == "time" and plan is not None:
         out |= shortfalls.shortfall(question, plan)
+    elif plan is None:
+        out = undivided.why(question, machine, max(question.machines[machine].counts), shape, counts)
     return out

@@ -25,6 +25,10 @@ ROWS = 65_536
 """Plans per chunk: eight-byte columns of this length stay in a second-level cache."""
 
 
+CORE_ALONE = 0.01
+"""Share of the forward matmuls up to which selective recomputation is taken to repeat nothing but the attention core. [-]"""
+
+
 @dataclass(frozen=True)
 class Setting:
     """What is the same for all plans on one machine."""
@@ -44,6 +48,15 @@ class Setting:
     def memory_limit(self) -> float:
         """Memory that a plan may use. [B]"""
         return float(self.device.memory_capacity) * (1.0 - self.headroom)
+
+    @property
+    def selective_drops(self) -> bool:
+        """Whether selective recomputation drops results of matmuls and takes the time to repeat them.
+
+        It then saves memory under flash attention too; else it repeats the attention core, which flash attention never keeps.
+        """
+        repeats = float(np.min(self.constants.selective_share))
+        return self.profile.selective_keeps < 1.0 and repeats > CORE_ALONE
 
     def step_time(self, shape: Shape, layout: Layout) -> Any:
         """Seconds of one step. [s]"""

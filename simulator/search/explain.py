@@ -215,7 +215,8 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
     days = (plan.columns["wall_s"] - best.columns["wall_s"]) / DAY
     if np.isfinite(days) and abs(days) > 1e-6 * best.columns["wall_s"] / DAY:
         parts.append(f"{days:+.2f} days")
-    return "; ".join(parts)
+    tight = "" if _tight_words(question, best) else _tight_words(question, plan)
+    return "; ".join([*parts, *([tight] if tight else [])])
 
 
 def _place_words(question: Question, plan: Plan, best: Plan) -> list[str]:
@@ -251,9 +252,13 @@ def _but(question: Question, plan: Plan, best: Plan) -> str:
         words.append(
             f"a batch of {plan.batch_sequences:,.0f} sequences takes {100 * more:.0f} % more tokens to the same loss"
         )
+    words += [text] if (text := _tight_words(question, plan)) else []
+    return " and ".join(words) or "it lasts longer in all"
+
+
+def _tight_words(question: Question, plan: Plan) -> str:
+    """Memory without reserve, where a plan leaves so little; else empty."""
     setting = question.machines[plan.machine].setting
     capacity = float(setting.device.memory_capacity)
     judged, margin = memory.verdict(float(setting.memory(plan.shape, plan.layout)["total"]), capacity)
-    if judged == "TIGHT":
-        words.append(f"its memory is tight: {float(margin) / 2**30:.2g} GiB are left")
-    return " and ".join(words) or "it lasts longer in all"
+    return f"its memory is tight: {float(margin) / 2**30:.2g} GiB are left" if judged == "TIGHT" else ""

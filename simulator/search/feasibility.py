@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator.layout import SCHEDULES, Layout
+from simulator.memory.advice import MOST_UNEVEN
 from simulator.search.lattice import Axes
 from simulator.transformer import Shape
 
@@ -15,7 +16,7 @@ REASONS = {
     "devices": "tp x cp x pp does not divide the number of accelerators",
     "degree": "dp, ep or a sharding stage does not fit the other degrees",
     "heads": "tp does not divide the heads or the feed-forward width",
-    "layers": "pp x vp does not divide the layers",
+    "layers": "vp does not divide the layers of a stage, the fullest holds over a tenth more than the mean, or there are more stages than layers",
     "batch": "micro_batch_size x dp does not divide the batch, or there are fewer micro-batches than pipeline stages",
     "schedule": "DualPipe needs an even pp and an even number of micro-batches, at least twice as many, and vp 1",
     "memory": "the peak memory exceeds the accelerator's",
@@ -36,8 +37,7 @@ def divides(a: Any, b: Any) -> Mask:
 def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Mask]]:
     """Masks of plans that no machine can run, by reason; each has length one where it does not vary.
 
-    Divisibility rules are Megatron's. A degree that the user pins is exempt from the rules that some framework does
-    without: layers that the stages do not divide.
+    Divisibility rules are Megatron's, but that stages need not hold equally many layers.
     """
     pins = axes.pins
     yield "devices", ~divides(layout.tp * layout.cp * layout.pp, float(axes.n_gpus))
@@ -46,13 +46,7 @@ def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Ma
     groups = np.asarray(shape.num_key_value_heads)
     heads = divides(tp, shape.num_attention_heads) & (divides(tp, groups) | divides(groups, tp))
     yield "heads", ~(heads & divides(tp, shape.intermediate_size))
-    stages = layout.pp * layout.vp
-    whole = divides(stages, shape.num_hidden_layers)
-    if pins.pp is not None:
-        # The fullest stage decides: Llama 3's 126 layers on 16 stages are 8 on most and 7 on the first and the last.
-        depth = np.asarray(shape.num_hidden_layers)
-        whole = whole | (divides(layout.vp, np.ceil(depth / layout.pp)) & (layout.pp <= depth))
-    yield "layers", ~whole
+    yield "layers", ~_dealt(shape, layout, pinned=pins.pp is not None)
     m = layout.num_microbatches
     batch = (m >= 1) & (np.floor(m) == m)
     if axes.batches > 1:
@@ -63,6 +57,17 @@ def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Ma
             "schedule",
             ~(divides(2.0, layout.pp) & divides(2.0, m) & (m >= 2 * layout.pp) & (layout.vp == 1)),
         )
+
+
+def _dealt(shape: Shape, layout: Layout, *, pinned: bool) -> Mask:
+    """Whether the layers can be dealt to the stages: the fullest decides, and vp divides what it holds.
+
+    Llama 3's 126 layers on 16 stages are 8 on most and 7 on the last. Very uneven stages are only for those who write ``pp``.
+    """
+    depth = np.asarray(shape.num_hidden_layers)
+    fullest = np.ceil(depth / layout.pp)
+    dealt = divides(layout.vp, fullest) & (layout.pp <= depth)
+    return dealt if pinned else dealt & (fullest * layout.pp <= MOST_UNEVEN * depth)
 
 
 def _degree(layout: Layout, axes: Axes) -> Mask:

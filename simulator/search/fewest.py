@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from simulator.search import choice, lattice
+from simulator import memory
+from simulator.search import choice, lattice, numbers, planner
+from simulator.search.numbers import counts
 from simulator.search.planner import BATCH_TOLERANCE
 from simulator.search.question import Question
 from simulator.search.table import Plan
 
+__all__ = ["counts", "report"]
+
 DAY = 86400.0
+GIB = float(2**30)
 
 LEAST_SCALING = 0.6
 """Numbers below this share of what perfect scaling asks for are no candidates: no layout gains so much. [-]"""
@@ -19,22 +24,17 @@ LARGER = 64
 """Times the accelerators of the plan that are tried at most. [-]"""
 
 
-def counts(limit: int, node_size: int) -> list[int]:
-    """Numbers of accelerators to find the fewest among: powers of two in a node, then four steps of nodes per doubling.
+@dataclass(frozen=True)
+class Fewest:
+    """The fewest accelerators that are enough, and what was seen on the way."""
 
-    Examples
-    --------
-    >>> counts(100, 8)
-    [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96]
-    """
-    inside = [2**k for k in range(node_size.bit_length()) if 2**k <= min(limit, node_size)]
-    steps = {
-        node_size * 2**k * quarter // 4
-        for k in range(max(1, limit // node_size).bit_length())
-        for quarter in (4, 5, 6, 7)
-        if 2**k * quarter % 4 == 0
-    }
-    return sorted({*inside, *(n for n in steps if n <= limit)})
+    plan: Plan
+    late: Plan | None
+    """On the largest smaller number on which the model trains, where it misses the deadline."""
+    other: Plan | None
+    """On fewer, which only the written batch forbids."""
+    step: int
+    """Accelerators from one number that was tried to the next. [-]"""
 
 
 def report(question: Question, plan: Plan) -> dict[str, Any]:
@@ -45,35 +45,84 @@ def report(question: Question, plan: Plan) -> dict[str, Any]:
     dict
         ``n_gpus time_to_train_days cost_usd``; ``one_fewer`` (the next smaller number on which it trains, its days, and by how
         much it is late); ``other_batch`` (fewer accelerators that only the pinned batch forbids, the batch, its days and cost);
-        ``text``.
+        ``tight`` (fewer on which it fits with little memory to spare, and the memory left); ``text``.
     """
-    limit = question.limits.time_s
-    if limit is None or not (question.fixed or question.shortest):
+    if question.limits.time_s is None or not (question.fixed or question.shortest):
         return {}
-    ideal = plan.n_gpus * plan.columns["wall_s"] / limit
-    numbers = counts(LARGER * plan.n_gpus, question.machines[plan.machine].node_size)
-    alone = replace(question, limits=replace(question.limits, cost_usd=None, energy_j=None, co2e_kg=None))
-    other: Plan | None = None
-    for n_gpus in [n for n in numbers if LEAST_SCALING * ideal <= n <= 8 * max(ideal, 1)]:
-        found = _fastest(alone, plan, n_gpus)
-        if found is None:
-            other = other or _with_other_batch(alone, plan, n_gpus)
-        elif found.columns["runs"]:
-            smaller = [n for n in numbers if n < n_gpus]
-            return _told(question, found, _late(alone, plan, smaller, limit), other)
-    return {}
+    asked = _asked(question, plan)
+    found = _search(asked, plan)
+    if found is None:
+        return {}
+    smaller = _numbers(asked, plan, found.plan.n_gpus)
+    return _told(asked, found, _tight(asked, plan, [n for n in smaller if n < found.plan.n_gpus]))
+
+
+def _asked(question: Question, plan: Plan) -> Question:
+    """The deadline alone, for plans that leave memory free and keep it in spite of their batch, unless the answer does not."""
+    setting, limits = question.machines[plan.machine].setting, question.limits
+    total, capacity = setting.memory(plan.shape, plan.layout)["total"], float(setting.device.memory_capacity)
+    alone = replace(question, limits=replace(limits, cost_usd=None, energy_j=None, co2e_kg=None))
+    if memory.verdict(float(total), capacity)[0] == memory.advice.FITS:
+        alone = planner.with_headroom(alone, memory.advice.TIGHT_SHARE)
+    counted, limit = replace(alone, counts_batch=alone.batch_matters), limits.time_s or 0.0
+    by_its_batch = plan.columns["wall_s"] <= limit < _counted_s(counted, plan)
+    return alone if by_its_batch else counted
+
+
+def _counted_s(question: Question, plan: Plan) -> float:
+    """Time of a run that the deadline is held against. [s]"""
+    return float(plan.columns["wall_s"]) / (plan.columns["batch_factor"] if question.counts_batch else 1.0)
+
+
+def _numbers(question: Question, plan: Plan, most: int) -> list[int]:
+    """Numbers of accelerators that may be enough, up to one."""
+    ideal = plan.n_gpus * _counted_s(question, plan) / (question.limits.time_s or 1.0)
+    tried = {*counts(most, question.machines[plan.machine].node_size), plan.n_gpus}
+    return [n for n in sorted(tried) if LEAST_SCALING * ideal <= n <= max(8 * ideal, plan.n_gpus)]
+
+
+def _search(question: Question, plan: Plan) -> Fewest | None:
+    """The fewest accelerators: four steps per doubling first, then the nodes between the last two of them."""
+    node, other, few = question.machines[plan.machine].node_size, None, 0
+    for n_gpus in _numbers(question, plan, LARGER * plan.n_gpus):
+        found = _fastest(question, plan, n_gpus)
+        if found is not None and found.columns["runs"]:
+            break
+        other = (other or _with_other_batch(question, plan, n_gpus)) if found is None else other
+        few = n_gpus
+    else:
+        return None
+    few = few or max((n for n in counts(n_gpus, node) if n < n_gpus), default=0)
+    nodes = numbers.between(few, n_gpus, node) if few else []
+    for fewer in nodes:
+        better = _fastest(question, plan, fewer)
+        if better is not None and better.columns["runs"]:
+            found, n_gpus = better, fewer
+            break
+    smaller = sorted({*counts(n_gpus, node), *nodes})
+    late = _late(question, plan, [n for n in smaller if n < n_gpus])
+    other = other if other is not None and other.n_gpus < n_gpus else None
+    return Fewest(found, late, other, numbers.step_between(few, n_gpus, node) if nodes else node)
 
 
 def _fastest(question: Question, plan: Plan, n_gpus: int, batch: float | None = None) -> Plan | None:
-    """The fastest layout of a plan's model on another number of accelerators."""
-    found, _ = choice.layouts(question, plan.machine, n_gpus, plan.shape, batch=batch, number=1)
-    return found[0] if found else None
+    """The fastest layout of a plan's model on another number of accelerators; at the plan's batch where only that ends in time."""
+    own = plan.batch_sequences if question.pins.global_batch_size is None else None
+    best: Plan | None = None
+    for size in dict.fromkeys((batch, batch or own)):
+        found, _ = choice.layouts(question, plan.machine, n_gpus, plan.shape, batch=size, number=1)
+        if found and found[0].columns["runs"]:
+            return found[0]
+        best = best or (found[0] if found else None)
+    return best
 
 
-def _late(question: Question, plan: Plan, smaller: list[int], limit: float) -> Plan | None:
+def _late(question: Question, plan: Plan, smaller: list[int]) -> Plan | None:
     """The plan on the largest of these numbers on which the model trains, where it misses the deadline."""
     found = next(filter(None, (_fastest(question, plan, n) for n in reversed(smaller))), None)
-    return found if found is not None and limit < found.columns["wall_s"] < float("inf") else None
+    if found is None:
+        return None
+    return found if (question.limits.time_s or 0.0) < _counted_s(question, found) < float("inf") else None
 
 
 def _with_other_batch(question: Question, plan: Plan, n_gpus: int) -> Plan | None:
@@ -89,24 +138,51 @@ def _with_other_batch(question: Question, plan: Plan, n_gpus: int) -> Plan | Non
     )
 
 
-def _record(plan: Plan) -> dict[str, Any]:
-    return {"n_gpus": plan.n_gpus, "time_to_train_days": plan.columns["wall_s"] / DAY}
+def _tight(question: Question, plan: Plan, smaller: list[int]) -> dict[str, Any] | None:
+    """The fewest of these numbers on which the model trains in time if no memory need be left free."""
+    setting = question.machines[plan.machine].setting
+    if not setting.headroom:
+        return None
+    whole = planner.with_headroom(question, 0.0)
+    for n_gpus in smaller:
+        found = _fastest(whole, plan, n_gpus)
+        if found is not None and found.columns["runs"]:
+            capacity = float(setting.device.memory_capacity)
+            left = capacity - float(setting.memory(found.shape, found.layout)["total"])
+            return _record(whole, found) | {"memory_margin_gib": left / GIB}
+    return None
 
 
-def _told(question: Question, plan: Plan, late: Plan | None, other: Plan | None) -> dict[str, Any]:
+def _tight_words(tight: dict[str, Any]) -> str:
+    return (
+        f"{tight['n_gpus']:,} would do with tight memory: {tight['memory_margin_gib']:.2g} GiB would be left "
+        f"({tight['time_to_train_days']:.3g} days)"
+    )
+
+
+def _record(question: Question, plan: Plan) -> dict[str, Any]:
+    return {"n_gpus": plan.n_gpus, "time_to_train_days": _counted_s(question, plan) / DAY}
+
+
+def _told(question: Question, found: Fewest, tight: dict[str, Any] | None) -> dict[str, Any]:
+    plan, late, other = found.plan, found.late, found.other
     days = (question.limits.time_s or 0.0) / DAY
-    record = _record(plan) | {"cost_usd": plan.columns["cost_usd"]}
+    record = {"n_gpus": plan.n_gpus, "time_to_train_days": plan.columns["wall_s"] / DAY}
+    record["cost_usd"] = plan.columns["cost_usd"]
+    tried = (
+        "" if found.step <= question.machines[plan.machine].node_size else f", in steps of {found.step:,},"
+    )
     text = (
-        f"{record['n_gpus']:,} accelerators are the fewest that train this model in {days:.3g} days "
+        f"{record['n_gpus']:,} accelerators are the fewest{tried} that train this model in {days:.3g} days "
         f"({record['time_to_train_days']:.3g} days)"
     )
     one_fewer = other_batch = None
     if late is not None:
-        one_fewer = _record(late)
+        one_fewer = _record(question, late)
         one_fewer["late_days"] = one_fewer["time_to_train_days"] - days
         text += f"; {late.n_gpus:,} take {one_fewer['time_to_train_days']:.3g} days, {one_fewer['late_days']:.3g} too many"
     if other is not None:
-        other_batch = _record(other) | {
+        other_batch = _record(question, other) | {
             "cost_usd": other.columns["cost_usd"],
             "global_batch_size": other.batch_sequences,
         }
@@ -114,4 +190,6 @@ def _told(question: Question, plan: Plan, late: Plan | None, other: Plan | None)
             f"; {other.n_gpus:,} would do with a batch of {other.batch_sequences:,.0f} sequences "
             f"({other_batch['time_to_train_days']:.3g} days): {question.pins.global_batch_size:,.0f} do not divide among them"
         )
-    return {**record, "one_fewer": one_fewer, "other_batch": other_batch, "text": text}
+    if tight is not None:
+        text += f"; {_tight_words(tight)}"
+    return {**record, "one_fewer": one_fewer, "other_batch": other_batch, "tight": tight, "text": text}

@@ -24,6 +24,7 @@ from simulator.search.lattice import Axes
 from simulator.search.question import REFERENCE_BATCH_LAW, Machine, Question
 from simulator.search.table import Plan, plan_of, scalar_shape
 from simulator.transformer import Shape
+from simulator.units import format_quantity
 
 Array = NDArray[np.float64]
 
@@ -34,7 +35,7 @@ LARGEST_TARGET = 4
 """Largest model that growth may end in, relative to the best run from scratch. [-]"""
 
 SWITCH_S = goodput.LLAMA3_LOST_S
-"""Time that a switch stops training: what one interruption of Llama 3's run cost at most. [s]"""
+"""Time that a switch stops training where the scenario does not say: what one interruption of Llama 3's run cost at most. [s]"""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Grown:
     """Name of the assumption that the answer follows."""
     given: Given | None = None
     """The model that every schedule starts from."""
+    switch_s: float = SWITCH_S
+    """Time that a switch stops training. [s]"""
 
     @property
     def answer(self) -> GrowthAnswer:
@@ -94,6 +97,7 @@ def search(
     pins: Pins = Pins(),  # noqa: B008 - frozen
     template: Shape | None = None,
     effort: Effort = EFFORTS["full"],
+    switch_s: float = SWITCH_S,
 ) -> Grown | str:
     """Find the best schedules on the machine and the number of accelerators of a plan.
 
@@ -115,6 +119,8 @@ def search(
         The family of the models.
     effort : Effort, optional
         How many targets, and how many points at which to switch.
+    switch_s : float, optional
+        Time that a switch stops training. [s]
 
     Returns
     -------
@@ -123,11 +129,15 @@ def search(
     """
     law = scaling.get(question.learning.law)
     machine = question.machines[best.machine]
-    cap, _ = questions.wall_limit_s(question, machine, best.n_gpus, np.asarray(best.params), question.limits)
+    active = np.asarray(transformer.active_parameters(best.shape), dtype=float)
+    cap, _ = questions.wall_limit_s(question, machine, best.n_gpus, active, question.limits)
     if not law.terms:
         return unpriced(law.name)
     if not np.isfinite(cap):
         return "growth is planned for a limit on time or money; none ends this run"
+    budget = float(cap) * question.goodput_of(best.n_gpus, machine)
+    if given is None and budget <= switch_s:
+        return no_time_to_switch(switch_s, budget)
     stages = min(max_stages, MAX_STAGES)
     if given is None:
         first = of.starts(candidates, pins, template=template, operator=operator, stages=stages)
@@ -143,7 +153,6 @@ def search(
     reason = _unlinked(laid.shapes, given, source, operator, pins)
     if reason or alone is None:
         return reason or "no growth: the best run from scratch has no layout to compare with"
-    budget = float(cap) * question.goodput_of(best.n_gpus, machine)
     plan = growth.plan(
         shapes=laid.shapes,
         params=evaluate.active_parameters(laid.shapes),
@@ -154,14 +163,26 @@ def search(
         max_stages=stages,
         seconds_per_token=laid.seconds,
         budget_s=budget,
-        reload_s=SWITCH_S,
+        reload_s=switch_s,
         floors=_floors(question, laid.shapes, law.terms, best.columns["tokens"]),
         sunk_source=None if given is None or source is None else SunkSource(size=source, tokens=given.tokens),
         ends=pins.keep(laid.shapes),
         alone=alone,
         **{name: float(law.terms[name]) for name in ("E", "A", "alpha", "B", "beta")},
     )
-    return Grown(plan, laid, best.machine, budget, chosen, given)
+    return Grown(plan, laid, best.machine, budget, chosen, given, switch_s)
+
+
+def no_time_to_switch(switch_s: float, budget_s: float) -> str:
+    """Why nothing is grown in a run that is shorter than one switch.
+
+    Examples
+    --------
+    >>> no_time_to_switch(1029.0, 600.0)
+    'no growth: a switch is taken to stop training for 17 min, and the whole run is 10 min; growth.switch_time sets it'
+    """
+    stop, run = (format_quantity(value, "second", digits=2) for value in (switch_s, budget_s))
+    return f"no growth: a switch is taken to stop training for {stop}, and the whole run is {run}; growth.switch_time sets it"
 
 
 def unpriced(law: str) -> str:

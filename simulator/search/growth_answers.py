@@ -21,7 +21,7 @@ from simulator.search.table import Plan
 
 
 def settings_of(scenario: Scenario) -> dict[str, Any]:
-    """Operator, stages and token efficiencies that a scenario asks for."""
+    """Operator, stages, token efficiencies and the time of a switch that a scenario asks for."""
     asked = scenario.growth
     operator = asked.operator if asked is not None else "hypercloning"
     kappa = asked.kappa if asked is not None else None
@@ -29,7 +29,9 @@ def settings_of(scenario: Scenario) -> dict[str, Any]:
         kappas, chosen = {**KAPPA, "given": kappa}, "given"
     else:
         kappas, chosen = dict(KAPPA), kappa or "central"
+    switch = asked.switch_time if asked is not None else None
     return {
+        "switch_s": growing.SWITCH_S if switch is None else switch,
         "operator": growing.OPERATOR_OF[operator],
         "max_stages": asked.max_stages if asked is not None else 2,
         "kappas": kappas,
@@ -54,7 +56,7 @@ def given_model(scenario: Scenario, question: Question, notes: Notes) -> growing
             return growing.Given(name, shape, tokens, asked.source_loss)
         notes.warn(
             "growth",
-            f"under {question.learning.law} a model of this size never reaches {asked.source_loss:g} nats",
+            f"under {question.learning.law_name} a model of this size never reaches {asked.source_loss:g} nats",
         )
         if asked.source_tokens is None:
             return None
@@ -101,8 +103,8 @@ def plan_of(question: Question, grown: growing.Grown, schedule: Schedule | None 
 def record_of(question: Question, plan: Plan) -> dict[str, Any]:
     """The record of a run that grows; the interval of its loss is that of the law alone."""
     record = answers.describe(question, plan, factors=step_factors(question, plan))
-    loss = plan.columns["loss"]
-    record["interval"]["loss"] = [loss * (1 - answers.LAW_ERROR), loss * (1 + answers.LAW_ERROR)]
+    loss, error = plan.columns["loss"], answers.law_error(question, plan)
+    record["interval"]["loss"] = [loss * (1 - error), loss * (1 + error)]
     return record
 
 

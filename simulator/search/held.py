@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import growth, money, scaling
+from simulator import growth, money, scaling, transformer
 from simulator.growth import warm_start
 from simulator.search import answer as answers
 from simulator.search import growing
@@ -198,8 +198,8 @@ def outcome(held: Held, scratch: Plan, case: Case) -> dict[str, float]:
         ``tokens loss cost_usd time_to_train_days step_time_s``
     """
     question, machine, last = case.question, case.machine, held.plans[-1]
-    params = np.asarray(scratch.params)
-    cap = float(questions.wall_limit_s(question, machine, last.n_gpus, params, question.limits)[0])
+    active = np.asarray(transformer.active_parameters(scratch.shape), dtype=float)
+    cap = float(questions.wall_limit_s(question, machine, last.n_gpus, active, question.limits)[0])
     left = cap * question.goodput_of(last.n_gpus, machine)
     terms, at = scaling.get(question.learning.law).terms, scratch.columns["tokens"]
     law = {"B": float(terms["B"]), "beta": float(terms["beta"])}
@@ -208,7 +208,7 @@ def outcome(held: Held, scratch: Plan, case: Case) -> dict[str, float]:
         step = float(machine.setting.step_time(plan.shape, plan.layout)) * case.step_factor
         worth = float(question.learning.batch_factor(tokens=at, batch_tokens=plan.batch_tokens))
         seconds = step / plan.batch_tokens
-        left -= growing.SWITCH_S if stage.switch_cost else 0.0
+        left -= held.grown.switch_s if stage.switch_cost else 0.0
         seen.append(left / seconds if plan is last else stage.tokens / worth)
         left -= seen[-1] * seconds
         floor = float(question.learning.loss(plan.shape, tokens=at)) - law["B"] * at ** -law["beta"]

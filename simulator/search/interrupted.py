@@ -102,13 +102,25 @@ def _break_even(question: Question, plan: Plan, failures: Failures) -> dict[str,
     }
 
 
+def _hours(value: float) -> str:
+    """Hours with three digits, thousands grouped.
+
+    Examples
+    --------
+    >>> _hours(2604.0), _hours(1234567.0), _hours(40.69), _hours(0.51)
+    ('2,600', '1,230,000', '40.7', '0.51')
+    """
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
+
+
 def _text(question: Question, plan: Plan, out: dict[str, Any]) -> str:
     share = f"{100 * out['value']:.4g} % of the time is useful"
     if out["source"] == "scenario":
         text = f"{share}, as the scenario says"
     elif out["source"] == "modelled":
         every = out["checkpoint_interval_s"]
-        text = f"{share}: an interruption every {out['job_mtbf_h']:.3g} h"
+        text = f"{share}: an interruption every {_hours(out['job_mtbf_h'])} h"
         text += f", checkpoints every {every / 60:.3g} min" if every else ""
     else:
         text = f"no rate of failures is known; {share} if interruptions cost what they cost Llama 3 per accelerator"
@@ -118,8 +130,8 @@ def _text(question: Question, plan: Plan, out: dict[str, Any]) -> str:
         text += "; ten times as many interruptions as in any of the published runs would not make it late"
     elif end and end["gpu_hours_per_interruption"] is not None:
         text += (
-            f"; the run ends in time with up to one interruption per {end['gpu_hours_per_interruption']:,.3g} "
-            f"accelerator-hours (every {end['job_mtbf_h']:.3g} h)"
+            f"; the run ends in time with up to one interruption per {_hours(end['gpu_hours_per_interruption'])} "
+            f"accelerator-hours (every {_hours(end['job_mtbf_h'])} h)"
         )
     elif worst is not None and out["source"] != "scenario" and plan.n_gpus > 1:
         text += f"; at one in {worst['gpu_hours_per_interruption']:,.0f} accelerator-hours it would be {100 * worst['goodput']:.3g} %"

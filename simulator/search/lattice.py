@@ -35,6 +35,13 @@ MAX_TOKENS_PER_MICROBATCH = 262_144
 LONG_SEQUENCE = 16_384
 """Context parallelism is tried from this sequence length on. [tokens]"""
 
+USUAL_CP = 8
+"""Largest context-parallel degree that is tried for any long sequence. [-]"""
+
+TOKENS_OF_RANK = 8192
+"""Tokens of a sequence that are left to a rank of a larger context-parallel degree, at least: Llama 3 trained on 131,072 with
+cp 16 (arXiv:2407.21783, table 4). [tokens]"""
+
 ASPECTS = (16.0, 256.0)
 """Width over depth of the shapes tried: the range in which laws of shape have data (arXiv:2502.06857). [-]"""
 
@@ -62,6 +69,8 @@ class Pins:
     """1 where only adapters learn."""
     autocast: int = 0
     """1 where weights are kept in 32 bits and cast for every matmul."""
+    autocast_frozen: int = 0
+    """What `autocast` would be if only adapters learned: 1 where the scenario says so itself."""
     update_share: float = 1.0
     """Bytes that the optimizer's sweep moves, relative to AdamW with 32-bit states. [-]"""
 
@@ -187,6 +196,19 @@ def powers_of_two(largest: float) -> list[int]:
     return [2**i for i in range(int(math.log2(max(1.0, largest))) + 1)]
 
 
+def context_degrees(seq_length: int, n_gpus: int) -> list[int]:
+    """Context-parallel degrees tried: powers of two, as many as leave a rank `TOKENS_OF_RANK` tokens, but at least `USUAL_CP`.
+
+    Examples
+    --------
+    >>> context_degrees(8192, 64), context_degrees(32_768, 64), context_degrees(2**20, 64), context_degrees(2**20, 4)
+    ([1], [1, 2, 4, 8], [1, 2, 4, 8, 16, 32, 64], [1, 2, 4])
+    """
+    if seq_length < LONG_SEQUENCE:
+        return [1]
+    return powers_of_two(min(n_gpus, max(USUAL_CP, seq_length // TOKENS_OF_RANK)))
+
+
 def batch_sizes(*, n_gpus: int, low: float, high: float) -> list[float]:
     """Batches tried, in sequences: powers of two times the odd part of the number of accelerators.
 
@@ -254,6 +276,7 @@ def layout_axes(
     batches: list[float],
     pins: Pins,
     flash_attention: bool = True,
+    selective: bool = False,
     zero_stages: tuple[int, ...] = (1, 3),
     interleave: bool = True,
     one_microbatch: bool = False,
@@ -273,7 +296,9 @@ def layout_axes(
     pins : Pins
         What is fixed.
     flash_attention : bool, optional
-        Without it selective recomputation is tried too.
+        Without it selective recomputation, which repeats the attention core, is tried too.
+    selective : bool, optional
+        Try selective recomputation under flash attention too: it drops more than the core.
     zero_stages : tuple of int, optional
         Stages tried with one pipeline stage; with more, the first of them.
     interleave : bool, optional
@@ -284,7 +309,7 @@ def layout_axes(
     experts, depth = int(np.max(shape.num_experts)), int(np.max(shape.num_hidden_layers))
     largest = max(1, min(MAX_TOKENS_PER_MICROBATCH // seq_length, int(max(batches))))
     tps = [pins.tp] if pins.tp else [d for d in divisors(link_domain, MAX_TP) if n_gpus % d == 0]
-    cps = [pins.cp] if pins.cp else ([1, 2, 4, 8] if seq_length >= LONG_SEQUENCE else [1])
+    cps = [pins.cp] if pins.cp else context_degrees(seq_length, n_gpus)
     eps = (
         [pins.ep]
         if pins.ep
@@ -295,7 +320,7 @@ def layout_axes(
         if pins.micro_batch_size
         else ([1] if one_microbatch else micro_batches(batches, largest))
     )
-    modes = [0, 2] if flash_attention else [0, 1, 2]
+    modes = [0, 1, 2] if selective or not flash_attention else [0, 2]
     modes = modes if pins.recompute is None else [pins.recompute]
     kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
     pps = [pins.pp] if pins.pp else divisors(n_gpus, min(MAX_PP, depth))

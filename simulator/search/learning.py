@@ -23,9 +23,14 @@ REFERENCE_BATCH_LAW = "StepLaw2025"
 class Learning:
     """How the loss of a plan is predicted."""
 
-    law: str = scaling.DEFAULT
+    law: str | scaling.Law = scaling.DEFAULT
     shape_law: str | None = None
     unique_tokens: float | None = None
+
+    @property
+    def law_name(self) -> str:
+        """What the law of loss is called."""
+        return self.law if isinstance(self.law, str) else self.law.name
 
     def batch_factor(self, *, tokens: Any, batch_tokens: Any) -> Any:
         r"""Tokens at the law's own batch that one token at this batch is worth. [-]

@@ -9,7 +9,9 @@ from simulator.clocks import CLOCKS
 from simulator.device import Constants, Device
 from simulator.memory import MEMORY_PROFILES, states
 from simulator.schema import Accelerator, Hardware, Ownership, Scenario, quote
-from simulator.schema.quotes import MAX_AGE_DAYS, age_days
+from simulator.schema.base import Rent
+from simulator.schema.plausible import implausible
+from simulator.schema.quotes import MAX_AGE_DAYS, age_days, today, unusual
 from simulator.search import fewest
 from simulator.search.evaluate import Setting
 from simulator.search.failures import Failures
@@ -17,6 +19,7 @@ from simulator.search.lattice import powers_of_two
 from simulator.search.notes import Notes
 from simulator.search.question import Machine
 from simulator.search.software import COMPILES, MEMORY_OF
+from simulator.units import format_quantity
 
 MOST_GPUS = 4096
 """Accelerators tried at most where the scenario leaves the number open. [-]"""
@@ -59,6 +62,8 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
     )
     _warn(notes, accelerator, precision, used, evidence, network)
     notes.source(f"accelerator {accelerator.label}", accelerator.source)
+    _tell_cluster(hardware, notes)
+    _doubt(hardware, notes)
     power = _power(hardware, notes)
     price, offer = _price(hardware, notes, power)
     return Machine(
@@ -81,6 +86,14 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
     )
 
 
+def _doubt(hardware: Hardware, notes: Notes) -> None:
+    """Say where a specification is far from that of any machine, as it is when a unit is wrong."""
+    for spec in (hardware.accelerator, hardware.cluster):
+        label = "" if spec is None else spec.id or spec.name
+        for text in [] if spec is None else implausible(spec, today()):
+            notes.warn("implausible", f"{label} {text}")
+
+
 def _network(hardware: Hardware) -> tuple[float | None, float | None]:
     """Bandwidth of the network and of collectives; a stated network replaces all that the cluster says of its own. [B/s]"""
     network, collective, cluster = hardware.network_bandwidth, hardware.collective_bandwidth, hardware.cluster
@@ -89,6 +102,35 @@ def _network(hardware: Hardware) -> tuple[float | None, float | None]:
     ports = cluster.network_per_accelerator
     network = ports / cluster.oversubscription if ports is not None else None
     return network, collective or cluster.collective_bandwidth
+
+
+def _tell_cluster(hardware: Hardware, notes: Notes) -> None:
+    """What a cluster supplies, and where its numbers come from; what the scenario states itself is not the cluster's."""
+    cluster = hardware.cluster
+    if cluster is None:
+        return
+    label = cluster.id or cluster.name
+    notes.source(f"cluster {label}", cluster.source)
+    given = []
+    if hardware.accelerators_per_node is None:
+        given.append(f"{cluster.accelerators_per_node} accelerators per node")
+    ports = cluster.nics_per_node or cluster.accelerators_per_node
+    if hardware.network_bandwidth is None and cluster.nic_bandwidth is not None:
+        port = format_quantity(cluster.nic_bandwidth, "byte/second", unit="Gb/s")
+        given.append(
+            f"{ports} {'port' if ports == 1 else 'ports'} of {port} per node, oversubscription {cluster.oversubscription:g}"
+        )
+    collective = None if hardware.network_bandwidth is not None else cluster.collective_bandwidth
+    if collective is not None and hardware.collective_bandwidth is None:
+        given.append(f"at most {format_quantity(collective, 'byte/second')} for one collective")
+    if cluster.host_power:
+        given.append(f"{format_quantity(cluster.host_power, 'watt')} for the rest of a node")
+    given.append(f"PUE {cluster.pue:g}")
+    if hardware.grid_intensity is None and cluster.grid_intensity is not None:
+        given.append(f"{cluster.grid_intensity:g} gCO2e/kWh")
+    text = f"cluster {label}: {', '.join(given)}"
+    if text not in notes.assumptions:
+        notes.assumptions.append(text)
 
 
 def _warn(
@@ -102,6 +144,13 @@ def _warn(
     """Say where an accelerator runs in another precision, was not measured, or is described by doubtful figures."""
     if used != asked:
         notes.warn("precision", f"{accelerator.label} has no {asked} matrix units; it runs in {used}")
+    elif narrow := calibrations.narrower(accelerator, asked):
+        times = int(calibrations.BITS[asked]) // int(calibrations.BITS[narrow])
+        share = {2: "half", 4: "a quarter", 8: "an eighth"}[times]
+        notes.warn(
+            "precision",
+            f"{accelerator.label} states no rate for {asked} or wider; {share} of its {narrow} rate is taken",
+        )
     if evidence.grade != "measured":
         notes.warn(
             "evidence", f"{accelerator.label}: constants {evidence.sentence}; the interval is wider for it"
@@ -151,10 +200,12 @@ def counts_of(scenario: Scenario, hardware: Hardware) -> tuple[int, ...]:
 def _price(hardware: Hardware, notes: Notes, power_w: float | None) -> tuple[float | None, dict[str, Any]]:
     """Price of an accelerator-hour, and what has to be known about the offer."""
     found, name = quote(hardware), hardware.accelerator.label
-    if isinstance(hardware.price, Ownership):
-        return _owned(hardware.price, name, notes, power_w)
     if found is None:
         return None, {}
+    if isinstance(hardware.price, Rent | Ownership) and (odd := unusual(name, found)):
+        notes.warn("price-range", f"the price of {name} in the scenario: {odd}; is it per accelerator?")
+    if isinstance(hardware.price, Ownership):
+        return _owned(hardware.price, name, notes, power_w)
     if found.newest is not None and (age := age_days(found.newest)) > MAX_AGE_DAYS:
         text = f"{age} days old; write hardware.price, or take new ones with trainsim prices refresh"
         notes.warn("old-price", f"the price of {name} ({found.label}) is {text}")

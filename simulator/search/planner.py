@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from simulator import scaling, transformer
 from simulator.scaling import batch as batch_laws
-from simulator.search import evaluate, goal, lattice, quality
+from simulator.search import evaluate, goal, lattice, numbers, quality
 from simulator.search import question as questions
 from simulator.search.lattice import Axes
 from simulator.search.question import Machine, Question
@@ -101,6 +101,7 @@ def axes_for(question: Question, machine: Machine, n_gpus: int, shape: Shape) ->
         batches=batches(question, machine, n_gpus, shape),
         pins=question.pins,
         flash_attention=question.flash_attention,
+        selective=machine.setting.selective_drops,
         zero_stages=question.zero_stages,
         interleave=question.interleave,
     )
@@ -188,18 +189,38 @@ def search(
 
 
 def _fewest(question: Question, shape: Shape, machine: int, margin: float | None) -> Found:
-    """Search one number of accelerators after the other, fewest first, until a plan runs."""
-    total = Found()
-    for n_gpus in sorted(question.machines[machine].counts):
-        machines = list(question.machines)
-        machines[machine] = replace(machines[machine], counts=(n_gpus,))
-        cheapest = replace(question, machines=tuple(machines), objectives=("cost_usd",))
-        found = search(cheapest, shape, machine=machine, margin=margin)
-        total.merge(found)
-        total.tables += found.tables
-        if any(np.any(table.outcome(question)["runs"]) for table in found.tables):
+    """Search one number of accelerators after the other, fewest first, until a plan runs; then the nodes below it.
+
+    Of one model every number of nodes between the last two is looked at, from below; of many shapes half of them again and again.
+    """
+    total, few = Found(), 0
+    for enough in sorted(question.machines[machine].counts):
+        if _runs_on(question, shape, machine, enough, margin, total):
             break
+        few = enough
+    else:
+        return total
+    nodes = numbers.between(few, enough, question.machines[machine].node_size) if few else []
+    while nodes:
+        place = 0 if lattice.count(shape) == 1 else len(nodes) // 2
+        if _runs_on(question, shape, machine, nodes[place], margin, total):
+            nodes = nodes[:place]
+        else:
+            nodes = nodes[place + 1 :]
     return total
+
+
+def _runs_on(
+    question: Question, shape: Shape, machine: int, n_gpus: int, margin: float | None, total: Found
+) -> bool:
+    """Search the cheapest plan on one number of accelerators, add it to what was found, and say whether one runs."""
+    machines = list(question.machines)
+    machines[machine] = replace(machines[machine], counts=(n_gpus,))
+    cheapest = replace(question, machines=tuple(machines), objectives=("cost_usd",))
+    found = search(cheapest, shape, machine=machine, margin=margin)
+    total.merge(found)
+    total.tables += found.tables
+    return any(np.any(table.outcome(question)["runs"]) for table in found.tables)
 
 
 def _advance(

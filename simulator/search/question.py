@@ -135,8 +135,13 @@ class Question:
     """Columns of `outcome` that are to be low; the usual one if empty (`choice.objective_of`)."""
     service: Service | None = None
     """How the trained model answers."""
+    pretrained: bool = False
+    """The run goes on from trained weights."""
     spend_all: bool = False
     """Train to the end of the limits, even where repeated data then raise the loss."""
+    counts_batch: bool = False
+    """Limits hold for the time that a run would take if it also made up for the tokens that its batch costs: else the fewest
+    accelerators end in time by the largest batch, which teaches least."""
 
     def goodput_of(self, n_gpus: int, machine: Machine | None = None) -> float:
         """Useful share of wall-clock time. [-]"""
@@ -154,9 +159,14 @@ class Question:
         return self.tokens is not None or self.steps is not None
 
     @property
+    def batch_matters(self) -> bool:
+        """Whether runs of the same tokens may differ in what their batch teaches: tokens are given, and no batch and no quality."""
+        return self.tokens is not None and not self.qualities and self.pins.global_batch_size is None
+
+    @property
     def from_scratch(self) -> bool:
-        """Whether all weights are trained; laws of loss say nothing of a model whose weights are frozen."""
-        return not self.pins.frozen
+        """Whether all weights start anew; laws of loss say nothing of a model that was trained before."""
+        return not (self.pins.frozen or self.pretrained)
 
     @property
     def shortest(self) -> bool:
@@ -299,13 +309,14 @@ def outcome(
         steps = tokens / batch_tokens
         useful = steps * step
         wall = useful / useful_share
+        factor = question.learning.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
         held = question.fixed or question.shortest
-        runs = np.isfinite(step) & ((wall <= cap) if held else np.ones_like(step, dtype=bool))
+        counted = wall / factor if question.counts_batch else wall
+        runs = np.isfinite(step) & ((counted <= cap) if held else np.ones_like(step, dtype=bool))
         runs = runs & ~np.isnan(cap) & (cap > 0) & ~(steps < ONE_STEP)
         quick = quick_enough(question, latency) & np.ones(np.shape(step), dtype=bool)
         good = np.ones(np.shape(step), dtype=bool)
         loss = question.learning.loss(shaped, tokens=tokens, batch_tokens=batch_tokens)
-        factor = question.learning.batch_factor(tokens=tokens, batch_tokens=batch_tokens)
         extra = {}
         if question.qualities:
             good, extra["accuracy_loss"] = _judged(question, shaped, tokens, batch_tokens, runs)

@@ -118,6 +118,8 @@ def _serving(question: Question, candidates: Shape) -> Change | None:
 def _spent(question: Question, plan: Plan, column: str) -> float:
     """What a plan takes of a limit: a limit on cost covers serving."""
     value = float(plan.columns[column])
+    if question.counts_batch:
+        value /= float(plan.columns["batch_factor"])
     if column == "cost_usd" and question.inference_tokens:
         price = question.machines[plan.machine].usd_per_gpu_hour or float("nan")
         value += float(plan.columns["serving_s"]) / 3600.0 * price
@@ -171,7 +173,7 @@ def _reached(asked: quality.Quality, loss: float, how: str) -> Change | None:
         float(eased),
         asked.wanted,
         "nats/token" if asked.name == "loss" else "share",
-        f"{asked.name}: {required.words(asked)} is required, {how} {shown}",
+        f"{required.words(asked)} is required, {how} {shown}",
         f"require {asked.name} {easier}",
     )
 

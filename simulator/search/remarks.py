@@ -6,14 +6,17 @@ import re
 
 import numpy as np
 
-from simulator import goodput, library, money, scaling, transformer
+from simulator import goodput, library, money, pipeline, scaling, transformer
 from simulator.kernels import ALIGNED, unfused_softmax
+from simulator.scaling.reference import range_text
 from simulator.schema import Scenario
 from simulator.search import answer as answers
 from simulator.search import growing
 from simulator.search.notes import Notes
 from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Machine, Question
 from simulator.search.table import Plan
+from simulator.transformer import Shape
+from simulator.units import format_quantity
 
 EXCLUDED = (
     "evaluation, data preparation and staff",
@@ -24,6 +27,9 @@ EXCLUDED = (
 
 PADDED = 128
 """Multiple to which Megatron-LM pads a vocabulary by default. [-]"""
+
+FEW_TOKENS = 1.0
+"""Fewer tokens are those of a fine-tune rather than of a run from scratch: a choice, GPT-3 saw 1.7. [tokens/parameter]"""
 
 FADING_EPOCHS = 4.0
 """Repetitions from which on data are worth clearly less than fresh ones (Muennighoff et al., arXiv:2305.16264). [-]"""
@@ -43,6 +49,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     _annotate_cluster(scenario, notes)
     _annotate_links(notes, machine, best)
     _annotate_positions(scenario, notes)
+    _annotate_stages(question, notes, best)
     _annotate_vocabulary(notes, best)
     _annotate_heads(notes, best)
     _annotate_softmax(question, notes, best)
@@ -112,6 +119,37 @@ def _annotate_positions(scenario: Scenario, notes: Notes) -> None:
         )
 
 
+def _annotate_stages(question: Question, notes: Notes, best: Plan) -> None:
+    """Say how layers are dealt to pipeline stages that do not divide them."""
+    depth, stages = int(best.shape.num_hidden_layers), int(best.layout.pp)
+    if depth % stages:
+        balance = question.machines[best.machine].setting.constants.stage_balance
+        notes.assumptions.append(dealt_words(best.shape, stages=stages, balance=float(np.min(balance))))
+
+
+def dealt_words(shape: Shape, *, stages: int, balance: float = 0.0) -> str:
+    """How many layers each of several pipeline stages holds, in words.
+
+    Examples
+    --------
+    >>> llama = transformer.decoder(num_hidden_layers=126, hidden_size=16384, num_attention_heads=128, vocab_size=128256)
+    >>> dealt_words(llama, stages=16)
+    '126 layers on 16 stages: 8 on 14 of them, 7 on the other 2, the last among these; a step takes as long as the fullest'
+    """
+    depth = int(shape.num_hidden_layers)
+    most, last = (
+        int(n)
+        for n in pipeline.stage_layers(
+            num_hidden_layers=depth, pp=stages, balance=balance, head=pipeline.head_cost(shape)
+        )
+    )
+    full = depth - (most - 1) * stages
+    dealt = f"{most} on {full} of them, {most - 1} on the other {stages - full}, the last among these"
+    if balance > 0.5:
+        dealt = f"dealt by their work with the output head counted, {most} on the first, {last} on the last"
+    return f"{depth:,} layers on {stages} stages: {dealt}; a step takes as long as the fullest"
+
+
 def _annotate_vocabulary(notes: Notes, best: Plan) -> None:
     """Say what a vocabulary costs whose rows tensor cores cannot load whole."""
     size = int(best.shape.vocab_size)
@@ -175,7 +213,7 @@ def _annotate_goodput(question: Question, notes: Notes, best: Plan) -> None:
     if question.goodput is not None:
         notes.excluded.append("failures and stalls beyond the goodput of the scenario")
         return
-    at = f"goodput {share:.4f} at {best.n_gpus} accelerators"
+    at = f"goodput {share:.4f} at {best.n_gpus} accelerator{'' if best.n_gpus == 1 else 's'}"
     slow = (
         f", less {100 * failures.stragglers:g} % for stragglers" if failures and failures.stragglers else ""
     )
@@ -231,7 +269,11 @@ def _annotate_links(notes: Notes, machine: Machine, best: Plan) -> None:
 
 def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
     law, tokens = scaling.get(question.learning.law), best.columns["tokens"]
-    notes.source(f"law of loss {law.name}", f"{law.source}, {law.corpus}, tokenizer {law.tokenizer}")
+    about = f"{law.source}, {law.corpus}, tokenizer {law.tokenizer}"
+    if law.provenance == "own":
+        covered = range_text(law) or "a range that is not stated"
+        about = f"{law.source}; fitted on {covered}; corpus {law.corpus}"
+    notes.source(f"law of loss {law.name}", about)
     if question.learning.shape_law:
         notes.source(
             f"law of shape {question.learning.shape_law}", scaling.get(question.learning.shape_law).source
@@ -246,6 +288,13 @@ def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
             f"a loss of {best.columns['loss']:.4g} is above ln({best.shape.vocab_size:,}) = {guessing:.3g}, that of guessing: "
             f"{law.name} says nothing of so short a run",
         )
+    each = tokens / float(transformer.active_parameters(best.shape))
+    if question.fixed and each < FEW_TOKENS:
+        notes.warn(
+            "few-tokens",
+            f"{each:.2g} tokens per parameter are few to train a model from scratch, as the loss takes for granted; for a fine-tune "
+            "write training.from_pretrained: true, or trainable: lora",
+        )
     by_error = any(each.name == "error" for each in question.qualities)
     if not law.chooses_tokens and not by_error and question.tokens is None and question.steps is None:
         notes.warn(
@@ -256,9 +305,11 @@ def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
     notes.assumptions.append(
         f"a batch costs tokens by the critical batch of {BATCH_LAW}, from the batch of {REFERENCE_BATCH_LAW} on"
     )
+    error = answers.law_error(question, best)
+    whose = "arXiv:2410.11840" if error == answers.LAW_ERROR else f"as {law.name} states for this compute"
     notes.assumptions.append(
-        "the interval of the loss joins that of the step time with the 4 % error of an extrapolated loss "
-        "(arXiv:2410.11840); differences between plans under one law are much smaller"
+        f"the interval of the loss joins that of the step time with the {100 * error:.2g} % error of an extrapolated loss "
+        f"({whose}); differences between plans under one law are much smaller"
     )
     _annotate_shape(question, notes, best)
     unique = question.learning.unique_tokens
@@ -293,9 +344,11 @@ def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> N
         f"growth: credit for the source's loss, then {grown.answer.kappa:g} times the progress per token (kappa, an "
         "assumption with published cases on both sides); costs are seconds of each stage's own fastest layout"
     )
-    notes.assumptions.append(
-        f"a switch stops training for {growing.SWITCH_S / 60:.0f} minutes, what one interruption of Llama 3's run cost"
-    )
+    usual = grown.switch_s == growing.SWITCH_S
+    stop = format_quantity(grown.switch_s, "second", digits=2)
+    source = "what one interruption of Llama 3's run cost" if usual else "growth.switch_time"
+    share = f"; {100 * grown.switch_s / grown.budget_s:.2g} % of the run each" if grown.switch_s else ""
+    notes.assumptions.append(f"a switch stops training for {stop}, {source}{share}")
     unique = question.learning.unique_tokens
     if unique and grown.answer.best.tokens > unique:
         notes.warn("growth-data", "schedules take data as unlimited; this one needs more than unique_tokens")

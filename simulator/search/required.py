@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from simulator.search import choice, goal, quality
-from simulator.search.answer import LAW_ERROR
+from simulator.search.answer import law_error
 from simulator.search.quality import Quality
 from simulator.search.question import Question
 from simulator.search.table import Found, Plan
+from simulator.units import format_quantity
 
 STEP_NATS = 0.01
 """A little more quality. [nats/token]"""
@@ -137,7 +138,7 @@ def reached(question: Question, plan: Plan) -> dict[str, Any]:
         return out
     for q in question.qualities:
         loss = float(q.loss(question.learning, plan.shape, plan.columns["tokens"], plan.batch_tokens))
-        low, high = _interval(q, loss)
+        low, high = _interval(q, loss, law_error(question, plan))
         out[q.name] = {
             "wanted": q.wanted,
             "predicted": float(q.shown(loss)),
@@ -153,12 +154,12 @@ def _shown(q: Quality, value: float) -> str:
     return f"{value:.3f}" if q.name == "loss" else f"{100 * value:.1f} %"
 
 
-def _interval(q: Quality, loss: float) -> tuple[float, float]:
+def _interval(q: Quality, loss: float, error: float) -> tuple[float, float]:
     """What is reached at the lower and the upper end of the error."""
     if q.task is not None:
         middle = float(q.shown(loss))
         return max(0.0, middle - quality.LADDER_ERROR), min(1.0, middle + quality.LADDER_ERROR)
-    return float(q.shown(loss * (1 - LAW_ERROR))), float(q.shown(loss * (1 + LAW_ERROR)))
+    return float(q.shown(loss * (1 - error))), float(q.shown(loss * (1 + error)))
 
 
 def _certain(question: Question, plan: Plan, q: Quality) -> dict[str, float] | None:
@@ -167,7 +168,7 @@ def _certain(question: Question, plan: Plan, q: Quality) -> dict[str, float] | N
         target = min(q.wanted + quality.LADDER_ERROR, 0.999)
         stricter = quality.of_accuracy(q.task, target)
     else:
-        stricter = replace(q, limit=q.limit / (1 + LAW_ERROR))
+        stricter = replace(q, limit=q.limit / (1 + law_error(question, plan)))
     tokens = quality.required_tokens(question.learning, (stricter,), plan.shape, plan.batch_tokens)
     needed = float(np.max(tokens))
     if not np.isfinite(needed):
@@ -189,7 +190,7 @@ def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
             np.max(quality.required_tokens(question.learning, (q,), plan.shape, plan.batch_tokens))
         )
         change = (
-            f"train on {needed / 1e9:.4g}B tokens"
+            f"train on {format_quantity(needed, 'token', digits=4)} tokens"
             if np.isfinite(needed)
             else "a larger model or more data; this one never reaches it"
         )
@@ -198,7 +199,7 @@ def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
             "needed": q.wanted,
             "available": float(q.shown(loss)),
             "unit": "nats/token" if q.name == "loss" else "share",
-            "text": f"{q.name}: {words(q)} is required, {_shown(q, float(q.shown(loss)))} is predicted",
+            "text": f"{words(q)} is required, {_shown(q, float(q.shown(loss)))} is predicted",
             "smallest_change": change,
         }
     return {}

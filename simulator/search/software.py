@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MEMORY_OF = {"llm-foundry": "fsdp", "maxtext": "fsdp", "hf": "deepspeed", "generic": "megatron"}
+MEMORY_OF = {"maxtext": "fsdp", "hf": "deepspeed", "generic": "megatron"}
 """Memory profile of software without one of its own."""
 
 ZERO_OF = {"fsdp": (3,), "llm-foundry": (3,), "maxtext": (3,), "nanotron": (1,)}

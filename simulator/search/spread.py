@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from simulator import uncertainty
+from typing import Any
+
+from simulator import calibrations, evidence, uncertainty
 from simulator.search.breakdown import breakdown
 from simulator.search.question import Question
 from simulator.search.table import Plan
@@ -17,26 +19,44 @@ def step_factors(question: Question, plan: Plan) -> tuple[float, float]:
     From the residuals of measured rows in the plan's regime (`simulator.uncertainty`), wider the more of the step is exposed
     communication. Weaker evidence never narrows the interval: it encloses those of the better grades.
     """
-    evidence = question.machines[plan.machine].about["evidence"]
+    known = str(question.machines[plan.machine].about["evidence"]["grade"])
     exposed, low, high = _exposed_share(question, plan), 1.0, 1.0
-    for grade in GRADES[: GRADES.index(str(evidence["grade"])) + 1]:
+    for grade in GRADES[: GRADES.index(known) + 1]:
         factors = _factors(question, plan, grade, exposed=exposed)
         low, high = min(low, factors.low), max(high, factors.high)
     return low, high
 
 
-def rows_like_this(question: Question, plan: Plan) -> dict[str, float | int | str]:
+def rows_like_this(question: Question, plan: Plan) -> dict[str, Any]:
     """How wrong the clock was on measured rows of the plan's regime: ``median_error``, ``rows``, ``regime``.
 
-    Beside them ``exposed_share``, the share of the step that is communication nothing hides: it widens the interval.
+    Beside them ``exposed_share``, the share of the step that is communication nothing hides: it widens the interval; and
+    ``own``, calibration sets that are a user's own, if there are any: the error is that of the shipped sets, which they replace.
     """
+    own = [{**vars(each), "groups": list(each.groups)} for each in _own_sets(question, plan)]
     factors = _factors(question, plan, str(question.machines[plan.machine].about["evidence"]["grade"]))
     return {
         "median_error": factors.median_error,
         "rows": factors.rows,
         "regime": factors.regime,
         "exposed_share": _exposed_share(question, plan),
+        **({"own": own} if own else {}),
     }
+
+
+def _own_sets(question: Question, plan: Plan) -> tuple[evidence.Own, ...]:
+    """Sets of the plan that a user's own runs wrote."""
+    names = question.machines[plan.machine].about["evidence"]["sets"]
+    return evidence.own_of([str(name) for name in names], calibrations.sets())
+
+
+def _is_known(question: Question, plan: Plan, sets: list[str]) -> bool:
+    """Whether the constants were fitted to other runs of whoever asks: the rule for measured rows, by the software's set.
+
+    Only on a part that others measured with that software: of no other is it known how far a fit to one's own runs is off.
+    """
+    own = {each.set: each.rows for each in _own_sets(question, plan)}
+    return own.get(sets[-1], 0) >= evidence.FEWEST_OWN and (sets[0], sets[-1]) in evidence.measured_pairs()
 
 
 def _exposed_share(question: Question, plan: Plan) -> float:
@@ -47,13 +67,17 @@ def _factors(question: Question, plan: Plan, grade: str, *, exposed: float = 0.0
     """Percentiles of the regime that a plan would be in with evidence of a grade."""
     machine = question.machines[plan.machine]
     setting = machine.setting
+    sets = [str(name) for name in machine.about["evidence"]["sets"]]
+    known = _is_known(question, plan, sets)
     regime = uncertainty.regime_of(
         grade=grade,
-        sets=[str(name) for name in machine.about["evidence"]["sets"]],
+        sets=sets,
+        seen=known,
         num_experts=float(plan.shape.num_experts),
         frozen=float(plan.layout.frozen),
         n_gpus=float(plan.n_gpus),
         link_domain=float(setting.device.link_domain),
         complete=True,
     )
-    return uncertainty.step_time_factors(regime, exposed=exposed)
+    found = uncertainty.step_time_factors(regime, exposed=exposed)
+    return uncertainty.centred(found) if known else found

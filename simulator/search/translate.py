@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from simulator import scaling
 from simulator.clocks import CLOCKS
 from simulator.errors import UnknownNameError
 from simulator.layout import RECOMPUTE, SCHEDULES
 from simulator.memory import states
+from simulator.scaling import Law
 from simulator.schema import Scenario
 from simulator.search import goal, quality
 from simulator.search.lattice import Pins
@@ -43,10 +46,10 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
     if budget.cost is not None and any(m.usd_per_gpu_hour is None for m in machines):
         bare = ", ".join(m.label for m in machines if m.usd_per_gpu_hour is None)
         notes.warn("no-price", f"no price is known for {bare}; write hardware.price, such as $2.50/GPU-h")
-    return Question(
+    question = Question(
         machines=machines,
         limits=Limits(time_s, budget.cost, budget.energy, budget.carbon),
-        learning=Learning(scenario.law, shape_law, training.unique_tokens),
+        learning=Learning(_law(scenario), shape_law, training.unique_tokens),
         seq_length=training.seq_length,
         pins=pins_of(scenario),
         tokens=training.tokens,
@@ -62,7 +65,9 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         qualities=qualities_of(scenario, notes),
         objectives=tuple(goal.COLUMNS[name] for name in scenario.objective),
         service=service_of(scenario),
+        pretrained=training.fine_tunes,
     )
+    return replace(question, counts_batch="n_gpus" in scenario.objective and question.batch_matters)
 
 
 def _template(scenario: Scenario, notes: Notes) -> None:
@@ -74,6 +79,11 @@ def _template(scenario: Scenario, notes: Notes) -> None:
         "and share of key and value heads are kept, width and depth are searched for; for exactly this model leave out find, "
         "or write find: estimate"
     )
+
+
+def _law(scenario: Scenario) -> str | Law:
+    """The name of a registered law; one's own as the law that it is."""
+    return scenario.law if isinstance(scenario.law, str) else scaling.get(scenario.law)
 
 
 def _shape_law(scenario: Scenario, notes: Notes) -> str | None:
@@ -99,7 +109,7 @@ def qualities_of(scenario: Scenario, notes: Notes) -> tuple[Quality, ...]:
     found = [] if asked.loss is None else [Quality("loss", asked.loss, asked.loss)]
     found += [quality.of_accuracy(task, share) for task, share in asked.accuracy.items()]
     if asked.error is not None:
-        found.append(quality.of_error(scenario.law, asked.error))
+        found.append(quality.of_error(scaling.get(scenario.law).name, asked.error))
     if asked.accuracy:
         notes.source(
             "accuracy of tasks",
@@ -144,11 +154,16 @@ def pins_of(scenario: Scenario) -> Pins:
         global_batch_size=training.batch_sequences,
         frozen=int(training.trainable == "lora"),
         autocast=int(autocasts(scenario)),
+        autocast_frozen=int(autocasts(scenario) and training.autocast is True),
         update_share=states.update_share(precision=training.precision, optimizer=training.optimizer),
     )
 
 
 def autocasts(scenario: Scenario) -> bool:
-    """Whether 32-bit weights are cast for every matmul: as the scenario says, else as its software usually does."""
+    """Whether 32-bit weights are cast for every matmul: as the scenario says, else as its software usually does.
+
+    Frozen weights are loaded in 16 bits, so that nothing is cast: only adapters, which are small, have 32.
+    """
     asked, narrow = scenario.training.autocast, scenario.training.precision not in states.WHOLE
-    return narrow and (scenario.software in AUTOCASTS if asked is None else asked)
+    usual = scenario.software in AUTOCASTS and scenario.training.trainable == "full"
+    return narrow and (usual if asked is None else asked)

@@ -13,7 +13,7 @@ from simulator import calibrations, scaling
 from simulator.goodput import scaled as scaled_goodput
 from simulator.scaling.law import Law
 from simulator.schema.quotes import quotes
-from simulator.search.answer import LAW_ERROR
+from simulator.search.answer import LAW_ERROR, law_error
 from simulator.search.question import Machine, Question
 from simulator.search.spread import step_factors
 from simulator.search.table import Basis
@@ -105,7 +105,7 @@ def inputs(basis: Basis, scenario: Mapping[str, Any]) -> list[Input]:
     found = [*_clock(basis), *_constants(machine), *_price(basis, machine, scenario), *_goodput(basis)]
     found += _kappa(basis)
     learns = basis.question.from_scratch and np.isfinite(basis.plan.columns["loss"])
-    return found + (_law(basis.question) if learns else [])
+    return found + (_law(basis.question, law_error(basis.question, basis.plan)) if learns else [])
 
 
 def _clock(basis: Basis) -> list[Input]:
@@ -213,15 +213,15 @@ def _kappa(basis: Basis) -> list[Input]:
     ]
 
 
-def _law(question: Question) -> list[Input]:
+def _law(question: Question, error: float) -> list[Input]:
     law = scaling.get(question.learning.law)
     found = [
         Input(
             "law of loss",
-            1 - LAW_ERROR,
+            1 - error,
             1.0,
-            1 + LAW_ERROR,
-            "error of extrapolated laws, arXiv:2410.11840",
+            1 + error,
+            "error of extrapolated laws, arXiv:2410.11840" if error == LAW_ERROR else law.source,
             lambda case, value: replace(case, loss_factor=value),
         )
     ]

@@ -254,8 +254,9 @@ def _names(scenario: Scenario, seen: set[str]) -> None:
     if key in seen:
         return
     question_of(scenario, Notes())
-    for law in filter(None, (scenario.law, scenario.shape_law)):
-        scaling.get(law)
+    scaling.get(scenario.law)
+    if scenario.shape_law:
+        scaling.get(scenario.shape_law)
     seen.add(key)
 
 

@@ -11,6 +11,15 @@ from simulator.units.dimensions import DIMENSIONS, Dimension, dimension_of
 _NUMBER = re.compile(r"\s*([-+]?(?:\d[\d_,]*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$", re.DOTALL)
 _MONEY = re.compile(r"\s*(?:\$|USD|US\$)\s*(.*)$", re.DOTALL)
 
+_FOREIGN = re.compile(r"[€£¥₹₩]|\b(?:EUR|GBP|CNY|RMB|JPY|INR|CHF|KRW|CAD|AUD)\b")
+"""Currencies that are not read."""
+
+_HOURLY = ("/h", "/hr", "/hour")
+"""Units of a rent that do not say of what."""
+
+MAX_LENGTH = 200
+"""Longest text that is read as a quantity. [characters]"""
+
 Per = Literal["GPU-hour", "node-hour", "GPU"]
 
 
@@ -64,7 +73,9 @@ def parse_quantity(value: str | float, dimension: str, *, bare: bool = False) ->
         if not (bare or target.bare):
             raise QuantityError(f"{_shown(value)} has no unit", _with_unit(_shown(value), target))
         return _finite(value, value)
-    text = value[:200]
+    if len(value) > MAX_LENGTH:
+        raise QuantityError(f"{_shown(value)}, with {len(value)} characters, is no quantity", _write(target))
+    text = value
     amount = _MONEY.match(text)
     if target.money:
         if not amount:
@@ -91,9 +102,35 @@ def parse_quantity(value: str | float, dimension: str, *, bare: bool = False) ->
 def _trailing_usd(text: str, target: Dimension, *, bare: bool) -> str:
     """`60k USD` and `2.99 USD/GPU-h` to what follows a dollar sign."""
     changed = re.sub(r"\s*USD\b", "", text, count=1)
+    if _FOREIGN.search(text):
+        raise QuantityError(
+            f"{_shown(text)} is not in US dollars, the only currency", _in_dollars(text, target)
+        )
     if changed == text and not bare:
-        raise QuantityError(f"{_shown(text)} has no currency", _write(target))
+        raise QuantityError(f"{_shown(text)} has no currency", _in_dollars(text, target))
     return changed
+
+
+def _in_dollars(text: str, target: Dimension) -> str:
+    """What to write in place of an amount without dollars: the same one, where only they are lacking."""
+    found = re.fullmatch(r"\s*([\d.,]+)\s*([kM]?)\s*(/\s*\S+)?\s*", text)
+    if found is None:
+        return ("convert it, and " if _FOREIGN.search(text) else "") + _write(target)
+    per = (found[3] or "").replace(" ", "")
+    if per in _HOURLY:
+        return f"write ${dollars(found[1])}/GPU-h or ${dollars(found[1])}/node-h"
+    return f"write ${dollars(found[1])}{found[2]}{per}" if per or target.name == "USD" else _write(target)
+
+
+def dollars(digits: str) -> str:
+    """An amount as dollars are written: cents have two digits.
+
+    Examples
+    --------
+    >>> dollars("2.5"), dollars("24"), dollars("0.125")
+    ('2.50', '24', '0.125')
+    """
+    return f"{digits}0" if re.fullmatch(r"\d+\.\d", digits) else digits
 
 
 def _number(digits: str, value: object) -> float:
@@ -141,7 +178,7 @@ def _with_unit(number: str, target: Dimension) -> str:
 
 
 def _wrong_unit(value: object, number: str, unit: str, target: Dimension) -> QuantityError:
-    if target.name.startswith("USD/") and unit in ("/h", "/hr", "/hour"):
+    if target.name.startswith("USD/") and unit in _HOURLY:
         return QuantityError(
             f"{_shown(value)} does not say per what", f"write ${number}/GPU-h or ${number}/node-h"
         )
@@ -183,6 +220,12 @@ def parse_price(value: str | float) -> tuple[float, Per]:
             first = first or error
     hint = first.hint if first and "per what" in first.reason else ""
     reason = first.reason if first else ""
+    if amount := re.fullmatch(r"\s*\$?\s*(\d[\d.,]*)\s*", str(value)):
+        text = dollars(amount[1])
+        reason = f"{_shown(value)} does not say per what"
+        hint = f"write ${text}/GPU-h, ${text}/node-h or ${text}/GPU"
+    elif reason.endswith((" has no currency", " the only currency")) and "/" in str(value):
+        hint = first.hint if first else ""
     if not hint:
         hint = "write $2.99/GPU-h, $24/node-h or $25000/GPU"
         reason = re.sub(r" for USD/GPU-hour$", " for a price", reason)

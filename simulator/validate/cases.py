@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations
+from simulator import calibrations, evidence
 from simulator.device import Constants, Device
-from simulator.errors import SpecError
+from simulator.errors import Problem, SpecError
 from simulator.layout import Layout
 from simulator.transformer import Shape
 from simulator.validate.cells import SkipError, empty
 from simulator.validate.contradictions import quarantined
+from simulator.validate.counts import impossible
+from simulator.validate.headers import dialect, missing
 from simulator.validate.rows import REQUIRED, Row, with_all_columns
 
 if TYPE_CHECKING:
@@ -87,21 +89,19 @@ def read(path: str | Path, known: dict[str, Calibration] | None = None) -> Cases
 def read_frame(
     path: str | Path, *, required: tuple[str, ...] = (*REQUIRED, "measured_value")
 ) -> pd.DataFrame:
-    """Read a CSV file of measurements, with clear errors for what is not one."""
+    """Read a CSV file of measurements, or one with semicolons or tabs, with clear errors for what is not one."""
     import pandas as pd
 
     path = Path(path)
     if not path.is_file():
         raise SpecError(f"{path}: no such file")
     try:
-        frame = pd.read_csv(path, low_memory=False)
+        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **dialect(path))
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise SpecError(f"{path}: not a CSV table: {str(error).splitlines()[0]}") from None
-    missing = [name for name in required if name not in frame.columns]
-    if missing:
-        raise SpecError(
-            f"{path}: missing columns {', '.join(missing)}; see docs/validation.md for the format"
-        )
+    lacking = missing(frame.columns, required)
+    if lacking:
+        raise SpecError(f"{path}: missing columns {lacking}; see docs/validation.md for the format")
     return frame
 
 
@@ -115,22 +115,31 @@ def of_frame(frame: pd.DataFrame, known: dict[str, Calibration] | None = None) -
         try:
             if str(row["id"]) in doubtful:
                 raise SkipError(f"contradicts itself: {doubtful[str(row['id'])]}")
-            rows.append(Row({str(key): value for key, value in row.items()}))
+            one = Row({str(key): value for key, value in row.items()})
+            for reason, figures in impossible(one):
+                raise SkipError(f"contradicts itself: {reason} ({figures})")
+            rows.append(one)
         except SkipError as skip:
             reasons[str(skip)] = reasons.get(str(skip), 0) + 1
-    return _gather(rows, reasons, calibrations.sets() if known is None else known)
+    if known is None:
+        return _gather(rows, reasons, calibrations.sets(), own=frozenset(evidence.own_files()))
+    return _gather(rows, reasons, known)
 
 
-def _gather(rows: list[Row], reasons: dict[str, int], known: dict[str, Calibration]) -> Cases:
+def _gather(
+    rows: list[Row],
+    reasons: dict[str, int],
+    known: dict[str, Calibration],
+    own: frozenset[str] = frozenset(),
+) -> Cases:
+    """Columns of rows; `own` are the ids of those sets that a user's own runs wrote."""
     keys, grade = [], []
     for row in rows:
         chip = calibrations.accelerator_set(row.accelerator, known)
         software = calibrations.software_set(row.software, known)
         keys.append(calibrations.keys_of(chip, software, row.precision, row.fabric))
-        measured = row.accelerator.measured and chip != calibrations.GENERIC
-        grade.append(
-            "measured" if measured else "datasheet" if chip == calibrations.GENERIC else "transferred"
-        )
+        applies = known[chip].applies_to if chip in own else ()
+        grade.append(evidence.grade_of(row.accelerator, chip, applies))
 
     def column(name: str) -> np.ndarray:
         return np.array(["" if empty(r.raw[name]) else str(r.raw[name]) for r in rows], dtype=object)
@@ -159,6 +168,30 @@ def _gather(rows: list[Row], reasons: dict[str, int], known: dict[str, Calibrati
         seen=np.array([name in groups for name, groups in zip(source, measured_by, strict=True)], dtype=bool),
         skipped=reasons,
     )
+
+
+def check_some(cases: Cases, path: Path, what: str) -> None:
+    """See that rows were read.
+
+    Parameters
+    ----------
+    cases : Cases
+        Rows of a table.
+    path : Path
+        The table, for the message.
+    what : str
+        What cannot be done without a row: ``fitted``, ``checked``.
+
+    Raises
+    ------
+    SpecError
+        If no row can be predicted; every reason is named.
+    """
+    if len(cases):
+        return
+    reasons = [Problem(f"{number} rows skipped: {reason}") for reason, number in cases.skipped.items()]
+    head = Problem(f"no row can be predicted, so nothing can be {what}", file=str(path))
+    raise SpecError([head, *reasons])
 
 
 def constants(cases: Cases, values: dict[tuple[str, str], float]) -> Constants:

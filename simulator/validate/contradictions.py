@@ -2,7 +2,8 @@
 
 Such a row says nothing about the clock, so `cases.of_frame` leaves it out and counts it. Which rows they are stands in
 ``measurements/quarantine.csv`` with the figures that disagree; ``trainsim validate --contradictions`` finds them again, and
-finds them in a table of your own, where it only reports. A row is never listed because its prediction is far off.
+finds them in a table of your own, where it only reports; rows whose counts cannot be (`counts`) are left out of any table.
+A row is never listed because its prediction is far off.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simulator.flop import model_flop_per_token
-from simulator.validate.cells import SkipError, empty, number
+from simulator.validate.cells import SkipError, number
+from simulator.validate.counts import impossible
 from simulator.validate.rows import Row, with_all_columns
 
 if TYPE_CHECKING:
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.10
 """Relative difference of two printed figures of one run from which on they contradict each other. [-]"""
-
-EXACT = 0.01
-"""The same for counts, which are not rounded. [-]"""
 
 SIBLINGS = 3
 """Rows of one model that show what a source counts as FLOP where no convention fits. [-]"""
@@ -44,8 +43,6 @@ _TOKENS = (
     (re.compile(r"printed (?:as )?([\d.,]*\d) sequences/s"), "sequences/s"),
 )
 
-DEGREES = "tp, pp, cp and dp do not multiply to n_gpus"
-BATCH = "micro_batch, grad_accum and dp do not multiply to the batch"
 PEAK = "more model FLOP per second than the dense peak"
 RATE = "step time and printed FLOP rate disagree"
 TOKENS = "measured value and printed token rate disagree"
@@ -69,7 +66,7 @@ def find(frame: pd.DataFrame) -> list[dict[str, str]]:
     found = []
     for row, ratio in read:
         for reason, figures in (
-            *_counts(row.raw),
+            *impossible(row),
             *_peak(row),
             *_token_rate(row.raw),
             *_flop_rate(row, ratio, usual.get(_family(row))),
@@ -109,19 +106,6 @@ def _rate(row: Row, convention: str) -> float:
     flop = float(model_flop_per_token(row.shape, seq_length=row.layout.seq_length, convention=convention))
     tokens = number(row.raw["global_batch_seqs"], 1) * number(row.raw["seq_len"], 1)
     return flop * tokens / (row.measured_s * number(row.raw["n_gpus"], 1))
-
-
-def _counts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    degrees = [number(row[name], 1) for name in ("tp", "pp", "cp", "dp")]
-    stated = not any(empty(row[name]) for name in ("tp", "pp", "dp"))
-    if stated and abs(np.prod(degrees) / number(row["n_gpus"], 1) - 1.0) > EXACT:
-        product = " x ".join(f"{each:.0f}" for each in degrees)
-        yield DEGREES, f"{product} = {np.prod(degrees):.0f}, not {number(row['n_gpus'], 1):.0f}"
-    parts = ("micro_batch", "grad_accum", "dp")
-    if not any(empty(row[name]) for name in parts):
-        batch = np.prod([number(row[name], 1) for name in parts])
-        if abs(batch / number(row["global_batch_seqs"], 1) - 1.0) > EXACT:
-            yield BATCH, f"{batch:.0f}, not {number(row['global_batch_seqs'], 1):.0f} sequences"
 
 
 def _peak(row: Row) -> Iterator[tuple[str, str]]:

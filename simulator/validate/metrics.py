@@ -41,6 +41,20 @@ def summary(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     }
 
 
+def in_words(figures: dict[str, float]) -> str:
+    """Figures of `summary` as a sentence.
+
+    Examples
+    --------
+    >>> in_words(summary(np.array([1.1, 2.0, 2.7]), np.array([1.0, 2.0, 3.0])))
+    'median error 10.0 %, mean 6.7 %, 90th percentile 10.0 %, bias -0.003'
+    """
+    if not figures["n"]:
+        return "no row"
+    median, mean, high = (100 * figures[name] for name in ("median_ape", "mape", "p90_ape"))
+    return f"median error {median:.1f} %, mean {mean:.1f} %, 90th percentile {high:.1f} %, bias {figures['bias']:+.3f}"
+
+
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Rank correlation; 1 for fewer than two rows. [-]"""
     if len(a) < 2:
@@ -69,8 +83,7 @@ def by_group(names: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, Any]
 
 
 def with_coverage(values: dict[str, np.ndarray]) -> dict[str, float]:
-    """`summary`, with the share of measured values inside their interval."""
+    """`summary`, with the share of measured values inside their interval, of which no rows have none."""
     result = summary(values["predicted"], values["measured"])
     inside = (values["measured"] >= values["low"]) & (values["measured"] <= values["high"])
-    result["coverage_80"] = round(float(inside.mean()), 4) if len(inside) else 0.0
-    return result
+    return {**result, "coverage_80": round(float(inside.mean()), 4)} if len(inside) else result

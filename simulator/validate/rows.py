@@ -80,14 +80,17 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """Columns of numbers, and the values that can be meant. A row outside is skipped with its reason."""
 
 
+OPTIONAL = tuple(
+    "id source source_ref source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
+    "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
+    "compile total_tokens notes quality flops_convention config_group".split()
+)
+"""Columns that may be empty or absent."""
+
+
 def with_all_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with an empty column for each that it lacks."""
-    wanted = (
-        "id source source_ref source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
-        "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
-        "compile total_tokens notes quality flops_convention config_group"
-    ).split()
-    absent = [name for name in wanted if name not in frame.columns]
+    absent = [name for name in OPTIONAL if name not in frame.columns]
     return frame.assign(**dict.fromkeys(absent)) if absent else frame
 
 

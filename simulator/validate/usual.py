@@ -60,8 +60,12 @@ def accelerator_of(row: dict[str, Any]) -> Accelerator:
 
         try:
             _ACCELERATORS[name] = load_accelerator(name)
-        except (UnknownNameError, SpecError):
+        except UnknownNameError:
             raise SkipError(f"accelerator not known: {str(row['gpu'])[:40]}") from None
+        except SpecError as error:
+            first = error.problems[0]
+            what = f"{first.path}: {first.reason}" if first.path else first.reason
+            raise SkipError(f"accelerator {str(row['gpu'])[:40]} is described wrongly: {what}") from None
     return _ACCELERATORS[name]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from simulator import scaling
 from simulator.errors import SimulatorError, SpecError, UnknownNameError
+from simulator.schema import OwnLaw
 from simulator.validate.losses import validate_losses
 
 MEASUREMENTS = Path(__file__).parents[2] / "measurements"
@@ -190,3 +191,40 @@ def _write(path: Path, rows: list[dict[str, str]]) -> Path:
 def _validated(path: Path, rows: list[dict[str, str]]) -> dict[str, object]:
     result = validate_losses(_write(path, rows), rows=True)["by_dataset"]
     return next(iter(result.values()))
+
+
+def repeated_runs(law: str) -> dict[str, np.ndarray]:
+    n, u = np.repeat(np.geomspace(1e8, 1e10, 4), 3), np.full(12, 2e9)
+    runs = {"params": n, "tokens": u * np.tile([1.0, 8.0, 40.0], 4), "unique_tokens": u}
+    return {**runs, "loss": 1.1 * scaling.loss(law=law, **runs) - 0.1}
+
+
+@pytest.mark.parametrize("law", ["Besiroglu2024", "Hoffmann2022", "Muennighoff2023", "Gadre2024C4"])
+def test_affine_of_repeated_data_predicts_its_own_runs(law: str) -> None:
+    runs = repeated_runs(law)
+    moved = scaling.transfer(law, runs, method="affine")
+    inputs = {k: v for k, v in runs.items() if k != "loss"}
+    assert np.mean(np.abs(moved.loss(**inputs) - runs["loss"])) == pytest.approx(moved.mae, abs=1e-9)
+
+
+def test_the_spread_of_a_law_that_sees_unique_tokens_is_that_of_its_plain_form() -> None:
+    n = np.geomspace(1e8, 1e10, 6)
+    runs = {
+        "params": n,
+        "tokens": 20 * n,
+        "loss": scaling.loss(law="Muennighoff2023", params=n, tokens=20 * n),
+    }
+    runs["loss"] = runs["loss"] * np.exp(0.02 * np.sin(9 * np.arange(6)))
+    terms = dict(scaling.laws["Muennighoff2023"].terms)
+    plain = scaling.get(OwnLaw(law="chinchilla", constants=terms))
+    spread = [
+        scaling.transfer(law, runs, method="affine").standard_deviation(params=1e11, tokens=2e12)
+        for law in ("Muennighoff2023", plain)
+    ]
+    assert spread[0] == pytest.approx(spread[1], rel=1e-3)
+
+
+def test_intervals_of_constants_hold_them() -> None:
+    for options in ({"method": "affine"}, {}):
+        moved = scaling.transfer("Besiroglu2024", other_corpus(8), **options)
+        assert all(low < moved.law.constants[k] < high for k, (low, high) in moved.intervals.items())

@@ -94,3 +94,10 @@ def test_kaplan_counts_without_embeddings() -> None:
     assert scaling.loss(law="Kaplan2020", params=1e9, tokens=2e10) > scaling.laws["Kaplan2020"](
         non_embedding_params=1e9, tokens=2e10
     )
+
+
+def test_a_size_of_zero_is_a_limit_and_a_negative_one_a_mistake() -> None:
+    with np.errstate(divide="ignore"):
+        assert scaling.loss(params=1e9, tokens=0.0) == np.inf
+    with pytest.raises(SimulatorError, match="at least zero"):
+        scaling.loss(params=-1.0, tokens=2e10)

@@ -96,6 +96,11 @@ def test_far_below_the_critical_batch_the_budget_is_spent_once() -> None:
     for at_critical in (True, False):
         found = scaling.kaplan.frontier(compute_flop=1e21, at_critical_batch=at_critical)
         assert np.isclose(6 * found["non_embedding_params"] * found["tokens"], 1e21, rtol=0.1)
+        # Table 6: at the critical batch twice the fewest steps; far below it the fewest tokens, S_min times the critical batch.
+        times = 2 if at_critical else 1
+        critical = found["critical_batch_tokens"]
+        assert np.isclose(found["tokens"], times * found["min_steps"] * critical, rtol=0.1)
+        assert "batch_tokens" not in found
 
 
 def test_a_form_of_a_batch_law_can_be_fitted_as_its_error_says() -> None:

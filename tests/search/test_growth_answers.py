@@ -255,3 +255,43 @@ def test_growth_ends_in_the_aspects_that_scratch_is_looked_for_in():
     for case in cases.values():
         last = case["stages"][-1]
         assert last["hidden_size"] / last["num_hidden_layers"] <= lattice.ASPECTS[1]
+
+
+# --- the time of a switch -------------------------------------------------------------------------------------------
+
+SHORT = {**NEW, "budget": {"time": "10 min"}}
+
+
+def test_a_run_that_is_shorter_than_a_switch_says_so():
+    result = sim.run(SHORT)
+    (line,) = [row["message"] for row in result.warnings if row["id"] == "growth"]
+    assert line.startswith(
+        "no growth: a switch is taken to stop training for 17 min, and the whole run is 10 min"
+    )
+    assert "growth.switch_time sets it" in terminal.page(result.to_dict())
+
+
+def test_the_time_of_a_switch_is_the_scenarios():
+    quick = sim.run({**SHORT, "growth": {"switch_time": "0 s"}})
+    assert quick.stages
+    assert all(stage["switch_days"] == 0 for stage in quick.stages)
+    slow = sim.run({**SHORT, "growth": {"switch_time": "1 min"}})
+    assert slow.growth["cases"]["central"]["loss_gain"] < quick.growth["cases"]["central"]["loss_gain"]
+    assert any("for 1 min, growth.switch_time; 10 % of the run each" in line for line in slow.assumptions)
+
+
+def test_a_mixture_grows_under_a_limit_on_cost_that_covers_serving():
+    """What serving leaves of the limit follows from the active parameters, as everywhere else."""
+    result = sim.run(
+        {
+            "find": "growth",
+            "model": "mixtral-8x7b",
+            "budget": {"cost": "$200k"},
+            "inference": {"tokens": "1T"},
+            "training": {"seq_length": 2048},
+            "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64, "price": "$2/GPU-h"},
+        }
+    )
+    assert result.growth["cases"]["central"]["loss_scratch"] == pytest.approx(
+        min(row["loss"] for row in (result.answer, *result.alternatives)), abs=0.02
+    )

@@ -181,7 +181,7 @@ def test_memory_of_a_full_pipeline_stands_for_all_batches(setting):
         assert np.array_equal(np.isfinite(both)[enough], np.isfinite(one)[enough])
 
 
-def test_a_pinned_pipeline_deals_layers_unevenly_and_interleaves_what_the_fullest_stage_holds():
+def test_a_pipeline_deals_layers_unevenly_and_interleaves_what_the_fullest_stage_holds():
     """Llama 3: 126 layers on 16 stages, eight on most, in chunks of one layer (arXiv:2407.21783, section 3.3.2)."""
     shape = Shape(
         **Model(
@@ -198,7 +198,7 @@ def test_a_pinned_pipeline_deals_layers_unevenly_and_interleaves_what_the_fulles
 
     assert not refused(pp=16, vp=8)
     assert refused(pp=16, vp=3)
-    assert refused(vp=8)
+    assert refused(pp=1, vp=8)
     assert not refused(pp=16)
 
 

@@ -1,0 +1,190 @@
+"""How well the constants of a prediction are known: by whose runs, on which parts, with which software.
+
+A part counts as measured if published runs on it are among the calibration data, its architecture has a handful of them, and
+some were made with the software of the plan: that a TPU was measured with one framework says little of another. Sets of a
+user's own, found before those that ship, are runs of that user.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from simulator import library, yamlio
+
+if TYPE_CHECKING:
+    from simulator.schema import Accelerator
+    from simulator.schema.calibration import Calibration
+
+GENERIC = "generic"
+"""Set of an accelerator whose architecture nobody has calibrated."""
+
+FEWEST_ROWS = 5
+"""Rows of an architecture below which it counts as unmeasured: a choice, one row says more of its own run than of the part. [-]"""
+
+FEWEST_OWN = 3
+"""Rows of one's own from which on a prediction is one of a known organisation. [-]"""
+
+MEANING = {
+    "measured": "measured on this accelerator",
+    "transferred": "transferred from accelerators of the same architecture",
+    "datasheet": "from datasheet: no measurement of this architecture",
+}
+"""Grades of evidence, best first, in words."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """A set that a user's own runs wrote."""
+
+    set: str
+    """Its id."""
+    file: str
+    """Where it lies."""
+    data: str
+    """Table that it was fitted to."""
+    rows: int
+    """Rows of the table that bear on it. [-]"""
+    groups: tuple[str, ...]
+    """Organisations that measured them."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How well the constants of a prediction are known."""
+
+    grade: str
+    """``measured`` (this accelerator), ``transferred`` (its architecture), ``datasheet`` (neither)."""
+    sets: tuple[str, ...]
+    """Ids of the calibration sets: accelerator, fabric, software."""
+    why: str = ""
+    """What the grade is for, where `MEANING` does not say it."""
+    own: tuple[Own, ...] = ()
+    """Those of the sets that are a user's own."""
+
+    @property
+    def sentence(self) -> str:
+        """One line for people."""
+        text = f"{self.why or MEANING[self.grade]} ({', '.join(self.sets)})"
+        return f"{text}; {own_words(self.own)}" if self.own else text
+
+
+def own_words(own: Iterable[Own]) -> str:
+    """Own sets by the table that they were fitted to.
+
+    Examples
+    --------
+    >>> own_words([Own("ampere", "a.yaml", "runs.csv", 3, ("us",)), Own("fsdp", "b.yaml", "runs.csv", 3, ("us",))])
+    'ampere, fsdp are your own sets, fitted to runs.csv (3 rows of us)'
+    """
+    by_table: dict[str, list[Own]] = {}
+    for each in own:
+        by_table.setdefault(each.data, []).append(each)
+    said = []
+    for table, found in by_table.items():
+        names = ", ".join(each.set for each in found)
+        rows = max(each.rows for each in found)
+        named = [name for each in found for name in each.groups if not name.startswith("(")]
+        groups = ", ".join(dict.fromkeys(named))
+        what = "is your own set" if len(found) == 1 else "are your own sets"
+        counted = f"{rows:,} row{'' if rows == 1 else 's'}" + (f" of {groups}" if groups else "")
+        said.append(f"{names} {what}, fitted to {table} ({counted})")
+    return "; ".join(said)
+
+
+def grade_of(accelerator: Accelerator, chip: str, applies_to: Iterable[str] = ()) -> str:
+    """Grade of an accelerator by its set, whatever the software.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The part.
+    chip : str
+        Id of its set.
+    applies_to : iterable of str, optional
+        What the set applies to, if it is a user's own: one that names the part was fitted to runs on it.
+    """
+    if accelerator.id and accelerator.id in applies_to:
+        return "measured"
+    if chip == GENERIC:
+        return "datasheet"
+    return "measured" if accelerator.measured else "transferred"
+
+
+def evidence_of(
+    accelerator: Accelerator, sets: tuple[str, str, str], known: dict[str, Calibration]
+) -> Evidence:
+    """Evidence behind the constants of an accelerator with a software stack.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The part.
+    sets : (str, str, str)
+        Ids of the sets of the accelerator, of the fabric and of the software.
+    known : dict
+        Every set by id.
+    """
+    chip, _, stack = sets
+    own = own_of(sets, known)
+    mine = {each.set for each in own}
+    rows, why = known[chip].provenance.rows, ""
+    enough = chip in mine and rows >= FEWEST_OWN
+    grade = grade_of(accelerator, chip, known[chip].applies_to if enough else ())
+    if chip not in mine and chip != GENERIC and rows < FEWEST_ROWS:
+        grade = "datasheet"
+        counted = "one row" if rows == 1 else f"{rows} rows"
+        why = f"from datasheet: {counted} of this architecture, fewer than {FEWEST_ROWS}"
+    elif grade != "datasheet" and not ({chip, stack} <= mine or (chip, stack) in measured_pairs()):
+        grade = "transferred"
+        why = f"transferred: {chip} was measured, never with {stack}"
+    return Evidence(grade, sets, why, own)
+
+
+def own_of(sets: Iterable[str], known: dict[str, Calibration]) -> tuple[Own, ...]:
+    """Those of some sets that are a user's own."""
+    files = own_files()
+    return tuple(
+        Own(name, str(files[name]), about.data, about.rows, tuple(about.groups))
+        for name in sets
+        if name in files and name in known
+        for about in (known[name].provenance,)
+    )
+
+
+def own_files() -> dict[str, Path]:
+    """Files of a user's own sets by id: those that the library finds before the ones that ship."""
+    return _own_files(tuple(library.folders("calibrations")))
+
+
+@functools.lru_cache(maxsize=1)
+def _own_files(folders: tuple[Path, ...]) -> dict[str, Path]:
+    shipped = (library.packaged_root() / "hardware_specs" / "calibrations").resolve()
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if folder.resolve() == shipped:
+            break
+        for path in sorted(folder.glob("*.yaml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def intervals() -> dict[str, Any]:
+    """The shipped percentiles of measured over predicted step times, as they stand in their file."""
+    path = library.packaged_root() / "hardware_specs" / "intervals" / "step_time.yaml"
+    return dict(yamlio.loads(yamlio.read_text(path), path.name).data)
+
+
+@functools.lru_cache(maxsize=1)
+def measured_pairs() -> frozenset[tuple[str, str]]:
+    """Sets of accelerator and software that rows of the shipped table have together, by the regimes of their errors."""
+    found = set()
+    for name in intervals()["regimes"]:
+        pairs = dict(pair.split("=", 1) for pair in name.split() if "=" in pair)
+        if "architecture" in pairs and "software" in pairs:
+            found.add((pairs["architecture"], pairs["software"]))
+    return frozenset(found)
