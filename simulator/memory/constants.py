@@ -130,7 +130,8 @@ MEMORY_PROFILES: dict[str, MemoryConstants] = {
 MEMORY_PROFILES["llm-foundry"] = replace(
     MEMORY_PROFILES["fsdp"],
     name="llm-foundry",
-    source=MEMORY_PROFILES["fsdp"].source + "; mosaicml/llm-foundry: selective recomputation repeats attention modules",
+    source=MEMORY_PROFILES["fsdp"].source
+    + "; mosaicml/llm-foundry: selective recomputation repeats attention modules",
     selective_keeps=1.0,
 )
 

@@ -27,7 +27,8 @@ NEAREST = 24
 def why(question: Question, machine: int, n_gpus: int, shape: Shape, counts: Counts) -> dict[str, Any]:
     """Why no layout of a model divides, and the smallest change with which one runs: each of them was looked for and found."""
     name, change = _released(question, machine, n_gpus, shape)
-    reason = REASON_OF.get(name, furthest(counts))
+    last = furthest(counts)
+    reason = last if last == "schedule" else REASON_OF.get(name, last)
     written = (
         f"{batch_words(question, question.pins.global_batch_size)}: " if name == "global_batch_size" else ""
     )
