@@ -95,7 +95,7 @@ def _hours(hours: Mapping[str, Any]) -> list[str]:
             number(row["published_gpu_hours"], 4),
             number(row["predicted_gpu_hours"], 4),
             f"{100 * row['error']:+.0f} %",
-            row["assumed"] + ("" if row["fits"] else "; would not fit"),
+            "; ".join(part for part in (row["assumed"], "" if row["fits"] else "would not fit") if part),
         )
         for row in hours["rows"]
     ]
