@@ -20,6 +20,8 @@ html_title = f"trainsim {release}"
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 myst_heading_anchors = 3
 highlight_language = "none"
 

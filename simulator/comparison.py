@@ -7,35 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from simulator import documents
+from simulator import documents, ranking
 from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.result import Result, plain
-from simulator.schema import Ownership, Scenario, load_scenario, places, quote
+from simulator.schema import Scenario, load_scenario, places
 from simulator.schema.hardware import Shorthand
 from simulator.schema.load import open_scenario, validate
 from simulator.simulate import run
 from simulator.sweeping.points import Axis, Grid, axes_of, shown
 
-FIGURES = (
-    "accelerator n_gpus params tokens loss time_to_train_days gpu_hours cost_usd usd_per_gpu_hour usd_per_m_tokens "
-    "energy_mwh co2e_t step_time_s tokens_per_s_per_gpu model_tflops_per_gpu mfu memory_gib memory_capacity_gib "
-    "memory_verdict tp pp dp cp ep vp micro_batch_size global_batch_size recompute zero_stage interval"
-).split()
-"""Figures of a row, as in the answer of a result."""
-
-PARETO = ("loss", "time_to_train_days", "cost_usd")
-"""Figures in which a row may be beaten; smaller is better in each."""
-
 MOST_ROWS = 200
 """Rows of one comparison; more than that is a sweep. [-]"""
 
-WRITTEN_RENT = "the scenario"
-"""Label of a price that the scenario states itself; an answer at such a price names no offer."""
-
 CHANGES_LOSS = ("model", "training", "law", "shape_law", "find", "growth")
 """Fields that move the loss also where model and tokens are written."""
+
+ACCELERATOR = ("hardware.accelerator", "hardware.0.accelerator", "hardware[0].accelerator")
+"""Paths by which the accelerator varies: another one takes what holds for it, as with a name of its own."""
+
+Asked = tuple[Mapping[str, Any], dict[str, str], Scenario | SpecError]
+"""Hardware, values and scenario of a row; the mistake where they do not go together."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +128,9 @@ def compare(
     Returns
     -------
     Comparison
-        Ranked by loss, then cost, then time; with tokens and model fixed by cost, then time. Where nothing runs, and where
-        values do not go together, the row comes last, with the reason.
+        Ranked by loss, then cost, then time; with tokens and model fixed by cost, then time. Rows of different laws stand law
+        by law, for their losses cannot be compared. Where nothing runs, and where values do not go together, the row comes
+        last, with the reason.
 
     Raises
     ------
@@ -162,15 +154,20 @@ def compare(
     if len(entries) * len(grid) > MOST_ROWS:
         text = f"{len(entries) * len(grid):,} rows are more than {MOST_ROWS}"
         raise SpecError(Problem(text, hint="trainsim sweep answers large grids"))
-    asked = list(_questions(base, entries, axes, grid))
-    results = [run(one) if isinstance(one, Scenario) else _cannot(one, entry) for entry, _, one in asked]
+    asked, results = _answers(list(_questions(base, entries, axes, grid)), varied=bool(axes))
     fixed = _fixed(base.asked) and not any(axis.path.split(".")[0] in CHANGES_LOSS for axis in axes)
-    order = sorted(range(len(results)), key=lambda i: (*_key(results[i], fixed), i))
-    rows = [_row(results[i], rank, *asked[i]) for rank, i in enumerate(order, 1)]
-    _label(rows)
-    _mark(rows)
+    found = [ranking.row_of(result, *one) for result, one in zip(results, asked, strict=True)]
+    laws = list(dict.fromkeys(ranking.law_of(row) for row in found if row["loss"] is not None))
+    of = [laws.index(ranking.law_of(row)) if row["loss"] is not None else len(laws) for row in found]
+    order = sorted(
+        range(len(results)), key=lambda i: (*ranking.key(results[i], fixed, of[i] if len(laws) > 1 else 0), i)
+    )
+    rows = [{"rank": rank, **found[i]} for rank, i in enumerate(order, 1)]
+    ranking.label(rows)
+    ranking.mark(rows)
     ranked = tuple(results[i] for i in order)
     first = next((one.scenario for one in ranked if one.answer), ranked[0].scenario)
+    named += [{"accelerator": value} for axis in axes if axis.path in ACCELERATOR for value in axis.values]
     return Comparison(first, tuple(rows), ranked, base.told(named))
 
 
@@ -196,6 +193,14 @@ class _Base:
         """An entry of hardware, with what it takes from those of the scenario."""
         return places.entry_at(own, self.entries, self.asked.hardware)
 
+    def moved(
+        self, entry: Mapping[str, Any], paths: Sequence[str], point: Sequence[Any]
+    ) -> Mapping[str, Any]:
+        """An entry on the accelerator of a point, if the accelerator varies: with what holds for that one."""
+        named = [value for path, value in zip(paths, point, strict=True) if path in ACCELERATOR]
+        count = {"n_gpus": entry["n_gpus"]} if "n_gpus" in entry else {}
+        return self.entry({**count, "accelerator": named[-1]}) if named else entry
+
     def told(self, asked: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         """What the entries took from those of the scenario, and what not."""
         return places.told(asked, self.entries, self.asked.hardware)
@@ -204,18 +209,20 @@ class _Base:
         """The question on this hardware with these values."""
         document = documents.put(self.document, "hardware", dict(entry))
         for path, value in zip(paths, point, strict=True):
-            document = documents.put(document, path, value, origin="--vary")
+            if path not in ACCELERATOR:
+                document = documents.put(document, path, value, origin="--vary")
         return validate(Scenario, document, self.folder, written=self.written)
 
 
 def _questions(
     base: _Base, entries: Sequence[Mapping[str, Any]], axes: tuple[Axis, ...], grid: Grid
-) -> Iterator[tuple[Mapping[str, Any], dict[str, str], Scenario | SpecError]]:
+) -> Iterator[Asked]:
     """Hardware, values and scenario of each row; the mistake where the values do not go together."""
     paths = [axis.path for axis in axes]
-    found: list[tuple[Mapping[str, Any], dict[str, str], Scenario | SpecError]] = []
-    for entry in entries:
+    found: list[Asked] = []
+    for own in entries:
         for point in grid.points():
+            entry = base.moved(own, paths, point)
             named = {path: shown(value) for path, value in zip(paths, point, strict=True)}
             try:
                 found.append((entry, named, base.at(entry, paths, point)))
@@ -238,6 +245,26 @@ def _unusable(found: Sequence[tuple[Any, dict[str, str], Any]], path: str, value
     return bad[0].problems if len(bad) == len(ends) else ()
 
 
+def _answers(asked: list[Asked], *, varied: bool) -> tuple[list[Asked], list[Result]]:
+    """The rows' questions and answers; where values vary, one that turns out wrong (a price that nobody asks) is a row too."""
+    ends: list[Asked] = []
+    results: list[Result] = []
+    for entry, named, one in asked:
+        end = one
+        try:
+            results.append(run(one) if isinstance(one, Scenario) else _cannot(one, entry))
+        except SpecError as error:
+            if not varied:
+                raise
+            end = error
+            results.append(_cannot(error, entry))
+        ends.append((entry, named, end))
+    wrong = [end for _, _, end in ends if isinstance(end, SpecError)]
+    if wrong and len(wrong) == len(ends):
+        raise wrong[0]
+    return ends, results
+
+
 def _cannot(error: SpecError, entry: Mapping[str, Any]) -> Result:
     """The result of values that do not go together."""
     text = "; ".join(str(problem.reason) for problem in error.problems)
@@ -249,72 +276,6 @@ def _fixed(asked: Scenario) -> bool:
     return asked.model is not None and (asked.training.tokens is not None or asked.training.steps is not None)
 
 
-def _key(result: Result, fixed: bool) -> tuple[float, ...]:
-    figures = {
-        name: result.answer.get(name) for name in ("loss", "cost_usd", "time_to_train_days", "step_time_s")
-    }
-    big = {name: (np.inf if value is None else float(value)) for name, value in figures.items()}
-    last = (big["cost_usd"], big["time_to_train_days"], big["step_time_s"])
-    return (not result.feasible, *(last if fixed else (big["loss"], *last)))
-
-
-def _row(
-    result: Result, rank: int, entry: Mapping[str, Any], named: Mapping[str, str], asked: Scenario | SpecError
-) -> dict[str, Any]:
-    answer = result.answer
-    row: dict[str, Any] = {"rank": rank, "label": "", "vary": dict(named), "feasible": result.feasible}
-    row |= {"pareto": False, "why": ""}
-    row |= {figure: answer.get(figure) for figure in FIGURES}
-    row["n_gpus"] = answer.get("n_gpus", entry.get("n_gpus"))
-    row["accelerator"] = (
-        asked.hardware[0].accelerator.label if isinstance(asked, Scenario) else _text(entry["accelerator"])
-    )
-    row |= _price(asked, answer.get("offer", WRITTEN_RENT) if answer else None)
-    row["evidence"] = (answer.get("evidence") or {}).get("grade")
-    if not result.feasible:
-        row["why"] = str(result.infeasible.get("text", "nothing runs"))
-    return row
-
-
-def _text(accelerator: Any) -> str:
-    return str(accelerator.get("name", "")) if isinstance(accelerator, Mapping) else str(accelerator)
-
-
-def _price(asked: Scenario | SpecError, offer: str | None) -> dict[str, str]:
-    """Who asks the price of a row, on which terms, where and when; empty texts if nobody's is known."""
-    choices = asked.hardware[0].choices if isinstance(asked, Scenario) else ()
-    priced = [(choice, found) for choice in choices if (found := quote(choice)) is not None]
-    if len(choices) > 1:
-        bought = [found for choice, found in priced if isinstance(choice.price, Ownership)]
-        named = [found for _, found in priced if found.label == offer] or (bought if offer else [])
-    else:
-        named = [found for _, found in priced]
-    found = named[0] if named else None
-    if found is None:
-        return {"provider": "", "terms": "", "region": "", "price_date": ""}
-    return {
-        "provider": found.provider,
-        "terms": found.terms,
-        "region": found.region,
-        "price_date": found.date,
-    }
-
-
-def _label(rows: Sequence[dict[str, Any]]) -> None:
-    """Name the rows: hardware, then what varies; the provider where that alone tells them apart."""
-    for row in rows:
-        number = f"{row['n_gpus']:,} x " if row["n_gpus"] else ""
-        own = ("hardware.n_gpus", "hardware.accelerator")
-        values = [
-            f"{path.rpartition('.')[2]} {value}" for path, value in row["vary"].items() if path not in own
-        ]
-        row["label"] = ", ".join([f"{number}{row['accelerator']}", *values])
-    labels = [row["label"] for row in rows]
-    for row, label in zip(rows, labels, strict=True):
-        if labels.count(label) > 1 and row["provider"]:
-            row["label"] = f"{label} ({row['provider']})"
-
-
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row without nesting: ``vary.<path>``, and intervals as ``<figure>_p10`` and ``<figure>_p90``."""
     out = {name: value for name, value in row.items() if name not in ("vary", "interval")}
@@ -322,29 +283,3 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     for name, bounds in (row["interval"] or {}).items():
         out[f"{name}_p10"], out[f"{name}_p90"] = bounds or (None, None)
     return out
-
-
-def _mark(rows: list[dict[str, Any]]) -> None:
-    """Mark the rows that no other beats in every figure of `PARETO`, and say why the others lost."""
-    running = [row for row in rows if row["feasible"]]
-    for row in running:
-        row["pareto"] = not any(_beats(other, row) for other in running if other is not row)
-    for row in running[1:]:
-        best, parts = running[0], []
-        if row["loss"] is not None and best["loss"] is not None and abs(row["loss"] - best["loss"]) > 1e-9:
-            parts.append(f"loss {row['loss'] - best['loss']:+.4f}")
-        for figure, words in (
-            ("cost_usd", "the cost"),
-            ("time_to_train_days", "the time"),
-            ("step_time_s", "the step time"),
-        ):
-            mine, other = row[figure], best[figure]
-            if mine is not None and other and abs(mine / other - 1) > 5e-4 and len(parts) < 3:
-                parts.append(f"{mine / other:.3g} x {words}")
-        row["why"] = ", ".join(parts) or "as good, named later"
-
-
-def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:
-    """Whether a row is as good in every figure and better in one; a figure that is not known is the worst."""
-    pairs = [[np.inf if one[name] is None else one[name] for one in (other, row)] for name in PARETO]
-    return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from simulator.columns import Numeric
 
 JOULE_PER_MWH = 3.6e9
 """Joules in a megawatt-hour. [J]"""
+
+ENERGY = (("MWh", 1.0), ("kWh", 1e-3), ("Wh", 1e-6))
+"""Units in which energy is shown, largest first. [MWh]"""
+
+CARBON = (("t", 1.0), ("kg", 1e-3), ("g", 1e-6))
+"""Units in which carbon is shown, largest first. [t]"""
+
+
+def rung(value: float, ladder: Sequence[tuple[str, float]]) -> tuple[str, float]:
+    """The largest unit of which there is one, else the smallest, with its size.
+
+    Examples
+    --------
+    >>> rung(10.752, ENERGY), rung(0.0000166, ENERGY), rung(0.0123, CARBON)
+    (('MWh', 1.0), ('Wh', 1e-06), ('kg', 0.001))
+    """
+    # 999.9 kWh would be shown as 1,000 kWh, so it is counted as 1 MWh.
+    fitting = (step for step in ladder if abs(value) >= step[1] * 0.9995)
+    return next(fitting, ladder[-1])
 
 
 def power_per_gpu_w(

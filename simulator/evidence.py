@@ -134,14 +134,27 @@ def evidence_of(
     rows, why = known[chip].provenance.rows, ""
     enough = chip in mine and rows >= FEWEST_OWN
     grade = grade_of(accelerator, chip, known[chip].applies_to if enough else ())
+    counted = "one row" if rows == 1 else f"{rows} rows"
     if chip not in mine and chip != GENERIC and rows < FEWEST_ROWS:
         grade = "datasheet"
-        counted = "one row" if rows == 1 else f"{rows} rows"
         why = f"from datasheet: {counted} of this architecture, fewer than {FEWEST_ROWS}"
+    elif chip in mine and rows < FEWEST_OWN and not _is_shipped(accelerator, known):
+        grade = "datasheet"
+        why = f"from datasheet: {counted} of your own, fewer than {FEWEST_OWN}"
     elif grade != "datasheet" and not ({chip, stack} <= mine or (chip, stack) in measured_pairs()):
         grade = "transferred"
         why = f"transferred: {chip} was measured, never with {stack}"
     return Evidence(grade, sets, why, own)
+
+
+def _is_shipped(accelerator: Accelerator, known: dict[str, Calibration]) -> bool:
+    """Whether a set that ships, or the user's own in its place, was fitted to other runs on the architecture."""
+    names = {accelerator.id, (accelerator.architecture or "").lower()}
+    fitted = {chip for chip, _ in measured_pairs()} | (known.keys() - own_files().keys())
+    return any(
+        name in fitted and one.kind == "accelerator" and not names.isdisjoint(one.applies_to)
+        for name, one in known.items()
+    )
 
 
 def own_of(sets: Iterable[str], known: dict[str, Calibration]) -> tuple[Own, ...]:

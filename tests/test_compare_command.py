@@ -359,3 +359,42 @@ def test_energy_and_carbon_are_shown_in_the_unit_of_their_size() -> None:
         if "W" in head or "CO2e" in head
     }
     assert shown == {"Wh": ["16.6", "0.900"], "g CO2e": ["4.00", "-"]}
+
+
+def test_losses_of_different_laws_are_neither_ranked_nor_starred(
+    question: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """docs/scaling.md: losses of two laws belong to different corpora and tokenizers."""
+    arguments = [question, "--hardware", "h100-sxm-80gb,a100-sxm-80gb"]
+    arguments += ["--vary", "law=Hoffmann2022,Besiroglu2024"]
+    found = rows(capsys, *arguments)
+    assert [row["loss_law"] for row in found] == [*2 * ["Hoffmann2022"], *2 * ["Besiroglu2024"]]
+    alone = rows(capsys, question, "--hardware", "h100-sxm-80gb,a100-sxm-80gb")
+    assert [row["pareto"] for row in found] == 2 * [row["pareto"] for row in alone]
+    assert not any("loss" in row["why"] for row in found if row["loss_law"] == found[0]["loss_law"])
+    assert found[2]["why"] == "by another law of loss"
+    assert main(["compare", *arguments]) == 0
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Lowest loss" not in page
+    assert (
+        "* no other row of the same law is better in loss, time and cost at once; losses of different laws"
+        in page
+    )
+
+
+def test_an_option_that_is_given_twice_names_both(question: str, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = ["--hardware", "h100-sxm-80gb", "--hardware", "a100-sxm-80gb"]
+    assert {row["accelerator"] for row in rows(capsys, question, *twice)} == {
+        "h100-sxm-80gb",
+        "a100-sxm-80gb",
+    }
+    sold = ["--hardware", "h100-sxm-80gb", "--providers", "crusoe", "--providers", "lambda"]
+    assert {row["provider"] for row in rows(capsys, question, *sold)} == {"Crusoe", "Lambda"}
+
+
+def test_a_notebook_says_what_a_star_means_as_the_page_does() -> None:
+    asked = yaml.safe_load(QUESTION)
+    found = sim.compare(asked, ["a100-sxm-80gb", "rubin-sxm-288gb"])
+    assert any(row["cost_usd"] is None for row in found.rows)
+    assert f"* {comparison.starred(found.rows)}." in found._repr_html_()
+    assert "counted as the dearest" in found._repr_html_()

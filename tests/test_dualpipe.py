@@ -13,8 +13,10 @@ from simulator.errors import SpecError
 from simulator.exporters import export
 from simulator.exporters.plan import plan_of
 from simulator.layout import Layout
+from simulator.memory import MEMORY_PROFILES, peak
 from simulator.memory.activations import inflight_microbatches
 from simulator.schema import load_scenario
+from simulator.transformer import decoder
 from simulator.validate import published
 from simulator.validate.cases import read_frame
 
@@ -82,6 +84,19 @@ def test_memory_holds_two_stages_and_one_more_micro_batch() -> None:
         assert 1.8 < both["memory"][state] / usual["memory"][state] < 2.2
     assert np.isclose(both["memory"]["optimizer"], usual["memory"]["optimizer"], rtol=0.05)
     assert both["memory"]["logits"] > 0  # the device of the first stage holds the last one too
+
+
+def test_a_device_of_two_middle_stages_may_be_the_fullest() -> None:
+    """Where the output head leaves the last stage few layers, the device that holds it beside the first is not the fullest."""
+    shape = decoder(num_hidden_layers=16, hidden_size=2048, num_attention_heads=16, vocab_size=1000)
+    layout = Layout(pp=8, dp=2, num_microbatches=16, schedule=4)
+    profile = MEMORY_PROFILES["nanotron_unrepaired"]
+    alone = {
+        stage: float(peak(shape, layout, constants=profile, stages=(stage,))["total"])
+        for stage in ("first", "middle", "last")
+    }
+    assert alone["middle"] > max(alone["first"], alone["last"])
+    assert float(peak(shape, layout, constants=profile)["total"]) == alone["middle"]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,18 @@ def test_every_mistake_of_the_table_is_named_with_its_line(
     assert "plans.csv:4" not in text
 
 
+def test_a_mistake_of_the_scenario_is_told_once_and_at_its_own_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario = tmp_path / "asked.yaml"
+    scenario.write_text("extends: llama-2-7b-a100\nparallelism: {tpp: 3}\n")
+    plans = table(tmp_path, "tp\n1\nx\n2\n")
+    assert main(["evaluate", str(scenario), "--plans", plans]) == 2
+    text = capsys.readouterr().err
+    assert text.count("asked.yaml:2") == text.count("parallelism.tpp") == 1
+    assert text.count("plans.csv:") == text.count("plans.csv:3") == 1
+
+
 @pytest.mark.parametrize("text", ["", "tp\n", "tp,tp\n1,1\n", "tp,pp\n1\n", "tp,\n1,1\n"])
 def test_what_is_no_table_is_one_clear_error(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]

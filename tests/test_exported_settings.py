@@ -15,6 +15,7 @@ from simulator.errors import SpecError
 from simulator.exporters import EXPORTERS, TrainingPlan, export, plan_of
 from simulator.exporters.stages import dealt, layout
 from simulator.importers import megatron
+from simulator.importers.kept import kept
 from simulator.importers.megatron_stages import layers_of
 from simulator.importers.read import read_file
 from simulator.importers.shell import arguments
@@ -31,6 +32,7 @@ DENSE: dict[str, Any] = {
     "training": {"steps": 10, "seq_length": 8192, "global_batch_size": 128, "micro_batch_size": 1},
     "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64},
 }
+SMALL = {"num_hidden_layers": 16, "hidden_size": 2048, "num_attention_heads": 16}
 DEEP: dict[str, Any] = {
     **DENSE,
     "name": "deep",
@@ -271,6 +273,38 @@ def test_megatron_is_given_the_routing_of_deepseek(tmp_path: Path) -> None:
     assert any("multi-token prediction" in note for note in out.notes)
 
 
+def test_groups_of_experts_are_written_with_the_number_that_a_token_takes() -> None:
+    """Megatron-LM has no default of the second; the model of a user may lack it."""
+    experts = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 1024}
+
+    def exported(config: dict[str, int]) -> tuple[dict[str, list[str]], str]:
+        model = {**SMALL, **experts, "config": config}
+        out = export(planned(DENSE, model=model, parallelism={"pp": 1, "zero_stage": 1}), "megatron")
+        return words(out.text), " ".join(out.notes)
+
+    options, notes = exported({"n_group": 4})
+    assert "moe-router-num-groups" not in options
+    assert "computes otherwise: n_group = 4" in notes
+    options, notes = exported({"n_group": 4, "topk_group": 2})
+    assert (options["moe-router-num-groups"], options["moe-router-group-topk"]) == (["4"], ["2"])
+    assert "n_group" not in notes
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"rope_theta": "10k"}, "'10k' is not a number"),
+        ({"n_group": True}, "'True' is not a number"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": "two"}}, "with a number as its factor"),
+        ({"rope_scaling": "yarn"}, "'yarn' is not a mapping"),
+    ],
+)
+def test_a_setting_that_is_no_number_is_refused_with_its_place(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        load_scenario({**DENSE, "model": {**SMALL, "config": config}})
+    assert not kept(config)
+
+
 def test_what_megatron_cannot_hold_is_listed(tmp_path: Path) -> None:
     stretched = {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}, "attn_logit_softcapping": 50.0}
     _, model = settings_of("llama-3.2-1b", {**LLAMA3, **stretched}, tmp_path)
@@ -282,8 +316,7 @@ def test_what_megatron_cannot_hold_is_listed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["hf", "megatron"])
 def test_what_a_model_s_file_does_not_say_is_told(program: str) -> None:
-    sizes = {"num_hidden_layers": 16, "hidden_size": 2048, "num_attention_heads": 16}
-    notes = " ".join(export(planned(DENSE, model=sizes), program).notes)
+    notes = " ".join(export(planned(DENSE, model=SMALL), program).notes)
     assert "max_position_embeddings is the sequence length and rope_theta as" in notes
 
 

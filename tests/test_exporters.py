@@ -16,7 +16,7 @@ from simulator.errors import InfeasibleError, SpecError
 from simulator.exporters import EXPORTERS, TrainingPlan, export, plan_of
 from simulator.exporters.huggingface import ARCHITECTURES, config_of
 from simulator.exporters.torchtitan import feed_forward, rounded
-from simulator.importers import megatron
+from simulator.importers import megatron, torchtitan
 from simulator.importers.huggingface import read_config
 from simulator.importers.read import read_file
 from simulator.schema import load_model, load_scenario
@@ -360,3 +360,43 @@ def test_the_precision_of_a_file_is_the_priced_one(program: str) -> None:
             export(narrow, program)
     else:
         assert any(word in export(narrow, program).text for word in ("fp8", "float8"))
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_megatron_shards_nothing_under_muon(stage: int) -> None:
+    """Its arguments assert that Muon goes with neither the distributed optimizer nor FSDP."""
+    training = {**LLAMA["training"], "optimizer": "muon"}
+    with pytest.raises(SpecError, match=r"Muon works with no sharded optimizer .*zero_stage=0"):
+        export(
+            planned(LLAMA, training=training, parallelism={"tp": 8, "pp": 1, "zero_stage": stage}), "megatron"
+        )
+    plan = planned(LLAMA, training=training, parallelism={"tp": 8, "pp": 1, "zero_stage": 0})
+    exported = export(plan, "megatron")
+    assert "--ckpt-format torch\n" in exported.text
+    assert "overlap" not in exported.text
+    assert any("not with Muon" in note for note in exported.notes)
+
+
+MIXTURE: dict[str, Any] = {
+    "model": "deepseek-v2-lite",
+    "software": "fsdp",
+    "training": {"tokens": "100B", "global_batch_size": 256},
+    "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64},
+}
+
+
+@pytest.mark.parametrize(("etp", "written"), [(None, 2), (2, 2), (1, 1)])
+def test_torchtitan_splits_experts_as_the_plan_does(etp: int | None, written: int) -> None:
+    """Without the key torchtitan leaves experts whole; without one the plan splits them as all other weights."""
+    layout = {"tp": 2, "pp": 1, "ep": 8, **({} if etp is None else {"etp": etp})}
+    text = export(planned(MIXTURE, parallelism=layout), "torchtitan").text
+    parallelism = tomllib.loads(text)["parallelism"]
+    assert parallelism["expert_tensor_parallel_degree"] == written
+    assert torchtitan.read_mapping(tomllib.loads(text), n_gpus=64).data["parallelism"]["etp"] == written
+    bare = text.replace(f"expert_tensor_parallel_degree = {written}\n", "")
+    assert torchtitan.read_mapping(tomllib.loads(bare), n_gpus=64).data["parallelism"]["etp"] == 1
+
+
+def test_torchtitan_splits_experts_whole_or_not_at_all() -> None:
+    with pytest.raises(SpecError, match=r"not etp 2 \(--set parallelism.etp=4\)"):
+        export(planned(MIXTURE, parallelism={"tp": 4, "pp": 1, "ep": 8, "etp": 2}), "torchtitan")

@@ -13,6 +13,8 @@ import simulator as sim
 from simulator import goodput, money, serving, transformer
 from simulator.cli import main
 from simulator.errors import SpecError
+from simulator.report import goals, page_goals
+from simulator.report.page import NO_CURVES, page
 from simulator.search.failures import Failures
 
 HOUR, DAY, WEEK = 3600.0, 86400.0, 7 * 86400.0
@@ -334,3 +336,46 @@ def test_parts_of_a_result_are_explained(capsys, tmp_path):
     for part in ("binding", "family", "interruptions", "fewest_gpus", "requirements", "offers"):
         assert main(["run", str(path), "--explain", part]) == 0
         assert capsys.readouterr().out.strip()
+
+
+# --- small amounts --------------------------------------------------------------------------------------------------
+
+
+def test_small_energies_are_written_in_small_units():
+    """A front wrote 0.00123 MWh, and a price of a little more loss 5.5e-05 MWh."""
+    small = {
+        "find": "architecture",
+        "objective": "energy",
+        "require": {"loss": 3.3},
+        "budget": {"energy": "20 kWh", "carbon": "3 kg"},
+        "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 8, "grid_intensity": "300 g/kWh"},
+    }
+    document = sim.run(small).to_dict()
+    assert "MWh" not in document["binding"]["text"]
+    assert " Wh (" in document["binding"]["text"]
+    html = page(document, NO_CURVES)
+    assert " Wh (" in html
+    rows = [
+        {**dict.fromkeys(goals.KEYS.values(), 1.0), "energy_mwh": energy, "co2e_t": 0.3 * energy}
+        for energy in (0.00123, 0.0456)
+    ]
+    cells = {head: [cell(row) for row in rows] for head, cell in goals.shown(rows)}
+    assert cells["energy"] == ["1.23 kWh", "45.6 kWh"]
+    assert cells["CO2e"] == ["0.369 kg", "13.7 kg"]
+
+
+def test_fewest_accelerators_have_one_heading_with_a_deadline_or_without():
+    found = {"fewest_gpus": {"text": "2 accelerators are the fewest"}}
+    titles = {key: title for key, title, _ in page_goals.sections({"answer": {}, **found})}
+    assert titles["fewest"] == "Fewest accelerators"
+
+
+def test_one_accelerator_for_hours_is_written_so():
+    short = {
+        "find": "architecture",
+        "objective": ["energy", "loss"],
+        "budget": {"time": "2 h"},
+        "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 8},
+    }
+    text = sim.run(short).fewest_gpus["text"]
+    assert text.startswith("1 accelerator is the fewest that trains this model in 2 h (")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from simulator.cli import main
 from simulator.errors import SpecError
 from simulator.importers import deepspeed, megatron, nanotron, torchtitan
+from simulator.importers.megatron_stages import layers_of
 from simulator.importers.read import read_file
 from simulator.importers.shell import arguments
 
@@ -72,7 +74,7 @@ def test_megatron_settings_that_matter_are_not_ignored() -> None:
             "--attention-dropout 0.1 --hidden-dropout 0 --overlap-grad-reduce",
             "--attention-dropout 0.1: memory has no",
         ),
-        ("--attention-dropout 0 --overlap-grad-reduce", "--hidden-dropout not given, 0.1 by default"),
+        ("--attention-dropout 0 --overlap-grad-reduce", "--hidden-dropout is not given, 0.1 by default"),
         (
             "--overlap-grad-reduce",
             "neither --attention-dropout nor --hidden-dropout is given, 0.1 by default",
@@ -166,6 +168,15 @@ def test_uneven_stages_are_compared_with_the_planner_s(stages: str, said: str) -
     assert len(noted(got.not_understood, said)) == len(got.not_understood) == bool(said)
 
 
+@pytest.mark.parametrize(
+    "layout", ["E(t*9999|)*9999L", "(" * 50_000, "(a" * 50_000, "E" + "(t*9|)*999" * 999]
+)
+def test_hostile_layouts_of_stages_end_quickly(layout: str) -> None:
+    started = time.perf_counter()
+    assert layers_of(layout) is None
+    assert time.perf_counter() - started < 1.0
+
+
 def test_stages_that_do_not_add_up_are_a_mistake() -> None:
     with pytest.raises(SpecError, match="122 layers are left for 15 stages"):
         megatron.read_script(SIZES + "--decoder-first-pipeline-num-layers 4")
@@ -194,6 +205,40 @@ def test_torchtitan_stages_per_rank(schedule: str, per_stage: int | None, vp: in
     )
     assert got.data["parallelism"].get("vp") == vp
     assert not got.not_understood
+
+
+@pytest.mark.parametrize(
+    ("schedule", "per_stage", "said"),
+    [
+        ("1F1B", 4, "1F1B has one stage per rank, not 2"),
+        ("Interleaved1F1B", 8, "Interleaved1F1B needs two stages per rank or more"),
+        ("ZBVZeroBubble", 8, "ZBVZeroBubble needs two stages per rank or more"),
+        ("ZBVZeroBubble", 2, "ZBVZeroBubble has two stages per rank, not 4"),
+        ("Interleaved1F1B", 3, "11 stages of 32 layers are no multiple of pp 4"),
+    ],
+)
+def test_torchtitan_stages_that_it_refuses_are_a_mistake(schedule: str, per_stage: int, said: str) -> None:
+    layout = {
+        "pipeline_parallel_degree": 4,
+        "pipeline_parallel_schedule": schedule,
+        "pipeline_parallel_layers_per_stage": per_stage,
+        "pipeline_parallel_first_stage_less_layers": 0,
+        "pipeline_parallel_last_stage_less_layers": 0,
+    }
+    data = {"model": {"name": "llama3", "flavor": "8B"}, "parallelism": layout}
+    with pytest.raises(SpecError, match=said):
+        torchtitan.read_mapping(data, n_gpus=8)
+    layout |= {"pipeline_parallel_first_stage_less_layers": 10**12, "pipeline_parallel_layers_per_stage": 1}
+    with pytest.raises(SpecError, match="are more than 32 layers"):
+        torchtitan.read_mapping(data, n_gpus=8)
+
+
+@pytest.mark.parametrize("schedule", ["1F1B", "Interleaved1F1B", "ZBVZeroBubble"])
+def test_torchtitan_has_no_more_stages_than_layers(schedule: str) -> None:
+    """And none of a thousand million is dealt."""
+    layout = {"pipeline_parallel_degree": 10**9, "pipeline_parallel_schedule": schedule}
+    with pytest.raises(SpecError, match="are more than 32 layers"):
+        torchtitan.read_mapping({"model": {"name": "llama3", "flavor": "8B"}, "parallelism": layout})
 
 
 def test_torchtitan_s_own_stages_are_fuller_than_the_planner_s() -> None:

@@ -166,6 +166,16 @@ def test_experts_are_sharded_over_their_own_group():
     assert float(whole.parameters) == float(parameters(MIXTRAL))
 
 
+def test_experts_that_no_other_rank_holds_are_not_gathered():
+    """With as many expert-parallel ranks as data-parallel ones sharding has nothing to gather of the experts."""
+    one = Layout(dp=8, ep=8, zero_stage=3, recompute=2, seq_length=512)
+    mixture = MIXTRAL.with_(vocab_size=1000)
+    experts, dense = peak(mixture, one), peak(mixture.with_(moe_intermediate_size=1), one)
+    assert float(experts["gathered"]) == pytest.approx(float(dense["gathered"]), rel=1e-3)
+    shared = peak(mixture, one.with_(ep=4))
+    assert float(shared["gathered"]) > 2 * float(experts["gathered"])
+
+
 def test_whole_model_on_one_device_has_all_parameters():
     for model in (LLAMA, MIXTRAL, DEEPSEEK):
         assert float(hold(model, Layout(), stage="first").parameters) == float(parameters(model))
@@ -352,6 +362,29 @@ def test_smallest_change(layout, change):
     assert found is not None
     assert found.change == change
     assert found.total <= 80e9 < float(peak(LLAMA, layout)["total"])
+
+
+def test_tensor_parallelism_that_is_proposed_divides_the_heads_of_keys_too():
+    """Five of them are not divided among four ranks, though forty heads are."""
+    odd = LLAMA.with_(num_attention_heads=40, num_key_value_heads=5)
+    found = memory.smallest_change(odd, Layout(seq_length=16384, recompute=2), capacity=40e9)
+    assert found is not None
+    assert found.layout.tp == 1
+    assert {tp for tp, _, _ in memory.advice.splits(odd, gpus=8, gpus_per_node=8)} == {1}
+
+
+@pytest.mark.parametrize("replicas", [1, 3, 6, 8])
+def test_any_number_of_replicas_may_be_doubled(replicas):
+    found = [each.dp for _, each in memory.advice.more_gpus(LLAMA, Layout(dp=replicas, zero_stage=1))]
+    assert [dp for dp in found if dp > replicas] == [replicas * 2**k for k in range(1, 7)]
+
+
+def test_splitting_and_sharding_together_come_before_more_accelerators():
+    """Sixteen times the accelerators were named where the same ones are enough."""
+    found = memory.smallest_change(LLAMA, Layout(dp=8, seq_length=8192), capacity=28e9, gpus_per_node=4)
+    assert found.change.startswith("tp 1 -> ")
+    assert found.change.endswith("zero_stage 0 -> 3")
+    assert found.layout.tp * found.layout.dp == 8
 
 
 def test_smallest_change_may_not_exist():

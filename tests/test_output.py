@@ -75,3 +75,14 @@ def test_a_full_disk_is_no_fault_of_the_program(arguments: list[str]) -> None:
         )
     assert done.returncode == 2
     assert done.stderr.strip() == "the output cannot be written: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compare", "llama-2-7b-a100"], ["hardware", "list", "--csv"], ["prices", "lambda", "--json"]],
+)
+def test_closed_output_is_no_fault_of_the_program(arguments: list[str]) -> None:
+    command = f"'{sys.executable}' -m simulator.cli {' '.join(arguments)} >&-"
+    done = subprocess.run(["/bin/bash", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "the output cannot be written: standard output is closed"

@@ -200,6 +200,29 @@ def test_an_unmeasured_accelerator_gets_a_set_of_its_own(
     assert set(cases.grade) == {"measured"}
 
 
+def test_fewer_runs_than_three_leave_an_unmeasured_accelerator_to_its_datasheet(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fresh(monkeypatch)
+    pd.read_csv(slower(own / "nova.csv", "nova-x1")).head(2).to_csv("two.csv", index=False)
+    calibrated(capsys, own / "two.csv")
+    fresh(monkeypatch)
+    for name in ("nova-x1", "nova-x2"):
+        known = calibrations.constants_of(load_accelerator(name), software="megatron")[1]
+        assert (known.grade, known.sets[0]) == ("datasheet", "nova")
+        assert known.sentence.startswith("from datasheet: 2 rows of your own, fewer than 3 (nova,")
+
+
+def test_fewer_runs_than_three_leave_a_measured_accelerator_measured(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pd.read_csv("runs.csv").head(2).to_csv("two.csv", index=False)
+    calibrated(capsys, own / "two.csv")
+    fresh(monkeypatch)
+    known = calibrations.constants_of(load_accelerator("a100-sxm-80gb"), software="megatron")[1]
+    assert (known.grade, known.own[0].rows) == ("measured", 2)
+
+
 def test_an_unmeasured_part_of_a_measured_architecture_gets_its_id(
     own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import simulator as sim
+from simulator.errors import SpecError
 from simulator.schema.places import told
 
 CLUSTER = {
@@ -101,13 +102,13 @@ def test_others_do_not_take_the_cluster_and_that_is_said() -> None:
     found = sim.compare(question(**hardware), ["a100-sxm-80gb", "h100-sxm-80gb", "b200-sxm-180gb"])
     alone = sim.run({**question(), "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64}}).answer
     row = next(row for row in found.rows if row["accelerator"] == "h100-sxm-80gb")
-    assert row["energy_mwh"] == alone["energy_mwh"]
+    assert row["energy_mwh"] == pytest.approx(1.4 * alone["energy_mwh"])
     assert row["co2e_t"] == pytest.approx(0.05 * row["energy_mwh"])
     kept, left = found.carried
-    assert kept == "taken from the scenario for h100-sxm-80gb and b200-sxm-180gb: grid_intensity"
+    assert kept == "taken from the scenario for h100-sxm-80gb and b200-sxm-180gb: grid_intensity and pue"
     assert left == (
         "cluster our racks and reliability: of a100-sxm-80gb only; h100-sxm-80gb and b200-sxm-180gb with "
-        "the usual network of the part, nodes of 8, PUE 1 and no power of the rest of a node"
+        "the usual network of the part, nodes of 8 and no power of the rest of a node"
     )
 
 
@@ -155,3 +156,46 @@ def test_what_the_scenario_states_is_not_said_to_be_the_clusters() -> None:
 def test_a_cluster_of_several_offers_is_told_once() -> None:
     result = sim.run(question(cluster="dgx-a100", offers=["$2/GPU-h", "$3/GPU-h"]))
     assert sum(line.startswith("cluster dgx-a100") for line in result.assumptions) == 1
+
+
+def test_the_pue_is_the_buildings_whatever_stands_in_it() -> None:
+    """Machines beside the scenario's own were compared as if they needed no cooling."""
+    own = sim.run(question(pue=1.5)).answer["energy_mwh"]
+    assert own == pytest.approx(1.5 * sim.run(question()).answer["energy_mwh"])
+    assert any("at PUE 1.5" in line for line in sim.run(question(pue=1.5)).assumptions)
+    found = sim.compare(question(cluster=CLUSTER, pue=1.5), ["a100-sxm-80gb", "h100-sxm-80gb"])
+    alone = sim.run(question(accelerator="h100-sxm-80gb")).answer["energy_mwh"]
+    rows = {row["accelerator"]: row["energy_mwh"] for row in found.rows}
+    assert rows["a100-sxm-80gb"] == sim.run(question(cluster=CLUSTER, pue=1.5)).answer["energy_mwh"]
+    assert rows["h100-sxm-80gb"] == pytest.approx(1.5 * alone)
+    elsewhere = {"accelerator": "h100-sxm-80gb", "cluster": "dgx-h100"}
+    found = sim.compare(question(cluster=CLUSTER), [elsewhere])
+    alone = sim.run(question(accelerator="h100-sxm-80gb", cluster="dgx-h100")).answer["energy_mwh"]
+    assert found.rows[0]["energy_mwh"] == alone
+    with pytest.raises(SpecError, match="at least 1"):
+        sim.run(question(pue=0.9))
+
+
+def test_an_accelerator_that_varies_takes_what_a_named_one_takes() -> None:
+    """A provider that does not sell one of them ended the whole comparison."""
+    asked = question(cluster=CLUSTER, price={"provider": "lambda", "terms": "on_demand"})
+    names = ["a100-sxm-80gb", "rtx-4090-24gb", "h100-sxm-80gb"]
+    varied = sim.compare(asked, vary={"hardware.accelerator": names})
+    named = sim.compare(asked, names)
+    figures = (*FIGURES, "accelerator", "provider")
+    assert [[row[key] for key in figures] for row in varied.rows] == [
+        [row[key] for key in figures] for row in named.rows
+    ]
+    assert varied.carried == named.carried
+
+
+def test_a_price_that_nobody_asks_is_a_row_where_values_vary() -> None:
+    asked = question(price={"provider": "lambda", "terms": "on_demand"})
+    names = ["a100-sxm-80gb", "rtx-4090-24gb"]
+    varied = {"hardware.accelerator": names, "hardware.price.provider": ["lambda", "crusoe"]}
+    rows = sim.compare(asked, vary=varied).rows
+    assert [row["feasible"] for row in rows] == [True, True, False, False]
+    assert {row["accelerator"] for row in rows[2:]} == {"rtx-4090-24gb"}
+    assert all("asks no on demand price for rtx-4090-24gb" in row["why"] for row in rows[2:])
+    with pytest.raises(SpecError, match="asks no on demand price"):
+        sim.compare(asked, vary={**varied, "hardware.accelerator": names[1:]})

@@ -11,6 +11,7 @@ import pytest
 
 import simulator as sim
 from simulator import calibrations, library
+from simulator.cli import main
 from simulator.errors import SpecError
 from simulator.schema import Accelerator, load_accelerator, load_cluster
 from simulator.schema.plausible import implausible
@@ -116,3 +117,13 @@ def test_training_in_16_bits_on_a_chip_of_8_is_told_and_held_in_16() -> None:
 def test_int8_alone_is_no_machine_to_train_on() -> None:
     with pytest.raises(SpecError, match="int8 alone trains nothing"):
         Accelerator.model_validate({**SHEET, "peak_flops": {"int8": "2000 TFLOP/s"}})
+
+
+@pytest.mark.parametrize("form", [[], ["--json"], ["--csv"]])
+def test_the_list_of_figures_doubts_them_too(
+    form: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "nova.yaml"
+    path.write_text(json.dumps({**SHEET, "memory": "240 MB"}))
+    assert main(["hardware", "show", str(path), *form]) == 0
+    assert capsys.readouterr().err == "implausible: memory: 240 MB; usual is 2 GB to 1.5 TB\n"

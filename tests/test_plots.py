@@ -187,6 +187,12 @@ def test_a_front_shows_the_objectives_that_were_asked_for(
     assert [bar.get_ylabel() for bar in bars] == ([label(third)] if third else [])
 
 
+def test_alternatives_on_several_accelerators_are_named_by_them() -> None:
+    result = sim.run("compare-hardware")
+    labels = [each.get_text() for each in result.plot("alternatives").get_yticklabels()]
+    assert labels[0].startswith(f"0: {result.answer['accelerator']},")
+
+
 def test_a_front_without_prices_shows_accelerator_time() -> None:
     rows = [{**row, "cost_usd": None} for row in FRONT]
     document = {

@@ -130,8 +130,44 @@ def test_no_alternatives_no_section() -> None:
 
 def test_differences_of_loss_come_before_the_loss() -> None:
     lines = sections.loss(stored("quickstart"))
-    assert "+0." in lines[0]
+    assert lines[0].endswith("nats/token worse.")
     assert any("MassiveText" in line for line in lines[1:])
+
+
+def test_no_next_loss_where_another_figure_decides() -> None:
+    document = copy.deepcopy(stored("quickstart"))
+    document["alternatives"][0]["loss"] = document["answer"]["loss"] - 0.01
+    assert not any("next best plan" in line for line in sections.loss(document))
+
+
+def test_tokens_of_a_mixture_are_per_active_parameter() -> None:
+    answer = stored("quickstart")["answer"]
+    assert "(16 per parameter)" in " ".join(sections.plan(answer))
+    mixture = answer | {"active_params": answer["params"] / 2}
+    assert "(16 per active parameter)" in " ".join(sections.plan(mixture))
+
+
+def test_what_does_not_run_is_not_bound_by_its_tokens() -> None:
+    document = stored("does-not-fit")
+    assert document["binding"]["constraint"] == "tokens"
+    assert sections.binds(document) == ""
+    assert "What binds" not in terminal.page(document)
+    assert sections.binds(document | {"infeasible": None}).startswith("The number of tokens")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("name", PAGES)
+def test_bars_and_words_of_a_narrow_page_are_not_broken(
+    name: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    answer = stored(name)["answer"]
+    lines = [*sections.memory(answer), *sections.breakdown(answer)]
+    assert max(map(len, lines)) <= columns
+    assert all(line.split()[0][0] not in "█▏▎▍▌▋▊▉" for line in lines)
+    words = {word for text in sections.LEVELS.values() for word in text.split()}
+    continued = [line.split() for line in lines if line.startswith(" " * 20)]
+    assert all(word in words or word in "levels below half a percent" for line in continued for word in line)
 
 
 def test_unknown_price_and_tokens_are_words_not_none() -> None:

@@ -14,9 +14,11 @@ import pytest
 import simulator as sim
 from simulator import curves
 from simulator.cli import main
-from simulator.report import page_style
+from simulator.report import page_charts as charts
+from simulator.report import page_style, svg
 from simulator.report.decision import decision
 from simulator.report.page import page
+from simulator.report.page_parts import para
 
 VOID = {"meta", "link", "br", "img", "input"}
 NAME = "<script>alert(1)</script> \"q\" 'a' &amp; مرحبا \u202e\x1b[31m " + "unbroken" * 30
@@ -151,6 +153,36 @@ def test_rows_of_a_step_and_of_memory_are_the_answers() -> None:
     assert sum(cells[:-1]) == pytest.approx(cells[-1], rel=0.01)
     assert cells[-1] == pytest.approx(document["answer"]["step_time_s"], rel=0.01)
     assert document["answer"]["memory_verdict"] in text.split('<h2 id="memory"')[1]
+
+
+def test_words_of_ticks_stand_apart() -> None:
+    for low, high in itertools.product((0.02, 0.3, 1.3, 8.5, 40.0), (2.0, 8.0, 64.0, 600.0)):
+        chart = svg.Chart("k", "t", "d", "time", "loss", charts.days, str, log=True, x_ticks=charts.moments)
+        line = svg.Line("one", [low, low * high], [2.0, 2.1])
+        found = re.findall(
+            r'<text x="([\d.]+)" y="293.0" text-anchor="(\w+)">([^<]+)<', svg.lines(chart, [line])
+        )
+        ends = -1.0
+        assert found
+        for x, anchor, words in found:
+            wide = 7.2 * len(words)
+            left = float(x) - (wide if anchor == "end" else wide / 2)
+            assert left > ends, (low, high, found)
+            ends = left + wide
+        assert not any(re.match(r"\d+\.\d+ h", words) for _, _, words in found)
+
+
+def test_a_stage_of_growth_has_one_color() -> None:
+    text = built("growth")[0].split('<h2 id="growth"')[1].split("<h2")[0]
+    bars = re.findall(r'<rect class="b(\d) part"', text)
+    strokes = re.findall(r'<polyline class="line s(\d)"', text)
+    assert bars[:-1] == strokes[1:]
+    assert strokes[0] not in strokes[1:]
+
+
+def test_options_and_ids_are_not_broken() -> None:
+    assert ".whole{white-space:nowrap}" in page_style.sheet()
+    assert '<span class="whole">--growth</span>' in para("(trainsim validate --growth)")
 
 
 def test_sources_are_links() -> None:

@@ -60,3 +60,12 @@ def test_so_is_the_folder_of_a_checkpoint_and_a_path_inside_a_value(scenario: st
 def test_a_file_that_is_nowhere_is_named(scenario: str) -> None:
     with pytest.raises(SpecError, match=r"\./gone\.json: no such file"):
         load_scenario(scenario, ("model=./gone.json",))
+
+
+def test_a_configuration_of_another_name_gives_the_model_its_own(scenario: str, tmp_path: Path) -> None:
+    config(tmp_path / "here" / "mine.json", 5)
+    config(tmp_path / "here" / "llama" / "config.json", 5)
+    for written, name in (("./mine.json", "mine"), ("./llama", "llama"), ("./llama/config.json", "llama")):
+        model = load_scenario(scenario, (f"model={written}",)).model
+        assert model is not None
+        assert model.name == name

@@ -9,7 +9,7 @@ import pytest
 
 import simulator as sim
 from simulator.errors import SpecError
-from simulator.report import decision, growth, sensitivity
+from simulator.report import decision, growth, nomenclature, sensitivity, software
 from simulator.report.text import WIDTH, on_paper, table
 from simulator.schema import Cluster, load_scenario
 from simulator.units import QuantityError, parse_price, parse_quantity
@@ -148,3 +148,16 @@ def test_an_accelerator_that_is_not_known_may_be_described() -> None:
 def test_a_plain_number_is_no_share() -> None:
     with pytest.raises(SpecError, match=r"pue: '115 %' is not a number\n  write 1\.15"):
         Cluster.model_validate({"name": "c", "pue": "115 %", "source": "x", "retrieved": "2026-11-21"})
+
+
+# --- pages that are written -----------------------------------------------------------------------------------------------
+
+
+def test_the_page_of_names_knows_the_sets_of_ones_own() -> None:
+    row = next(line for line in nomenclature.page().splitlines() if line.startswith("| `evidence` |"))
+    assert "`own`: sets of one's own, each with its file, table, rows and organisations" in row
+
+
+def test_the_page_of_software_says_that_lora_casts_nothing() -> None:
+    row = next(line for line in software.page().splitlines() if line.startswith("| `hf` |"))
+    assert row.endswith("| yes, unless LoRA |")

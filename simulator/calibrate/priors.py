@@ -211,11 +211,6 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Calibration sets: kind, and the architectures, fabrics or software names they apply to."""
 
-ACCELERATOR_SETS = tuple(
-    name for name, (kind, _) in SETS.items() if kind == "accelerator" and name != calibrations.GENERIC
-)
-"""Sets that belong to an architecture."""
-
 CONSTANTS_OF = calibrations.CONSTANTS_OF
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 @click.argument("file", shell_complete=scenarios)
 @click.option(
     "--hardware",
+    multiple=True,
     metavar="NAME[:COUNT],...",
     shell_complete=accelerators,
     help="Accelerators; the scenario's own if absent.",
 )
 @click.option(
     "--providers",
+    multiple=True,
     metavar="NAME,...",
     shell_complete=providers,
     help="Price each accelerator at each of these providers that sells it.",
@@ -55,8 +58,8 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Write to this file, whole or not at all.")
 def command(
     file: str,
-    hardware: str | None,
-    providers: str | None,
+    hardware: tuple[str, ...],
+    providers: tuple[str, ...],
     terms: str,
     varied: tuple[str, ...],
     changes: tuple[str, ...],
@@ -89,12 +92,13 @@ def command(
 
 
 def entries_of(
-    hardware: str | None, asked: Scenario, *, providers: str | None = None, terms: str = "on_demand"
+    options: Sequence[str], asked: Scenario, *, providers: Sequence[str] = (), terms: str = "on_demand"
 ) -> list[dict[str, Any]]:
-    """Entries of hardware that the options name; none if the scenario's own are meant."""
+    """Entries of hardware that the options name, given once or several times; none if the scenario's own are meant."""
+    hardware = ",".join(options)
     counted = _counted(hardware, asked)
-    if providers is not None:
-        named = [provider.strip() for provider in providers.split(",") if provider.strip()]
+    if providers:
+        named = [provider.strip() for provider in ",".join(providers).split(",") if provider.strip()]
         return _priced(counted, named, terms)
     return [_entry(name, number) for name, number in counted] if hardware else []
 
@@ -103,7 +107,7 @@ def _entry(name: str, number: int | None) -> dict[str, Any]:
     return {"accelerator": name} | ({} if number is None else {"n_gpus": number})
 
 
-def _counted(hardware: str | None, asked: Scenario) -> list[tuple[str, int | None]]:
+def _counted(hardware: str, asked: Scenario) -> list[tuple[str, int | None]]:
     """Names and numbers of accelerators: those of the option, or the scenario's own."""
     if not hardware:
         return [(each.accelerator.label, each.n_gpus) for each in asked.hardware]

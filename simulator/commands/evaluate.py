@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from simulator.errors import Problem
     from simulator.schema import Scenario
 
+SUCH_AS = "such as: id,tp,pp,micro_batch_size"
+"""A line of heads, for hints."""
+
 MOST_ROWS = 10_000
 """A table with more plans is refused; `trainsim sweep` is for grids. [-]"""
 
@@ -83,6 +86,7 @@ def _scenarios(
 
     found: list[tuple[int, dict[str, str], Scenario]] = []
     problems: list[Problem] = []
+    alone = _mistakes(file, changes)
     for row in _table(plans):
         cells = dict(row.cells)
         names = {"id": cells.pop("id")} if "id" in cells else {}
@@ -90,12 +94,24 @@ def _scenarios(
         try:
             found.append((row.line, names, load_scenario(file, (*changes, *own))))
         except SpecError as error:
-            problems += [row.problem(p, str(plans)) for p in error.problems]
+            problems += [p if p in alone else row.problem(p, str(plans)) for p in error.problems]
         except SimulatorError as error:
             problems.append(Problem(str(error), file=str(plans), line=row.line, text=row.text))
     if problems:
-        raise SpecError(problems)
+        raise SpecError(list(dict.fromkeys(problems)))
     return found
+
+
+def _mistakes(file: str, changes: tuple[str, ...]) -> tuple[Problem, ...]:
+    """Mistakes of the scenario itself, which are told once and not at every line."""
+    from simulator.errors import SpecError
+    from simulator.schema import load_scenario
+
+    try:
+        load_scenario(file, changes)
+    except SpecError as error:
+        return error.problems
+    return ()
 
 
 @dataclass(frozen=True)
@@ -156,9 +172,6 @@ def _table(path: Path) -> list[Row]:
             Problem(f"{len(rows):,} plans; at most {MOST_ROWS:,}", file=name, hint="trainsim sweep")
         )
     return rows
-
-
-SUCH_AS = "such as: id,tp,pp,micro_batch_size"
 
 
 def _check_heads(heads: list[str], lines: list[str], file: str) -> None:

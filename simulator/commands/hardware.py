@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,7 +49,7 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
         names = dict.fromkeys(name for a in known for name in (a.label, a.vendor, a.architecture) if name)
         raise UnknownNameError(" ".join(words), kind="accelerator", names=names)
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        output.emit(output.json_text(rows))
     elif as_csv:
         _print_csv(rows)
     else:
@@ -67,17 +66,21 @@ def list_(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def show(name: str, as_json: bool, as_csv: bool) -> None:
     """Show one accelerator: every number, its source, and what is doubtful."""
+    from simulator.report import output
     from simulator.schema import load_accelerator
+    from simulator.schema.plausible import implausible
+    from simulator.schema.quotes import today
 
     accelerator = load_accelerator(name)
+    rows, odd = fields(accelerator), implausible(accelerator, today())
     if as_json:
-        click.echo(accelerator.model_dump_json(indent=2, exclude_none=True))
-        return
-    rows = fields(accelerator)
-    if as_csv:
+        output.emit(accelerator.model_dump_json(indent=2, exclude_none=True) + "\n")
+    elif as_csv:
         _print_csv([{"field": f, "value": v, "sources": s, "doubt": d} for f, v, s, d in rows])
-        return
-    _print(_show_table(accelerator, rows))
+    else:
+        _print(_show_table(accelerator, rows))
+    for text in odd:
+        click.echo(f"implausible: {text}", err=True)
 
 
 def _text(a: Accelerator) -> str:
@@ -164,11 +167,7 @@ def _print(table: Table) -> None:
 
 
 def _print_csv(rows: list[dict[str, Any]]) -> None:
-    import csv
-    import sys
+    from simulator.report import output
 
-    if not rows:
-        return
-    writer = csv.DictWriter(sys.stdout, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    if rows:
+        output.emit(output.csv_text(rows))

@@ -27,6 +27,7 @@ from simulator.commands.completion import accelerators, scenarios, settings, var
 )
 @click.option(
     "--hardware",
+    multiple=True,
     metavar="NAME[:COUNT],...",
     shell_complete=accelerators,
     help="Also compare these accelerators, as trainsim compare does.",
@@ -44,7 +45,7 @@ def command(
     out: Path,
     changes: tuple[str, ...],
     variant: str | None,
-    hardware: str | None,
+    hardware: tuple[str, ...],
     varied: tuple[str, ...],
 ) -> None:
     """Answer the scenario FILE as one page of HTML that needs no network and no script.

@@ -123,7 +123,7 @@ class _Line:
     """Progress as one line on stderr: rewritten on a terminal, now and then elsewhere."""
 
     def __init__(self) -> None:
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr is not None and sys.stderr.isatty()
         self.last = -1e9
 
     def __call__(self, progress: Progress) -> None:

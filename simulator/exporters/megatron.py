@@ -17,11 +17,7 @@ from simulator.exporters.stages import dealt, layout
 
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     """Return the script and what it does not hold."""
-    if plan.layout["pp"] > 1 and plan.layout["schedule"] not in ("1f1b", "interleaved"):
-        schedule = plan.layout["schedule"]
-        raise SpecError(
-            f"Megatron-LM cannot hold this plan: its pipelines are 1F1B, not {schedule} (--set parallelism.schedule=1f1b)"
-        )
+    _check(plan)
     blocks = {
         "MODEL_ARGS": model(plan),
         "TRAINING_ARGS": training(plan),
@@ -54,7 +50,20 @@ DISTRIBUTED_ARGS=(
     notes = ["data and learning rate are placeholders", *megatron_kept.notes(plan)]
     if plan.training["optimizer"] not in ("adamw", "sgd", "muon"):
         notes.append(f"optimizer {plan.training['optimizer']}: Megatron-LM trains with Adam here")
+    if plan.training["optimizer"] == "muon":
+        notes.append("gradients are not reduced behind the backward pass, as the plan counts: not with Muon")
     return head + body + tail, notes
+
+
+def _check(plan: TrainingPlan) -> None:
+    """See that Megatron-LM has what a plan asks for."""
+    x, wrong = plan.layout, []
+    if x["pp"] > 1 and x["schedule"] not in ("1f1b", "interleaved"):
+        wrong.append(f"its pipelines are 1F1B, not {x['schedule']} (--set parallelism.schedule=1f1b)")
+    if plan.training["optimizer"] == "muon" and x["zero_stage"] > 0:
+        wrong.append("its Muon works with no sharded optimizer (--set parallelism.zero_stage=0)")
+    if wrong:
+        raise SpecError("Megatron-LM cannot hold this plan: " + "; ".join(wrong))
 
 
 def data(plan: TrainingPlan) -> list[str]:
@@ -187,8 +196,10 @@ def parallel(plan: TrainingPlan) -> list[str]:
         lines.append(f"--expert-model-parallel-size {x['ep']}")
         lines += [f"--expert-tensor-parallel-size {x['etp']}"] if x["etp"] else []
     lines += pipeline(plan)
-    # The clock hides gradients behind the backward pass, and gathered weights behind the passes that use them.
-    lines.append("--overlap-grad-reduce")
+    # The clock hides gradients behind the backward pass, and gathered weights behind the passes that use them. With Muon
+    # later versions assert that nothing is hidden, earlier ones that checkpoints have the old format.
+    muon = plan.training["optimizer"] == "muon"
+    lines.append("--ckpt-format torch" if muon else "--overlap-grad-reduce")
     if x["zero_stage"] == 1:
         lines += ["--use-distributed-optimizer", "--overlap-param-gather"]
         if x.get("shard_group"):

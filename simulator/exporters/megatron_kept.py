@@ -22,6 +22,9 @@ LLAMA3 = {"low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_em
 YARN = {"original_max_position_embeddings": 4096, "beta_fast": 32, "beta_slow": 1}
 """Constants of YaRN that Megatron-LM has no argument for."""
 
+GROUPS = ("n_group", "topk_group")
+"""Groups of experts, and how many of them a token may choose from: Megatron-LM takes both or none."""
+
 
 def positions(plan: TrainingPlan) -> list[str]:
     """Arguments of rotary positions and norms."""
@@ -73,27 +76,18 @@ def routing(plan: TrainingPlan) -> list[str]:
         lines.append("--moe-router-score-function sigmoid")
     elif config.get("norm_topk_prob") is False or s["num_experts_per_tok"] == 1:
         lines.append("--moe-router-pre-softmax")
-    if config.get("n_group", 1) > 1:
-        lines += [
-            f"--moe-router-num-groups {config['n_group']}",
-            f"--moe-router-group-topk {config['topk_group']}",
-        ]
-    factor = config.get("routed_scaling_factor", 1)
-    return lines + ([f"--moe-router-topk-scaling-factor {factor}"] if factor != 1 else [])
+    groups, chosen = (first(config, (name,)) for name in GROUPS)
+    if groups and groups > 1 and chosen:
+        lines += [f"--moe-router-num-groups {groups}", f"--moe-router-group-topk {chosen}"]
+    factor = first(config, ("routed_scaling_factor",))
+    return lines + ([f"--moe-router-topk-scaling-factor {factor}"] if factor not in (None, 1) else [])
 
 
 def notes(plan: TrainingPlan) -> list[str]:
     """What the script does not hold of these settings, and what the model's file does not say."""
-    held = [
-        *THETA,
-        *PARTIAL,
-        *EPSILON,
-        "n_group",
-        "topk_group",
-        "routed_scaling_factor",
-        "scoring_func",
-        "norm_topk_prob",
-    ]
+    held = [*THETA, *PARTIAL, *EPSILON, "routed_scaling_factor", "scoring_func", "norm_topk_prob"]
+    if all(first(plan.config, (name,)) for name in GROUPS):
+        held += GROUPS
     if scaling(plan.config.get("rope_scaling"), latent=bool(plan.sizes.get("kv_lora_rank"))) is not None:
         held.append("rope_scaling")
     return [

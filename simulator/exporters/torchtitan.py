@@ -60,6 +60,9 @@ def _check(plan: TrainingPlan) -> None:
     wrong = _pipeline(plan) if x["pp"] > 1 else []
     if x["zero_stage"] not in (0, 3) and x["dp"] * x["cp"] > 1:
         wrong.append(f"it shards with FSDP, not with ZeRO {x['zero_stage']} (--set parallelism.zero_stage=3)")
+    if x["ep"] > 1 and (x["etp"] or x["tp"]) not in (1, x["tp"]):
+        remedy = f"--set parallelism.etp={x['tp']}"
+        wrong.append(f"its experts take all of tensor parallelism or none, not etp {x['etp']} ({remedy})")
     if wrong:
         raise SpecError("torchtitan cannot hold this plan: " + "; ".join(wrong))
 
@@ -106,6 +109,8 @@ def _blocks(plan: TrainingPlan, name: str, flavor: str) -> dict[str, dict[str, A
             "pipeline_parallel_degree": x["pp"],
             "context_parallel_degree": x["cp"],
             "expert_parallel_degree": x["ep"],
+            # It is 1 by default, which leaves experts whole; the plan splits them over tensor parallelism unless it says not.
+            **({"expert_tensor_parallel_degree": x["etp"] or x["tp"]} if x["ep"] > 1 else {}),
         },
         "activation_checkpoint": {"mode": t["recompute"]},
         "compile": {"enable": t["compile"]},

@@ -18,6 +18,12 @@ bos_token_id eos_token_id pad_token_id
 """.split()
 """Keys that are kept: they decide what the model computes, not how much."""
 
+WORDS = frozenset(
+    "model_type hidden_act hidden_activation activation_function rope_scaling norm_topk_prob scoring_func topk_method "
+    "bos_token_id eos_token_id pad_token_id".split()
+)
+"""Those of them that are no numbers, or lists of them."""
+
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 """Keys of the longest sequence."""
 
@@ -42,7 +48,31 @@ def kept(config: Mapping[str, Any]) -> dict[str, Any]:
         scaling = {name: value for name, value in newer.items() if name != "rope_theta"}
         if scaling.get("rope_type", "default") != "default":
             found.setdefault("rope_scaling", scaling)
-    return {name: value for name, value in found.items() if _plain(value)}
+    unreadable = no_numbers(found)
+    return {name: value for name, value in found.items() if _plain(value) and name not in unreadable}
+
+
+def no_numbers(config: Mapping[str, Any]) -> list[str]:
+    """Kept keys that hold a number, or a stretched rotation with its factor, and are written as something else.
+
+    Examples
+    --------
+    >>> no_numbers({"rope_theta": "10k", "rms_norm_eps": 1e-5, "n_group": None, "rope_scaling": {"factor": "2"}})
+    ['rope_theta', 'rope_scaling']
+    """
+    found = []
+    for name in KEPT:
+        value = config.get(name)
+        if name == "rope_scaling" and value is not None:
+            fine = isinstance(value, Mapping) and _is_number(value.get("factor", 1))
+            found += [] if fine else [name]
+        elif name not in WORDS and value is not None and not _is_number(value):
+            found.append(name)
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def longest(config: Mapping[str, Any], sizes: Mapping[str, int]) -> int | None:

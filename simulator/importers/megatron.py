@@ -241,15 +241,17 @@ DROPOUT = 0.1
 def _dropout(book: ArgumentLedger) -> None:
     """Dropout above zero: no mask of it is counted."""
     given = {name: book.raw(name) for name in ("attention-dropout", "hidden-dropout")}
-    dropped = [f"--{name} {value}" for name, value in given.items() if value is not None and not _zero(value)]
     unsaid = [f"--{name}" for name, value in given.items() if value is None]
+    zeros: list[str] = []
+    dropped: list[str] = []
+    for name, value in given.items():
+        if value is not None:
+            (zeros if _zero(value) else dropped).append(f"--{name} {value}")
     if unsaid:
-        dropped.append(
-            f"{'neither ' * (len(unsaid) == 2)}{' nor '.join(unsaid)} {'is' if unsaid[1:] else 'not'} given, {DROPOUT} by default"
-        )
+        absent = f"{unsaid[0]} is not" if len(unsaid) == 1 else f"neither {' nor '.join(unsaid)} is"
+        dropped.append(f"{absent} given, {DROPOUT} by default")
     for line in dropped:
         book.against(f"{line}: memory has no masks of dropout, and the clock no time for them")
-    zeros = [f"--{name} {value}" for name, value in given.items() if value is not None and _zero(value)]
     if zeros:
         book.taken.append(f"{', '.join(zeros)} -> no masks of dropout in memory")
 

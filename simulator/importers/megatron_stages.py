@@ -79,10 +79,11 @@ def layers_of(text: str) -> list[int] | None:
     ([3, 2, 2, 2, 0, 0], [7, 8, 8, 7], True)
     """
     text = text.replace(",", "")
-    for pattern in (r"\(([^)]+)\)\*(\d{1,4})", r"(.)\*(\d{1,4})"):
-        if len(text) > LONGEST:
+    for pattern in (r"\(([^()]+)\)\*(\d{1,4})", r"(.)\*(\d{1,4})"):
+        grown = sum(len(found[1]) * int(found[2]) for found in re.finditer(pattern, text[:LONGEST]))
+        if len(text) + grown > LONGEST:
             return None
         text = re.sub(pattern, lambda found: found[1] * int(found[2]), text)
-    if len(text) > LONGEST or not re.fullmatch(r"E[Etm|]*L", text):
+    if not re.fullmatch(r"E[Etm|]*L", text):
         return None
     return [stage.count("t") for stage in text.split("|")]

@@ -1,7 +1,8 @@
 """Arguments of a launch script, without running it.
 
-Arrays (``ARGS=(--a 1)``, on one line or several) are opened. Assignments of plain text (``TP=8``, ``X=${X:-8}``, ``N=$((A*B))``) are followed; everything else of the shell is not.
-An argument inside ``if``, ``for``, ``case`` or a function depends on what the script does and is returned apart.
+Assignments of plain text (``TP=8``, ``X=${X:-8}``, ``N=$((A*B))``) are followed, and arrays (``ARGS=(--a 1)``, on one line or
+several) are opened; everything else of the shell is not followed. An argument inside ``if``, ``for``, ``case`` or a function
+depends on what the script does and is returned apart.
 """
 
 from __future__ import annotations

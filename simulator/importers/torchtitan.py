@@ -102,9 +102,7 @@ def _model(book: Ledger) -> None:
 
 def _degree(book: Ledger, ours: str, name: str) -> int | None:
     """A degree under its places over the years: [parallelism], [experimental], [training]."""
-    return book.whole(
-        f"parallelism.{ours}", *(f"{place}.{name}" for place in PLACES), default=1 if ours != "etp" else None
-    )
+    return book.whole(f"parallelism.{ours}", *(f"{place}.{name}" for place in PLACES), default=1)
 
 
 def _parallelism(book: Ledger, layers: int | None) -> None:

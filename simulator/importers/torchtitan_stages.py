@@ -50,14 +50,16 @@ def read_schedule(book: Ledger, pp: int, layers: int | None = None) -> None:
         return
     book.put("parallelism.schedule", ours, f"pipeline_parallel_schedule {schedule}")
     layers = _layers(book) or layers
-    if schedule in SINGLE:
-        stages: int | None = pp
-    elif per_stage is None:
+    if per_stage is not None:
+        stages = _stages(book, schedule, layers, less, per_stage, pp)
+    elif schedule in SINGLE:
+        stages = pp
+    else:
         book.assume("parallelism.vp", 2, f"two stages per rank are the default of {schedule}")
         stages = 2 * pp
-    else:
-        stages = _looped(book, layers, less, per_stage, pp)
-    if layers and stages:
+    if layers and stages and stages > layers:
+        book.fail("parallelism.pipeline_parallel_degree", f"{stages:,} stages are more than {layers} layers")
+    elif layers and stages:
         held = dealt(layers, stages, *less)
         # A V holds a stage of the way down and one of the way up.
         ranks = (
@@ -68,17 +70,33 @@ def read_schedule(book: Ledger, pp: int, layers: int | None = None) -> None:
         _compare(book, [sum(rank) for rank in zip(*ranks, strict=True)], layers, pp)
 
 
-def _looped(book: Ledger, layers: int | None, less: list[int], per_stage: int, pp: int) -> int | None:
-    """Stages of a schedule with several per rank, from the layers of each."""
+def _stages(
+    book: Ledger, schedule: str, layers: int | None, less: list[int], per_stage: int, pp: int
+) -> int | None:
+    """Stages from the layers of each; what torchtitan refuses is a mistake of the file."""
     name = "pipeline_parallel_layers_per_stage"
     if layers is None or per_stage < 1:
-        book.doubt(f"{name} {per_stage}: write parallelism.vp = layers / pp / {per_stage}")
+        if schedule not in SINGLE:
+            book.doubt(f"{name} {per_stage}: write parallelism.vp = layers / pp / {per_stage}")
         return None
     stages = -(-(layers + sum(less)) // per_stage)
+    each = stages // pp
+    wrong = ""
     if stages % pp:
-        book.fail(f"parallelism.{name}", f"{stages} stages of {layers} layers are no multiple of pp {pp}")
+        wrong = f"{stages} stages of {layers} layers are no multiple of pp {pp}"
+    elif stages > layers:
+        wrong = f"{stages} stages are more than {layers} layers"
+    elif schedule in SINGLE and each != 1:
+        wrong = f"{schedule} has one stage per rank, not {each}"
+    elif schedule not in SINGLE and each < 2:
+        wrong = f"{schedule} needs two stages per rank or more"
+    elif schedule == V and each != 2:
+        wrong = f"{schedule} has two stages per rank, not {each}"
+    if wrong:
+        book.fail(f"parallelism.{name}", wrong)
         return None
-    book.put("parallelism.vp", stages // pp, f"{name} {per_stage}: {stages} stages")
+    if schedule not in SINGLE:
+        book.put("parallelism.vp", each, f"{name} {per_stage}: {stages} stages")
     return stages
 
 

@@ -94,8 +94,9 @@ def selected_bytes(
 ) -> Numeric:
     """Kept of one layer, per token, where selective recomputation keeps results of matmuls alone. [B/token]
 
-    The layer's input, the attention output with its log-sum-exp, and `selective_keeps` of what the matmuls give: queries, keys,
-    values, both outputs of width h, and the feed-forward block's inner results.
+    The layer's input, the attention output with its log-sum-exp, and `selective_keeps` of queries, attention's output, keys and
+    values, both results of width h and the feed-forward block's inner results. Of that a half is what torchtitan keeps of a gated
+    block, which are the results of every second matmul: queries, values, gate, and the block's output.
     """
     h, f = np.asarray(s.hidden_size), np.asarray(s.intermediate_size)
     if sparse:

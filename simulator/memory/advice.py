@@ -99,9 +99,17 @@ def largest_micro_batch(
     return Advice(f"micro_batch_size {best}", changed, float(totals[best - 1]), reason)
 
 
+def divided(s: Shape, tp: int) -> bool:
+    """Whether a tensor-parallel degree divides the heads, the groups of keys (or is a multiple of them) and the width of the block."""
+    heads, groups, width = (
+        int(n) for n in (s.num_attention_heads, s.num_key_value_heads, s.intermediate_size)
+    )
+    return heads % tp == 0 and width % tp == 0 and (groups % tp == 0 or tp % groups == 0)
+
+
 def splits(s: Shape, *, gpus: int, gpus_per_node: int) -> list[tuple[int, int, int]]:
     """All (tp, pp, dp) over `gpus` accelerators that divide heads and, or nearly, layers; tensor parallelism within a node."""
-    tps = [t for t in (1, 2, 4, 8, 16) if t <= gpus_per_node and s.num_attention_heads % t == 0]
+    tps = [t for t in (1, 2, 4, 8, 16) if t <= gpus_per_node and divided(s, t)]
     depth = int(s.num_hidden_layers)
     pps = [p for p in range(1, depth + 1) if -(-depth // p) * p <= MOST_UNEVEN * depth]
     return [(t, p, gpus // (t * p)) for t in tps for p in pps if gpus % (t * p) == 0]
@@ -150,7 +158,8 @@ def changes(
     """All single changes of a layout, the cheapest in time first.
 
     First what costs no time, then smaller micro-batches, communication (ZeRO, tensor and pipeline parallelism taken from
-    data parallelism), recomputation of everything, and last more accelerators. The global batch stays.
+    data parallelism), recomputation of everything, ZeRO and tensor parallelism together, and last more accelerators. The
+    global batch stays.
     """
     limits = {"tp": int(s.num_attention_heads), "pp": int(s.num_hidden_layers)}
     x, micro, steps = layout, int(layout.micro_batch_size), int(layout.num_microbatches)
@@ -179,7 +188,21 @@ def changes(
         yield from more_parallel(x, name=name, limit=limit, from_dp=True, gpus_per_node=gpus_per_node)
     if x.recompute < 2:
         yield f"recompute {('none', 'selective')[int(x.recompute)]} -> full", x.with_(recompute=2)
+    yield from split_and_sharded(s, x, gpus_per_node=gpus_per_node, most_zero=most_zero)
     yield from more_gpus(s, x, gpus_per_node=gpus_per_node, most_zero=most_zero)
+
+
+def split_and_sharded(
+    s: Shape, x: Layout, *, gpus_per_node: int = 8, most_zero: int = 3
+) -> Iterator[tuple[str, Layout]]:
+    """Tensor parallelism taken from data parallelism, with the states sharded over the replicas that are left."""
+    zero = most_zero if int(x.pp) == 1 else min(most_zero, 1)
+    wider = more_parallel(
+        x, name="tp", limit=int(s.num_attention_heads), from_dp=True, gpus_per_node=gpus_per_node
+    )
+    for change, split in wider:
+        if x.zero_stage < zero and int(split.dp) > 1:
+            yield f"{change}, zero_stage {x.zero_stage:g} -> {zero}", split.with_(zero_stage=zero)
 
 
 def more_gpus(
@@ -216,8 +239,9 @@ def more_parallel(
             edit |= {"dp": int(x.dp) // factor, "num_microbatches": int(x.num_microbatches) * factor}
         if name == "dp":
             edit["num_microbatches"] = max(1, int(x.num_microbatches) // factor)
-        uneven = -(-limit // new) * new / limit
-        if uneven <= (MOST_UNEVEN if name == "pp" else 1.0) and (fits_dp or not from_dp):
+        fullest = -(-limit // new) * new / limit
+        divides = name == "dp" or fullest <= (MOST_UNEVEN if name == "pp" else 1.0)
+        if divides and (fits_dp or not from_dp):
             more = "" if from_dp else f", {factor} times the accelerators"
             yield f"{name} {old} -> {new}{more}", x.with_(**edit)
         new *= 2
@@ -251,6 +275,8 @@ def smallest_change(
     """
     before = float(peak(s, layout, **how)["total"])
     for name, changed in changes(s, layout, gpus_per_node=gpus_per_node, most_zero=most_zero):
+        if changed.tp > layout.tp and not divided(s, int(changed.tp)):
+            continue
         total = float(peak(s, changed, **how)["total"])
         if total <= capacity:
             reason = f"from {before / GIB:.1f} to {total / GIB:.1f} of {capacity / GIB:.1f} GiB"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 GIB = float(2**30)
-MIB = float(2**20)
 
 
 @dataclass(frozen=True)

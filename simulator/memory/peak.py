@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.layout import Layout, expert_shard_degree, shard_degree
+from simulator.layout import Layout, expert_shard_degree, is_dualpipe, shard_degree
 from simulator.memory import activations, states
 from simulator.memory.constants import MEMORY_PROFILES, MemoryConstants
 from simulator.memory.held import STAGES, Held, hold, hold_both_ends
@@ -117,16 +117,19 @@ def gathered_bytes(
 
     Under ZeRO-3 the running layer and the prefetched one are present whole, and one layer's gradient before it is
     scattered; under ZeRO-2 the gradient alone; frozen weights have none. Never more than the stage has, and only the part
-    that is not resident.
+    that is not resident: experts that no other rank holds are whole.
     """
     z = np.asarray(layout.zero_stage)
     if not np.any(z >= 2):
         return np.asarray(0.0)
-    layer = np.maximum((held.matrix + held.experts) / np.maximum(held.layers, 1), held.other)
-    away = 1.0 - 1.0 / np.asarray(np.maximum(shard_degree(layout), 1))
-    weights = np.where(z >= 3, np.minimum(constants.gathered_layers * layer, held.parameters), 0.0)
-    gradient = np.where((z >= 2) & ~np.asarray(frozen), np.minimum(layer, held.parameters), 0.0)
-    return element * away * (weights + gradient)
+    ranks = np.maximum(shard_degree(layout), 1)
+    same = np.maximum(np.minimum(expert_shard_degree(layout), ranks * np.asarray(layout.tp)), 1)
+    away, experts = 1.0 - 1.0 / np.asarray(ranks), held.experts * (1.0 - 1.0 / same)
+    layer = (held.matrix * away + experts) / np.maximum(held.layers, 1)
+    layer, whole = np.maximum(layer, held.other * away), (held.matrix + held.other) * away + experts
+    weights = np.where(z >= 3, np.minimum(constants.gathered_layers * layer, whole), 0.0)
+    gradient = np.where((z >= 2) & ~np.asarray(frozen), np.minimum(layer, whole), 0.0)
+    return element * (weights + gradient)
 
 
 def update_bytes(layout: Layout, learning: Numeric, *, constants: MemoryConstants) -> Numeric:
@@ -169,9 +172,8 @@ def stage_peak(
     element = states.PRECISIONS[recipe.precision].activations
     both = hold_both_ends(s, layout, held, stage=stage, balance=constants.stage_balance)
     out = state_bytes(s, layout, both, recipe=recipe, constants=constants)
-    if (
-        both is not held
-    ):  # a sharded optimizer shares its states between the two devices that hold the same stages
+    if both is not held:
+        # A sharded optimizer shares its states between the two devices that hold the same stages.
         shared = state_bytes(s, layout, held, recipe=recipe, constants=constants)["optimizer"]
         out["optimizer"] = np.where(np.asarray(layout.zero_stage) >= 1, shared, out["optimizer"])
     layers = held.layers
@@ -265,7 +267,10 @@ def peak(
     recipe = Recipe(optimizer, precision, trainable, lora_rank)
     element = states.PRECISIONS[precision].activations
     work = work_of(shape, layout, element=element, constants=constants)
-    if not np.any(np.asarray(shape.num_experts) > 0):
+    both_ends = constants.stage_balance and np.any(is_dualpipe(layout))
+    if not np.any(np.asarray(shape.num_experts) > 0) and not both_ends:
+        # With equal layers, or the last stage the emptiest, no middle one holds more than the first. But under DualPipe a
+        # device holds two middle stages, or the first with the emptiest.
         stages = tuple(n for n in stages if n != "middle") or stages
     if np.all(np.asarray(layout.pp) == 1):
         stages = stages[:1]

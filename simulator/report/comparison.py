@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from simulator.energy import CARBON, ENERGY, rung
+from simulator.ranking import law_of
 from simulator.report import sections
 from simulator.report.decision import days
 from simulator.report.text import (
@@ -26,7 +28,7 @@ DAY = 86400.0
 Document = Mapping[str, Any]
 Cell = Callable[[Document], str]
 
-SPENT = (("energy_mwh", sections.ENERGY, ""), ("co2e_t", sections.CARBON, " CO2e"))
+SPENT = (("energy_mwh", ENERGY, ""), ("co2e_t", CARBON, " CO2e"))
 """Figures that are shown in one unit for all rows, that of the largest: units, and what follows them in the head."""
 
 SPARE = ("params", "MFU", *(unit + of for _, ladder, of in SPENT for unit, _ in ladder))
@@ -48,7 +50,7 @@ def headline(rows: Sequence[Document]) -> str:
     if not running:
         return "None of them runs this."
     losses = {f"{row['loss']:.4f}" for row in running if row.get("loss") is not None}
-    wanted = [("Lowest loss", "loss")] if len(losses) > 1 else []
+    wanted = [("Lowest loss", "loss")] if len(losses) > 1 and not _several_laws(running) else []
     wanted += [("Cheapest", "cost_usd"), ("Fastest", "time_to_train_days")]
     parts: dict[str, str] = {}
     for name, key in wanted:
@@ -61,6 +63,11 @@ def headline(rows: Sequence[Document]) -> str:
     if not parts:
         return f"First: {running[0]['n_gpus']:,} x {running[0]['accelerator']}."
     return " ".join(f"{name}: {plan}" for plan, name in parts.items())
+
+
+def _several_laws(rows: Sequence[Document]) -> bool:
+    """Whether the losses of rows are predicted by more than one law."""
+    return len({law_of(row) for row in rows if row.get("loss") is not None}) > 1
 
 
 def _dollars(row: Document) -> float:
@@ -106,7 +113,7 @@ def columns(rows: Sequence[Document]) -> list[tuple[str, bool, Cell]]:
     for key, ladder, of in SPENT:
         known = [row[key] for row in rows if row[key] is not None]
         if known:
-            unit, size = sections.rung(max(known), ladder)
+            unit, size = rung(max(known), ladder)
             out.append((unit + of, False, _number_of(key, size)))
     return [*out, ("MFU", False, lambda row: percent(row["mfu"]) if row["mfu"] is not None else "-")]
 
@@ -196,8 +203,11 @@ def page(document: Document, *, color: bool = False) -> str:
 
 def starred(rows: Sequence[Document]) -> str:
     """What a star means, without a full stop."""
-    text = "no other row is better in loss, time and cost at once"
     running = [row for row in rows if row["feasible"]]
+    several = _several_laws(running)
+    text = f"no other row{' of the same law' if several else ''} is better in loss, time and cost at once"
+    if several:
+        text += "; losses of different laws belong to different corpora and tokenizers and are not compared"
     if len({row["cost_usd"] is None for row in running}) > 1:
         text += ", a row without a price counted as the dearest"
     return text

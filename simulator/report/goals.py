@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.energy import CARBON, ENERGY, rung
 from simulator.report.text import duration, number, quantity, table, wrap
 
 Document = Mapping[str, Any]
@@ -18,11 +19,22 @@ FIGURES = {
     "loss": ("loss", lambda row: f"{row['loss']:.3f}"),
     "cost_usd": ("cost", lambda row: _or_dash(row["cost_usd"], "USD")),
     "wall_s": ("time", lambda row: duration(row["time_to_train_days"] * DAY)),
-    "energy_j": ("energy", lambda row: f"{number(row['energy_mwh'])} MWh"),
-    "co2e_kg": ("CO2e", lambda row: f"{number(row['co2e_t'])} t"),
     "latency_s": ("latency", lambda row: _or_dash(row.get("latency_s"), "second")),
 }
 """Column of a front: head, and cell of a row."""
+
+SPENT = {"energy_j": ("energy", ENERGY), "co2e_kg": ("CO2e", CARBON)}
+"""Columns of a front that are shown in one unit for all rows, that of the largest: head, and units."""
+
+KEYS = {
+    "loss": "loss",
+    "cost_usd": "cost_usd",
+    "wall_s": "time_to_train_days",
+    "energy_j": "energy_mwh",
+    "co2e_kg": "co2e_t",
+    "latency_s": "latency_s",
+}
+"""Column of a front to the figure of a row, in the order of the table."""
 
 
 def _or_dash(value: float | None, dimension: str) -> str:
@@ -77,20 +89,19 @@ def front(document: Document) -> list[str]:
 
 def shown(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     """Columns in which the rows of a front differ, with how they are written."""
-    keys = {
-        "loss": "loss",
-        "cost_usd": "cost_usd",
-        "wall_s": "time_to_train_days",
-        "energy_j": "energy_mwh",
-        "co2e_kg": "co2e_t",
-        "latency_s": "latency_s",
-    }
     return [
-        FIGURES[column]
-        for column, key in keys.items()
+        _spent(column, key, rows) if column in SPENT else FIGURES[column]
+        for column, key in KEYS.items()
         if column in ("loss", "cost_usd", "wall_s") or len({row.get(key) for row in rows}) > 1
         if rows[0].get(key) is not None
     ]
+
+
+def _spent(column: str, key: str, rows: list[dict[str, Any]]) -> tuple[str, Any]:
+    """Head and cell of energy or carbon."""
+    head, ladder = SPENT[column]
+    unit, size = rung(max(row[key] or 0.0 for row in rows), ladder)
+    return head, lambda row: "-" if row[key] is None else f"{number(row[key] / size)} {unit}"
 
 
 def name(row: Document, several: bool) -> str:

@@ -74,7 +74,7 @@ def comparison(document: Document) -> str:
         for row in rows
     ]
     lead = f"<h4>{_text(document['scenario']['name'])}</h4><p><b>{_text(page.headline(rows))}</b></p>"
-    note = "<p>* no other row is better in loss, time and cost at once.</p>"
+    note = f"<p>* {_text(page.starred(rows))}.</p>"
     return f"<div>{lead}{_table(heads, cells)}{note}</div>"
 
 

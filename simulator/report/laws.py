@@ -87,6 +87,7 @@ def plot(rows: list[dict[str, Any]], given: Mapping[str, float], path: Path) -> 
     """
     from simulator import scaling
     from simulator.errors import SimulatorError
+    from simulator.report.plots import fields, style
 
     try:
         from matplotlib.figure import Figure
@@ -99,16 +100,29 @@ def plot(rows: list[dict[str, Any]], given: Mapping[str, float], path: Path) -> 
     across = given["tokens"] * np.geomspace(0.1, 10, 81)
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for row in rows:
+    turn = len(style.COLORS)
+    for place, row in enumerate(rows):
         inputs: dict[str, Any] = {**given, "tokens": across}
         curve = np.broadcast_to(scaling.loss(law=row["law"], **inputs), across.shape)
-        axes.plot(across, curve - row["loss"], label=row["law"], ls="-" if row["in_range"] else ":")
+        axes.plot(
+            across,
+            curve - row["loss"],
+            label=row["law"],
+            ls="-" if row["in_range"] else ":",
+            color=style.COLORS[place % turn],
+            marker=style.MARKERS[(place + place // turn) % turn],
+            markevery=(3 * place % 20, 20),
+            markersize=5,
+            markeredgecolor=style.INK,
+            markeredgewidth=0.4,
+        )
     axes.axvline(given["tokens"], color="0.7", lw=0.8)
+    axes.set_xscale("log")
+    fields.plain_ticks(axes, "x", fields.count)
     axes.set(
-        xscale="log",
         xlabel="tokens [-]",
         ylabel="loss minus loss at the point [nats/token]",
-        title=f"{quantity(given['params'], 'parameter')} parameters; dotted: outside of the law's range",
+        title=f"{quantity(given['params'], 'parameter')} parameters; dotted: outside the law's range",
     )
     axes.legend(fontsize="x-small")
     try:

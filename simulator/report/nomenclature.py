@@ -7,6 +7,11 @@ from typing import Any, get_args
 
 from simulator.report.tables import Table
 
+EVIDENCE = (
+    "grade (measured, transferred, datasheet), calibration sets, error on rows like this one, exposed share; `own`: sets of "
+    "one's own, each with its file, table, rows and organisations"
+)
+
 RESULT: dict[str, tuple[str, str]] = {
     "accelerator": ("-", "id of the accelerator"),
     "n_gpus": ("-", "accelerators"),
@@ -92,10 +97,7 @@ RESULT: dict[str, tuple[str, str]] = {
     "lifetime_gpu_hours": ("h", "accelerator-hours of training and serving"),
     "lifetime_cost_usd": ("USD", "cost of training and serving"),
     "interval": ("as the figure", "10th and 90th percentile of some figures"),
-    "evidence": (
-        "-",
-        "grade (measured, transferred, datasheet), calibration sets, error on rows like this one, share of exposed communication",
-    ),
+    "evidence": ("-", EVIDENCE),
     "kind": ("-", "of an alternative: architecture, hardware, layout, scratch or growth"),
     "why": ("-", "of an alternative: why it lost"),
     "rank": ("-", "place in a list; 0 is the answer"),

@@ -71,6 +71,8 @@ def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
 def emit(text: str, out: Path | None = None) -> None:
     """Print text, or write it to a file and say so on stderr."""
     if out is None:
+        if sys.stdout is None:
+            raise SpecError("the output cannot be written: standard output is closed")
         click.echo(printable(text, getattr(sys.stdout, "encoding", None)), nl=False, color=wants_color())
         return
     write_whole(out, text)

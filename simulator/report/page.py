@@ -22,6 +22,7 @@ from simulator.report.page_parts import (
     yaml_of,
 )
 from simulator.report.text import clean, percent
+from simulator.search.required import difference_words
 
 Document = Mapping[str, Any]
 
@@ -216,7 +217,7 @@ def _alternatives(document: Document) -> str:
 
 def _binding(document: Document) -> str:
     found = document.get("binding") or {}
-    text = found.get("text", "")
+    text = sections.binds(document)
     if not text:
         return ""
     rows = [
@@ -236,7 +237,7 @@ def _binding(document: Document) -> str:
         if rows
         else ""
     )
-    return join([para(text[:1].upper() + text[1:] + "."), table])
+    return join([para(text), table])
 
 
 def _gain(price: Document) -> str:
@@ -245,7 +246,9 @@ def _gain(price: Document) -> str:
         return f"loss {price['loss_difference']:+.4f}"
     if price.get("difference") is None:
         return "-"
-    return f"{price['objective']} {price['difference']:+,.4g} {price['unit']} ({100 * price['share']:+.1f} %)"
+    sign = "-" if price["difference"] < 0 else "+"
+    amount = difference_words(abs(price["difference"]), price["unit"])
+    return f"{price['objective']} {sign}{amount} ({100 * price['share']:+.1f} %)"
 
 
 def _sensitivity(curves: Document) -> str:

@@ -10,6 +10,8 @@ from simulator.report import growth as growing
 from simulator.report import svg
 from simulator.report.page_parts import Raw, cells, esc, join, para
 from simulator.report.sections import CATEGORIES, LEAST, LEVELS
+from simulator.report.sections import gib as gib_words
+from simulator.report.sensitivity import value_words
 from simulator.report.text import duration, number, percent, quantity
 
 Document = Mapping[str, Any]
@@ -20,6 +22,26 @@ DAY = 86400.0
 def days(value: float) -> str:
     """A tick of time."""
     return duration(value * DAY, 2) if value else "0"
+
+
+def moments(low: float, high: float) -> list[list[float]]:
+    """Ticks of time that are round in the unit in which they are written, the densest set first. [days]
+
+    Examples
+    --------
+    >>> [[days(each) for each in some] for some in moments(0.07, 2.6)]
+    [['3 h', '6 h', '12 h', '1 day', '2 days'], ['6 h', '1 day'], ['1 day']]
+    """
+    out = []
+    for minutes, hours, whole in (
+        ((1, 2, 5, 10, 30), (1, 3, 6, 12), (1, 2, 5)),
+        ((1, 10), (1, 6), (1, 3)),
+        ((1,), (1,), (1,)),
+    ):
+        every = [m / 1440 for m in minutes] + [h / 24 for h in hours]
+        every += [d * 10.0**p for p in range(6) for d in whole]
+        out.append(svg.within(every, low, high))
+    return out
 
 
 def dollars(value: float) -> str:
@@ -58,6 +80,7 @@ def front(rows: Sequence[Document], answer: Document) -> Raw:
         words,
         "{:.2f}".format,
         log=True,
+        x_ticks=moments if name == "time" else None,
     )
     line = svg.Line(
         "plans of the front", [r[field] for r in ordered], [r["loss"] for r in ordered], dots=True
@@ -100,6 +123,7 @@ def frontier(rows: Sequence[Document], answer: Document) -> Raw:
             words,
             "{:.2f}".format,
             log=True,
+            x_ticks=moments if name == "time" else None,
         )
         line = svg.Line(
             "best plan from scratch", [r[field] for r in rows], [r["loss"] for r in rows], dots=True
@@ -159,22 +183,22 @@ def step(answer: Document) -> Raw:
     shown = [(name, value) for name, value in order if value >= LEAST * total]
     rest = total - sum(value for _, value in shown)
     rows: list[tuple[Any, ...]] = [
-        (name, LEVELS.get(name, ""), number(value), percent(value / total), svg_bar(value / total))
+        (name, number(value), percent(value / total), svg_bar(value / total), LEVELS.get(name, ""))
         for name, value in shown
     ]
     if rest > 1e-9 * total:
         rows.append(
             (
                 "other",
-                "levels below half a percent",
                 number(rest),
                 percent(rest / total),
                 svg_bar(rest / total),
+                "levels below half a percent",
             )
         )
-    rows.append(("total", "", number(total), "100 %", ""))
-    heads = ("level", "what is copied or waited for", "s", "share", "")
-    return cells("Time of a step by level of the copies", heads, rows, numbers=(2, 3), bars=(4,))
+    rows.append(("total", number(total), "100 %", "", ""))
+    heads = ("level", "s", "share", "", "what is copied or waited for")
+    return cells("Time of a step by level of the copies", heads, rows, numbers=(1, 2), bars=(3,), words=(4,))
 
 
 def svg_bar(share: float, place: int = 0) -> Raw:
@@ -191,10 +215,10 @@ def memory(answer: Document) -> Raw:
     image = svg.stacked(
         "mb",
         "Memory of the fullest device",
-        f"{number(total)} of {number(capacity)} GiB: {words}.",
+        f"{gib_words(total)} of {gib_words(capacity)} GiB: {words}.",
         [(letters[name], gib) for name, gib in shown.items()],
         capacity,
-        f"capacity {number(capacity)} GiB",
+        f"capacity {gib_words(capacity)} GiB",
     )
     rows: list[tuple[Any, ...]] = [
         (
@@ -209,7 +233,7 @@ def memory(answer: Document) -> Raw:
     rest = total - sum(shown.values())
     if rest > 1e-6 * total:
         rows.append(("other", number(rest), percent(rest / total)))
-    rows.append(("total", number(total), "100 %"))
+    rows.append(("total", gib_words(total), "100 %"))
     table = cells("Memory of the fullest device", ("what", "GiB", "share"), rows)
     return Raw(f"<figure>{image}</figure>{table}")
 
@@ -237,7 +261,7 @@ def growth(document: Document, curves: Document) -> Raw:
     rows = growing.case_rows(found)
     parts.append(
         cells(
-            "Growth under each assumption; the answer follows the line marked *",
+            "Growth under each assumption",
             growing.CASE_HEADS,
             rows,
             words=(2,),
@@ -262,12 +286,12 @@ def _growth_curves(curves: Document) -> Raw:
     grown = [line for line in curves["stages"] if all(map(math.isfinite, line["loss"]))]
     some = [
         svg.Line(
-            f"{quantity(scratch['params'], 'parameter')} from scratch", scratch["days"], scratch["loss"], 1
+            f"{quantity(scratch['params'], 'parameter')} from scratch", scratch["days"], scratch["loss"], 7
         )
     ]
     for place, one in enumerate(grown):
         name = f"stage {place + 1}: {quantity(one['params'], 'parameter')}"
-        some.append(svg.Line(name, one["days"], one["loss"], (0, 2, 3, 5)[place % 4]))
+        some.append(svg.Line(name, one["days"], one["loss"], (0, 1, 2, 4)[place % 4]))
     ends = [one["loss"][-1] for one in (scratch, *grown)]
     start = scratch["loss"][len(scratch["loss"]) // 10]
     text = f"Both losses fall; grown ends at {grown[-1]['loss'][-1]:.3f}, from scratch at {scratch['loss'][-1]:.3f}."
@@ -305,7 +329,7 @@ def tornado(rows: Sequence[Document]) -> Raw:
     body = [
         (
             row["name"],
-            f"{number(row['low'])} to {number(row['high'])}",
+            f"{value_words(row['low'])} to {value_words(row['high'])}",
             words(row["better"]),
             words(row["worse"]),
             Raw(svg.between(row["better"], row["worse"], row["base"], ends)),

@@ -22,7 +22,7 @@ def sections(document: Document) -> list[tuple[str, str, str]]:
         ("required", "Required", items(goals.requirement_texts(document))),
         ("front", "Plans that no other beats", front(document)),
         ("offers", "Offers", items(goals.offer_texts(document))),
-        ("fewest", "Fewest accelerators for the deadline", para(fewest) if fewest else Raw("")),
+        ("fewest", "Fewest accelerators", para(fewest) if fewest else Raw("")),
         ("interruptions", "Interruptions", interruptions(document)),
     ]
 

@@ -39,7 +39,26 @@ def join(parts: Iterable[str]) -> Raw:
 
 def para(text: str, kind: str = "") -> Raw:
     """A paragraph; its direction follows its first letter."""
-    return Raw(f'<p dir="auto"{f" class={kind!r}" if kind else ""}>{esc(text)}</p>') if text else Raw("")
+    return (
+        Raw(f'<p dir="auto"{f" class={kind!r}" if kind else ""}>{_whole(esc(text))}</p>') if text else Raw("")
+    )
+
+
+WHOLE = re.compile(r"(?<![^\s(])(?=[\w-]{5,24}(?![\w-]))(?:--[a-z][a-z-]*|[a-z0-9]+(?:-[a-z0-9]+){2,})")
+"""What no line may break: an option of the command line, the id of an accelerator."""
+
+
+def _whole(text: str) -> str:
+    """Escaped text whose options and ids are not broken at their dashes.
+
+    Examples
+    --------
+    >>> _whole("validate --growth).")
+    'validate <span class="whole">--growth</span>).'
+    >>> _whole("64 x h100-sxm-80gb; a micro-batch")
+    '64 x <span class="whole">h100-sxm-80gb</span>; a micro-batch'
+    """
+    return WHOLE.sub(r'<span class="whole">\g<0></span>', text)
 
 
 def items(texts: Iterable[str]) -> Raw:

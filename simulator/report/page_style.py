@@ -31,6 +31,9 @@ DARK = {
 SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999", "#dfe3e8")
 """Okabe and Ito's palette, then a neutral."""
 
+DARK_NEUTRAL = "#8b939e"
+"""The neutral on a dark screen."""
+
 ON = ("#ffffff", "#000000", "#000000", "#000000", "#000000", "#000000", "#000000", "#000000", "#000000")
 """Ink on each of them."""
 
@@ -67,7 +70,8 @@ a:focus-visible,summary:focus-visible,.scroll:focus-visible{outline:3px solid va
 nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;margin:.8rem 0 0}
 .scroll{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;margin:.5rem 0;font-variant-numeric:tabular-nums}
-caption{text-align:left;padding:.2rem 0;font-size:.9rem}
+caption{text-align:left;padding:.2rem 0;font-size:.9rem;max-width:calc(100vw - 2.5rem)}
+.whole{white-space:nowrap}
 th,td{overflow-wrap:break-word;padding:.28rem .7rem .28rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--rule)}
 thead th{font-weight:600;color:var(--dim);font-size:.9rem;white-space:nowrap}
 tbody th{font-weight:500}
@@ -127,8 +131,9 @@ def sheet() -> str:
     >>> "prefers-color-scheme:dark" in sheet(), "@media print" in sheet()
     (True, True)
     """
-    dark = f"@media screen and (prefers-color-scheme:dark){{:root{{{_variables(DARK)}}}}}"
-    return f":root{{{_variables(LIGHT)}}}{dark}{RULES}{_on()}{_series()}{PAPER}"
+    dark = "@media screen and (prefers-color-scheme:dark)"
+    root = f":root{{{_variables(LIGHT)}}}{dark}{{:root{{{_variables(DARK)}}}}}"
+    return f"{root}{RULES}{_on()}{_series()}{dark}{{.b8{{fill:{DARK_NEUTRAL}}}}}{PAPER}"
 
 
 def _on() -> str:

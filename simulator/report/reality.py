@@ -97,9 +97,9 @@ def page(layouts: Mapping[str, Any]) -> str:
     return "".join(parts) + "\n"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table in Markdown, its first columns to the left."""
-    rule = [":---" if place < left else "---:" for place in range(len(heads))]
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    """A table in Markdown, with some columns to the left."""
+    rule = [":---" if place in left else "---:" for place in range(len(heads))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, rule, *rows)).replace(
         "| :--- |", "|:---|"
     )
@@ -162,7 +162,7 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> str:
         for row in runs
     ]
     heads = ("run", "GPUs", "hours are", "published", "predicted", "80 % interval", "error", "chosen here")
-    return _table(heads, rows)
+    return _table(heads, rows, left=(0, 2, 7))
 
 
 def _costs(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -7,9 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator import uncertainty
+from simulator.energy import CARBON, ENERGY, rung
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
 from simulator.report.explained import HINT
-from simulator.report.text import bar, duration, number, percent, plural, quantity, span, table, wrap
+from simulator.report.text import (
+    bar,
+    duration,
+    number,
+    page_width,
+    percent,
+    plural,
+    quantity,
+    span,
+    table,
+    wrap,
+)
 
 Document = Mapping[str, Any]
 
@@ -79,7 +91,8 @@ def plan(answer: Document) -> list[str]:
     run = f"{batch_words(answer)}, {answer['precision']}, {answer['optimizer']}"
     if answer["tokens"] is not None:
         each = number(answer["tokens_per_param"], 2)
-        run = f"{quantity(answer['tokens'], 'token')} tokens ({each} per parameter), {number(answer['steps'])} steps; {run}"
+        kind = "active parameter" if answer["active_params"] != answer["params"] else "parameter"
+        run = f"{quantity(answer['tokens'], 'token')} tokens ({each} per {kind}), {number(answer['steps'])} steps; {run}"
     if answer.get("unique_tokens"):
         run += f"; {quantity(answer['unique_tokens'], 'token')} distinct tokens, {number(answer['epochs'], 2)} epochs"
     out += labelled("Run", run)
@@ -112,32 +125,12 @@ def cost(answer: Document) -> str:
     shown, point = span(answer["interval"]["cost_usd"], "USD"), quantity(answer["cost_usd"], "USD")
     text = f"{shown} (point {point})" if " to " in shown else point
     text += f"; ${answer['usd_per_gpu_hour']:.2f} per accelerator-hour"
-    text += f", ${number(answer['usd_per_m_tokens'], 2)} per million tokens"
+    text += f", {quantity(answer['usd_per_m_tokens'], 'USD', 2)} per million tokens"
     if answer.get("inference_tokens"):
         served = quantity(answer["inference_tokens"], "token")
         text += f"; serving {served} tokens {quantity(answer['serving_cost_usd'], 'USD')}"
         text += f", in all {quantity(answer['lifetime_cost_usd'], 'USD')}"
     return text
-
-
-ENERGY = (("MWh", 1.0), ("kWh", 1e-3), ("Wh", 1e-6))
-"""Units of energy, largest first. [MWh]"""
-
-CARBON = (("t", 1.0), ("kg", 1e-3), ("g", 1e-6))
-"""Units of carbon, largest first. [t]"""
-
-
-def rung(value: float, ladder: Sequence[tuple[str, float]]) -> tuple[str, float]:
-    """The largest unit of which there is one, else the smallest, with its size.
-
-    Examples
-    --------
-    >>> rung(10.752, ENERGY), rung(0.0000166, ENERGY), rung(0.0123, CARBON)
-    (('MWh', 1.0), ('Wh', 1e-06), ('kg', 0.001))
-    """
-    # 999.9 kWh would be shown as 1,000 kWh, so it is counted as 1 MWh.
-    fitting = (step for step in ladder if abs(value) >= step[1] * 0.9995)
-    return next(fitting, ladder[-1])
 
 
 def energy(answer: Document) -> str:
@@ -167,9 +160,20 @@ def utilisation(answer: Document) -> list[str]:
     return out + labelled("HFU", f"{percent(answer['hfu'], 3)}, recomputed work counted")
 
 
+def gib(value: float) -> str:
+    """Memory to a tenth; what is smaller with three digits.
+
+    Examples
+    --------
+    >>> gib(146.73), gib(59.06), gib(0.03456)
+    ('146.7', '59.1', '0.0346')
+    """
+    return f"{value:,.1f}" if value >= 10 else number(value)
+
+
 def memory_head(answer: Document) -> tuple[str, str, str]:
     """Peak, verdict and margin."""
-    used = f"{number(answer['memory_gib'])} of {number(answer['memory_capacity_gib'])} GiB"
+    used = f"{gib(answer['memory_gib'])} of {gib(answer['memory_capacity_gib'])} GiB"
     margin = f"margin {number(answer['memory_margin_gib'], 2)} GiB"
     return used, answer["memory_verdict"], margin
 
@@ -178,8 +182,10 @@ def memory(answer: Document) -> list[str]:
     """Categories of the peak, with bars over the capacity."""
     parts, capacity = answer.get("memory") or {}, answer["memory_capacity_gib"]
     full = max(capacity, answer["memory_gib"])
+    names = {name: CATEGORIES.get(name, name) for name in parts}
+    wide = _bar_room(max(map(len, names.values()), default=0) + NUMBERS, 30)
     rows = [
-        (CATEGORIES.get(name, name), f"{gib:.1f}", percent(gib / answer["memory_gib"]), bar(gib / full, 30))
+        (names[name], f"{gib:.1f}", percent(gib / answer["memory_gib"]), bar(gib / full, wide))
         for name, gib in parts.items()
         if gib >= 0.05
     ]
@@ -194,9 +200,17 @@ def breakdown(answer: Document) -> list[str]:
     """Step time by level of the copies; the rows sum to the step time."""
     levels, total = answer.get("breakdown") or {}, answer["step_time_s"]
     shown = {name: value for name, value in levels.items() if value >= LEAST * total}
-    decimals = max(0, 2 - math.floor(math.log10(total)))
+    decimals = max(1, 2 - math.floor(math.log10(total)))
+    words = max((len(LEVELS.get(name, "")) for name in shown), default=0)
+    wide = _bar_room(max(map(len, shown), default=0) + NUMBERS + words + 2, 20)
     rows = [
-        (name, f"{value:.{decimals}f}", percent(value / total), bar(value / total, 20), LEVELS.get(name, ""))
+        (
+            name,
+            f"{value:.{decimals}f}",
+            percent(value / total),
+            bar(value / total, wide),
+            LEVELS.get(name, ""),
+        )
         for name, value in sorted(shown.items(), key=lambda item: -item[1])
     ]
     rest = total - sum(shown.values())
@@ -205,7 +219,22 @@ def breakdown(answer: Document) -> list[str]:
             ("other", f"{rest:.{decimals}f}", percent(rest / total), "", "levels below half a percent")
         )
     rows.append(("total", f"{total:.{decimals}f}", "100 %", "", ""))
+    if not wide:
+        return table(("level", "s", "", ""), [(*row[:3], row[4]) for row in rows], left=(0, 3))
     return table(("level", "s", "", "", ""), rows, left=(0, 3, 4))
+
+
+NUMBERS = 20
+"""Margin, gaps, a number and a share of a line with a bar. [columns]"""
+
+SHORTEST_BAR = 5
+"""No bar is drawn where there is less room. [columns]"""
+
+
+def _bar_room(taken: int, most: int) -> int:
+    """Columns of a bar beside what a line holds already; none where it would wrap."""
+    room = min(most, page_width() - taken)
+    return room if room >= SHORTEST_BAR else 0
 
 
 def loss(document: Document) -> list[str]:
@@ -215,9 +244,10 @@ def loss(document: Document) -> list[str]:
         return []
     out = []
     gaps = [row["loss"] - answer["loss"] for row in document["alternatives"] if row.get("loss") is not None]
-    gaps = [gap for gap in gaps if gap > 1e-6]
-    if gaps:
-        out += wrap(f"The next best plan that differs has {min(gaps):+.4f} nats/token.", indent=2, hang=2)
+    gaps = [gap for gap in gaps if abs(gap) > 1e-6]
+    # Where some lost in spite of a lower loss, another figure decides and the next loss says nothing.
+    if gaps and min(gaps) > 0:
+        out += wrap(f"The next best plan that differs is {min(gaps):.4f} nats/token worse.", indent=2, hang=2)
     family = document.get("family") or {}
     if family.get("text") and "layouts" not in family:
         out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)
@@ -359,6 +389,15 @@ def regime_words(regime: str) -> str:
     }
     words = [told.get(pair, pair.rpartition("=")[2]) for pair in regime.split()]
     return ", ".join(word for word in words if word) or "of any kind"
+
+
+def binds(document: Document) -> str:
+    """What limits a plan, as a sentence; nothing where no plan runs and no limit of the run is why."""
+    found = document.get("binding") or {}
+    text = found.get("text", "")
+    if not text or (document.get("infeasible") and found.get("constraint") in ("tokens", "none")):
+        return ""
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def search(document: Document) -> list[str]:

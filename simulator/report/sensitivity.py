@@ -42,7 +42,7 @@ def page(found: Mapping[str, Any]) -> str:
     for row in found["rows"]:
         cells = [_cell(row, base, name) for name in shown]
         if any(cell != "-" for cell in cells) and len(rows) < MOST:
-            rows.append((row["name"], f"{_value(row['low'])} to {_value(row['high'])}", *cells))
+            rows.append((row["name"], f"{value_words(row['low'])} to {value_words(row['high'])}", *cells))
     heads = ("input", "80 % range", *(HEADS[name] for name in shown))
     lines = Table(f"What moves the answer, by {HEADS[found['figure']]}", heads, rows, left=(0, 1)).text()
     lines += ["", *wrap(NOTE, indent=2, hang=2), *wrap(f"Held: {found['held']}.", indent=2, hang=2)]
@@ -53,12 +53,12 @@ SMALL, LARGE = 1e-3, 1e6
 """Below the one and from the other on a value is written with a power of ten."""
 
 
-def _value(value: float) -> str:
+def value_words(value: float) -> str:
     """A value of an input, short whatever its size.
 
     Examples
     --------
-    >>> _value(5.59e-7), _value(0.0998), _value(3740.0), _value(2.5e9), _value(0.0)
+    >>> value_words(5.59e-7), value_words(0.0998), value_words(3740.0), value_words(2.5e9), value_words(0.0)
     ('5.59e-7', '0.0998', '3,740', '2.50e9', '0')
     """
     if value == 0 or SMALL <= abs(value) < LARGE or not np.isfinite(value):

@@ -63,7 +63,7 @@ def _choices(usual: str) -> Table:
                 stages,
                 "yes" if name in INTERLEAVES else "no",
                 "yes" if name in COMPILES else "no",
-                "yes" if name in AUTOCASTS else "no",
+                "yes, unless LoRA" if name in AUTOCASTS else "no",
             )
         )
     heads = (
@@ -77,7 +77,8 @@ def _choices(usual: str) -> Table:
     )
     note = (
         "ZeRO stages, interleaving, compilation and autocast are what the planner tries or assumes where the scenario leaves "
-        "them open; `parallelism`, `training.compile` and `training.autocast` fix them."
+        "them open; `parallelism`, `training.compile` and `training.autocast` fix them. Weights that LoRA "
+        "freezes are kept in 16 bits and not cast."
     )
     return Table("What can be chosen", heads, rows, left=(0, 1, 2), note=note)
 

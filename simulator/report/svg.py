@@ -46,6 +46,8 @@ class Chart:
     y_words: Callable[[float], str]
     log: bool = False
     y_range: tuple[float, float] | None = None
+    x_ticks: Callable[[float, float], Sequence[Sequence[float]]] | None = None
+    """Sets of ticks between two numbers, the densest first, in place of round numbers."""
 
 
 def frame(key: str, title: str, text: str, body: str, *, height: float = HEIGHT) -> str:
@@ -68,21 +70,42 @@ def text(x: float, y: float, words: str, *, kind: str = "", anchor: str = "start
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{html.escape(words)}</text>'
 
 
-def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Ones, twos and fives between two numbers, or only ones.
+def log_ticks(low: float, high: float) -> list[list[float]]:
+    """Ones, twos and fives between two numbers; ones and threes; only ones.
 
     Examples
     --------
     >>> log_ticks(0.6, 40)
-    [1.0, 2.0, 5.0, 10.0, 20.0]
+    [[1.0, 2.0, 5.0, 10.0, 20.0], [1.0, 3.0, 10.0, 30.0], [1.0, 10.0]]
     """
-    for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
-        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-        ticks = [s * 10.0**p for p in range(first, last + 1) for s in steps]
-        ticks = [t for t in ticks if low * 0.999 <= t <= high * 1.001]
-        if len(ticks) <= most:
-            break
-    return ticks
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [
+        within([s * 10.0**p for p in powers for s in steps], low, high)
+        for steps in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
+    ]
+
+
+def within(some: Sequence[float], low: float, high: float) -> list[float]:
+    """Those of some numbers that lie between two."""
+    return [each for each in some if low * 0.999 <= each <= high * 1.001]
+
+
+def apart(places: Sequence[tuple[float, str]]) -> bool:
+    """Whether words centered at places of a line neither touch nor run over its end.
+
+    Examples
+    --------
+    >>> apart([(100, "50 days"), (155, "100 days")]), apart([(100, "30 days"), (196, "100 days")])
+    (False, True)
+    """
+    ends = -math.inf
+    for x, words in places:
+        wide = DIGIT * len(words)
+        left = min(x - wide / 2, WIDTH - 2 - wide)
+        if left < ends + DIGIT:
+            return False
+        ends = left + wide
+    return True
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
@@ -162,11 +185,11 @@ def _axes(
             f'<line class="grid" x1="{LEFT:g}" x2="{WIDTH - RIGHT:g}" y1="{py(each):.1f}" y2="{py(each):.1f}"/>'
         )
         parts.append(text(LEFT - 6, py(each) + 4.5, chart.y_words(each), anchor="end"))
-    for each in log_ticks(*x) if chart.log else ticks(*x):
+    for each in _x_ticks(chart, x, px):
         parts.append(
             f'<line class="tick" x1="{px(each):.1f}" x2="{px(each):.1f}" y1="{bottom:g}" y2="{bottom + 5:g}"/>'
         )
-        near = px(each) > WIDTH - RIGHT - 16
+        near = px(each) + DIGIT * len(chart.x_words(each)) / 2 > WIDTH - 2
         parts.append(
             text(
                 WIDTH - 2 if near else px(each),
@@ -181,8 +204,18 @@ def _axes(
     return "".join(parts)
 
 
+def _x_ticks(chart: Chart, x: tuple[float, float], px: Callable[[float], float]) -> Sequence[float]:
+    """The densest ticks whose words stand apart; the sparsest if none do."""
+    sets = chart.x_ticks(*x) if chart.x_ticks else log_ticks(*x) if chart.log else [ticks(*x)]
+    fitting = (some for some in sets if apart([(px(each), chart.x_words(each)) for each in some]))
+    return next(fitting, sets[-1])
+
+
 LETTER = 6.9
 """About the width of a letter."""
+
+DIGIT = 7.6
+"""The width of a letter of a tick, most of which are digits, in a wide font."""
 
 
 def _legend(some: Sequence[Line], mark: str) -> str:

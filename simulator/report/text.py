@@ -292,9 +292,14 @@ def style(text: str, *names: str, color: bool) -> str:
 
 
 def wants_color(stream: Any = None) -> bool:
-    """Whether a stream is a terminal that may be colored (https://no-color.org)."""
+    """Whether a stream is a terminal that may be colored (https://no-color.org); one that is closed is none."""
     stream = sys.stdout if stream is None else stream
-    return bool(stream.isatty()) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        stream is not None
+        and bool(stream.isatty())
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def clean(value: Any) -> Any:

@@ -118,8 +118,8 @@ class Law:
     uncertainty : mapping
         Standard error, or 95 % interval, of a constant where published.
     provenance : str
-        ``printed`` (as published), ``refit`` (fitted from public data) or ``form`` (no public constants) or
-        ``own`` (from a file of one's own, or a scenario).
+        ``printed`` (as published), ``refit`` (fitted from public data), ``form`` (no public constants) or ``own`` (from a
+        file of one's own, or a scenario).
     notes : str
         What a user must know before trusting it.
     quantity : str

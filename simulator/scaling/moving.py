@@ -143,9 +143,8 @@ class Transfer:
 
     def _shifted(self, step: Array, **numbers: Any) -> Any:
         constants = _constants(self.coordinates + step, self.center, self.method)
-        terms = self._terms(
-            constants
-        )  # by which a law that sees unique tokens is evaluated on unlimited data
+        # By its terms a law that sees unique tokens is evaluated on unlimited data.
+        terms = self._terms(constants)
         return np.log(evaluate(law=replace(self.law, constants=constants, terms=terms), **numbers))
 
     def _terms(self, constants: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,9 +160,9 @@ class Named:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)  # YAML reads a name such as 3090 as a number
         if isinstance(value, str):
-            return self._guard(lambda: load.load_spec(self.kind, value, folder=_folder(info)))
+            return self._guard(lambda: load.load_spec(self.kind, value, folder=folder_of(info)))
         if isinstance(value, dict) and value.get("extends") is not None:
-            return self._guard(lambda: load.extended(self.kind, value, folder=_folder(info)))
+            return self._guard(lambda: load.extended(self.kind, value, folder=folder_of(info)))
         return value
 
     def _guard(self, read: Any) -> Any:
@@ -208,7 +208,8 @@ class OneOrMany:
         return {"anyOf": [many.get("items", {}), many]}
 
 
-def _folder(info: ValidationInfo) -> Any:
+def folder_of(info: ValidationInfo) -> Any:
+    """Folder of the file that is read, from which its paths start."""
     return info.context.get("folder") if isinstance(info.context, dict) else None
 
 

@@ -47,6 +47,11 @@ class Cluster(Spec):
     """Anything a reader should know."""
 
     @property
+    def label(self) -> str:
+        """Id, or the name if it was written inline."""
+        return self.id or self.name
+
+    @property
     def network_per_accelerator(self) -> float | None:
         """One-directional network bandwidth that one accelerator has to itself. [B/s]"""
         if self.nic_bandwidth is None:

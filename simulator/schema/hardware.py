@@ -69,6 +69,8 @@ class Hardware(Spec):
     """Interruptions on this hardware; those of the scenario if absent."""
     grid_intensity: CarbonIntensity | None = None
     """Carbon intensity of the electricity; the cluster's if absent."""
+    pue: Annotated[float, Field(ge=1, lt=10)] | None = None
+    """Power of the building over power of the machines; the cluster's if absent. [-]"""
 
     @model_validator(mode="after")
     def _one_price(self) -> Hardware:
@@ -98,6 +100,13 @@ class Hardware(Spec):
         if self.grid_intensity is not None:
             return self.grid_intensity
         return self.cluster.grid_intensity if self.cluster is not None else None
+
+    @property
+    def building_pue(self) -> float | None:
+        """Power of the building over power of the machines; None where neither it nor a cluster is written. [-]"""
+        if self.pue is not None:
+            return self.pue
+        return self.cluster.pue if self.cluster is not None else None
 
     @property
     def node_size(self) -> int:

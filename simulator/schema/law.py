@@ -19,9 +19,9 @@ from simulator.schema.base import (
     Quantity,
     Spec,
     Text,
-    _folder,
     fail,
     fail_all,
+    folder_of,
 )
 
 Flop = Annotated[float, Field(gt=0, lt=1e40), Quantity("FLOP")]
@@ -110,7 +110,7 @@ class OwnFile(Named):
         name = value.get("extends") if isinstance(value, dict) else value
         if not isinstance(name, str):
             return value
-        own = self._guard(lambda: own_law(name, _folder(info)))
+        own = self._guard(lambda: own_law(name, folder_of(info)))
         if isinstance(value, str):
             return own or value
         if own is None:

@@ -52,7 +52,9 @@ def load_spec(kind: str, name: str, *, folder: Path | None = None) -> Any:
     if kind == "models" and (config := _config_file(name, folder)):
         from simulator.importers import huggingface
 
-        return Model.from_sizes(huggingface.read_config(config), name=config.resolve().parent.name or None)
+        whole = config.resolve()
+        title = whole.parent.name if whole.name == "config.json" else whole.stem
+        return Model.from_sizes(huggingface.read_config(config), name=title or None)
     path = library.find(kind, name, folder)
     document = documents.load(path, resolve=library.resolver(kind), name=library.shown(path))
     return _with_id(kind, document, path)

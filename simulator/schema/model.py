@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from simulator.importers.kept import no_numbers
 from simulator.schema.base import Flag, Identifier, Parameters, Spec, Text, Whole, WholeOrZero, fail_all
 
 
@@ -126,6 +127,9 @@ class Model(Spec):
         if self.kv_lora_rank and not (self.qk_nope_head_dim and self.v_head_dim):
             reason = "latent attention needs qk_nope_head_dim and v_head_dim"
             found.append((("kv_lora_rank",), reason, ""))
+        for name in no_numbers(self.config):
+            kind = "a mapping with a number as its factor" if name == "rope_scaling" else "a number"
+            found.append((("config", name), f"{str(self.config[name])[:60]!r} is not {kind}", ""))
         if found:
             raise fail_all(found)
         return self

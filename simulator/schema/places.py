@@ -26,7 +26,7 @@ OF_THE_CLUSTER = (*NETWORK, "accelerators_per_node")
 def entry_at(own: Entry, entries: Sequence[Entry], hardware: Sequence[Hardware]) -> dict[str, Any]:
     """An entry of hardware, filled in from those of a scenario.
 
-    An accelerator of the scenario keeps its whole entry. Another one takes the number, the network and the grid
+    An accelerator of the scenario keeps its whole entry. Another one takes the number, the network, the grid and the PUE
     of the first entry, and its provider where that one sells it.
 
     Parameters
@@ -75,12 +75,14 @@ def told(asked: Sequence[Entry], entries: Sequence[Entry], hardware: Sequence[Ha
 
 
 def _of_the_place(own: Entry, written: Entry, first: Hardware) -> dict[str, Any]:
-    """Network and grid of the first entry, unless a cluster of its own is asked for: that brings its network."""
+    """Network, grid and PUE of the first entry, unless a cluster of its own is asked for: that brings its own."""
     whole = "network_bandwidth" in written and "cluster" not in own
-    names = (*(NETWORK if whole else ()), "grid_intensity")
+    names = (*(NETWORK if whole else ()), "grid_intensity", "pue")
     found = {name: written[name] for name in names if name in written}
     if first.grid_g_per_kwh is not None and not {"grid_intensity", "cluster"} & {*found, *own}:
         found["grid_intensity"] = f"{first.grid_g_per_kwh:g} g/kWh"
+    if first.building_pue is not None and not {"pue", "cluster"} & {*found, *own}:
+        found["pue"] = first.building_pue
     return found
 
 
@@ -98,7 +100,7 @@ def _instead(dropped: Sequence[str], carried: Sequence[str]) -> str:
     if "cluster" in dropped or "accelerators_per_node" in dropped:
         parts.append("nodes of 8")
     if "cluster" in dropped:
-        parts += ["PUE 1", "no power of the rest of a node"]
+        parts.append("no power of the rest of a node")
     return f"with {_listed(parts)}" if parts else "without"
 
 
@@ -124,7 +126,7 @@ def _label(own: Entry) -> str:
 
 def _name(hardware: Hardware) -> str:
     cluster = hardware.cluster
-    return "" if cluster is None else cluster.id or cluster.name
+    return "" if cluster is None else cluster.label
 
 
 def _price(price: Any, own: Entry) -> dict[str, Any]:

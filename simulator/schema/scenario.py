@@ -195,8 +195,10 @@ class Scenario(Spec):
                 continue
             if n % product:
                 found.append((("parallelism",), f"{text} = {product} does not divide n_gpus {n}", ""))
-            if p.dp is not None and product * p.dp != n:
-                reason = f"{text} x dp = {product * p.dp} differs from n_gpus {n}"
+            whole = product * (p.dp or 1)
+            chosen = (p.tp is None or p.pp is None) and n % whole == 0  # the planner makes up for the rest
+            if p.dp is not None and whole != n and not chosen:
+                reason = f"{text} x dp = {whole} differs from n_gpus {n}"
                 hint = "" if n % product else "leave dp out; it follows from the others"
                 found.append((("parallelism", "dp"), reason, hint))
         if p.vp is not None and p.vp > 1 and p.pp == 1:

@@ -117,7 +117,7 @@ def sharded(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
         for plan in plans:
             x = plan.layout
             if x.zero_stage and x.dp > 1:
-                degrees = "".join(f"{n} {getattr(x, n):g}, " for n in ("tp", "pp") if getattr(x, n) > 1)
+                degrees = "".join(f"{n} {getattr(x, n):g}, " for n in ("tp", "cp", "pp") if getattr(x, n) > 1)
                 return f"{many:,} accelerators with ZeRO {x.zero_stage:g} ({degrees}dp {x.dp:g})"
         if plans:
             return ""

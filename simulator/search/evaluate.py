@@ -68,7 +68,6 @@ class Setting:
 
     def memory(self, shape: Shape, layout: Layout) -> dict[str, Any]:
         """Peak memory by category. [B]"""
-        sparse = bool(np.any(np.asarray(shape.num_experts) > 0))
         return memory.peak(
             shape,
             layout,
@@ -77,8 +76,6 @@ class Setting:
             trainable=self.trainable,
             lora_rank=self.lora_rank,
             constants=self.profile,
-            # With equal layers the first stage, which has the embedding and most in flight, is never below a middle one.
-            stages=("first", "middle", "last") if sparse else ("first", "last"),
         )
 
 
@@ -176,7 +173,10 @@ def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting, asked: A
     if axes.batches == 1 or axes.pins.schedule == SCHEDULES["gpipe"]:
         return setting.memory(shape, layout)["total"] <= capacity
     full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
-    short = ~full & (layout.num_microbatches < 2.0 * layout.pp) & (layout.vp > 1) & asked
+    fewer = layout.vp > 1
+    if setting.profile.late_logit_bytes:  # a single micro-batch has no logits of one before it
+        fewer = fewer | (layout.pp == 1)
+    short = ~full & (layout.num_microbatches < 2.0 * layout.pp) & fewer & asked
     if not np.any(short):
         return full
     short = np.broadcast_to(short, (lattice.count(shape), axes.kernels, axes.spreads, axes.batches))

@@ -186,7 +186,7 @@ def _range_words(ranges: dict[str, list[float]]) -> str:
         ranges[name] for name in ("params", "num_hidden_layers", "hidden_size")
     )
     return (
-        f"{small / 1e9:.3g} to {large / 1e9:.3g}B parameters, {few:.0f} to {many:.0f} layers, "
+        f"{small / 1e9:.3g}B to {large / 1e9:.3g}B parameters, {few:.0f} to {many:.0f} layers, "
         f"{narrow:,.0f} to {wide:,.0f} wide"
     )
 
@@ -210,7 +210,8 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
     if np.isfinite(cost) and abs(cost) > 1e-6 * abs(best.columns["cost_usd"]):
         parts.append(f"cost {'+' if cost > 0 else '-'}${abs(cost):,.0f}")
     if not np.isclose(size, 1.0) or not np.isclose(data, 1.0):
-        parts.append(f"{100 * (size - 1):+.0f} % parameters, {100 * (data - 1):+.0f} % tokens")
+        moves = ((size, "parameters"), (data, "tokens"))
+        parts += [f"{100 * (by - 1):+.0f} % {what}" for by, what in moves if abs(by - 1) >= 0.005]
     parts += _place_words(question, plan, best)
     days = (plan.columns["wall_s"] - best.columns["wall_s"]) / DAY
     if np.isfinite(days) and abs(days) > 1e-6 * best.columns["wall_s"] / DAY:

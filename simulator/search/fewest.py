@@ -7,18 +7,14 @@ from typing import Any
 
 from simulator import memory
 from simulator.search import choice, lattice, numbers, planner
-from simulator.search.numbers import counts
+from simulator.search.numbers import LEAST_SCALING, counts
 from simulator.search.planner import BATCH_TOLERANCE
 from simulator.search.question import Question
 from simulator.search.table import Plan
-
-__all__ = ["counts", "report"]
+from simulator.units import format_quantity
 
 DAY = 86400.0
 GIB = float(2**30)
-
-LEAST_SCALING = 0.6
-"""Numbers below this share of what perfect scaling asks for are no candidates: no layout gains so much. [-]"""
 
 LARGER = 64
 """Times the accelerators of the plan that are tried at most. [-]"""
@@ -93,7 +89,7 @@ def _search(question: Question, plan: Plan) -> Fewest | None:
     else:
         return None
     few = few or max((n for n in counts(n_gpus, node) if n < n_gpus), default=0)
-    nodes = numbers.between(few, n_gpus, node) if few else []
+    nodes = [*numbers.passed_over(few, n_gpus, node), *numbers.between(few, n_gpus, node)] if few else []
     for fewer in nodes:
         better = _fastest(question, plan, fewer)
         if better is not None and better.columns["runs"]:
@@ -156,12 +152,21 @@ def _tight(question: Question, plan: Plan, smaller: list[int]) -> dict[str, Any]
 def _tight_words(tight: dict[str, Any]) -> str:
     return (
         f"{tight['n_gpus']:,} would do with tight memory: {tight['memory_margin_gib']:.2g} GiB would be left "
-        f"({tight['time_to_train_days']:.3g} days)"
+        f"({_time(tight['time_to_train_days'])})"
     )
 
 
 def _record(question: Question, plan: Plan) -> dict[str, Any]:
     return {"n_gpus": plan.n_gpus, "time_to_train_days": _counted_s(question, plan) / DAY}
+
+
+def _counted(n_gpus: float) -> str:
+    return "1 accelerator is" if n_gpus == 1 else f"{n_gpus:,} accelerators are"
+
+
+def _time(days: float) -> str:
+    """A time in days, one below a day in smaller units."""
+    return f"{days:.3g} days" if days >= 1 else format_quantity(days * DAY, "second")
 
 
 def _told(question: Question, found: Fewest, tight: dict[str, Any] | None) -> dict[str, Any]:
@@ -173,14 +178,16 @@ def _told(question: Question, found: Fewest, tight: dict[str, Any] | None) -> di
         "" if found.step <= question.machines[plan.machine].node_size else f", in steps of {found.step:,},"
     )
     text = (
-        f"{record['n_gpus']:,} accelerators are the fewest{tried} that train this model in {days:.3g} days "
-        f"({record['time_to_train_days']:.3g} days)"
+        f"{_counted(record['n_gpus'])} the fewest{tried} that train{'s' if record['n_gpus'] == 1 else ''} this model "
+        f"in {_time(days)} ({_time(record['time_to_train_days'])})"
     )
     one_fewer = other_batch = None
     if late is not None:
         one_fewer = _record(question, late)
         one_fewer["late_days"] = one_fewer["time_to_train_days"] - days
-        text += f"; {late.n_gpus:,} take {one_fewer['time_to_train_days']:.3g} days, {one_fewer['late_days']:.3g} too many"
+        over = one_fewer["late_days"]
+        much = f"{over:.3g}" if one_fewer["time_to_train_days"] >= 1 else _time(over)
+        text += f"; {late.n_gpus:,} take{'s' if late.n_gpus == 1 else ''} {_time(one_fewer['time_to_train_days'])}, {much} too many"
     if other is not None:
         other_batch = _record(question, other) | {
             "cost_usd": other.columns["cost_usd"],
@@ -188,7 +195,7 @@ def _told(question: Question, found: Fewest, tight: dict[str, Any] | None) -> di
         }
         text += (
             f"; {other.n_gpus:,} would do with a batch of {other.batch_sequences:,.0f} sequences "
-            f"({other_batch['time_to_train_days']:.3g} days): {question.pins.global_batch_size:,.0f} do not divide among them"
+            f"({_time(other_batch['time_to_train_days'])}): {question.pins.global_batch_size:,.0f} do not divide among them"
         )
     if tight is not None:
         text += f"; {_tight_words(tight)}"

@@ -133,6 +133,8 @@ def search(
     cap, _ = questions.wall_limit_s(question, machine, best.n_gpus, active, question.limits)
     if not law.terms:
         return unpriced(law.name)
+    if question.objectives not in ((), ("loss",)):
+        return "growth is planned for the lowest loss; leave out objective"
     if not np.isfinite(cap):
         return "growth is planned for a limit on time or money; none ends this run"
     budget = float(cap) * question.goodput_of(best.n_gpus, machine)

@@ -12,11 +12,11 @@ from simulator.schema import Accelerator, Hardware, Ownership, Scenario, quote
 from simulator.schema.base import Rent
 from simulator.schema.plausible import implausible
 from simulator.schema.quotes import MAX_AGE_DAYS, age_days, today, unusual
-from simulator.search import fewest
 from simulator.search.evaluate import Setting
 from simulator.search.failures import Failures
 from simulator.search.lattice import powers_of_two
 from simulator.search.notes import Notes
+from simulator.search.numbers import counts
 from simulator.search.question import Machine
 from simulator.search.software import COMPILES, MEMORY_OF
 from simulator.units import format_quantity
@@ -89,7 +89,7 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
 def _doubt(hardware: Hardware, notes: Notes) -> None:
     """Say where a specification is far from that of any machine, as it is when a unit is wrong."""
     for spec in (hardware.accelerator, hardware.cluster):
-        label = "" if spec is None else spec.id or spec.name
+        label = "" if spec is None else spec.label
         for text in [] if spec is None else implausible(spec, today()):
             notes.warn("implausible", f"{label} {text}")
 
@@ -109,7 +109,7 @@ def _tell_cluster(hardware: Hardware, notes: Notes) -> None:
     cluster = hardware.cluster
     if cluster is None:
         return
-    label = cluster.id or cluster.name
+    label = cluster.label
     notes.source(f"cluster {label}", cluster.source)
     given = []
     if hardware.accelerators_per_node is None:
@@ -125,7 +125,8 @@ def _tell_cluster(hardware: Hardware, notes: Notes) -> None:
         given.append(f"at most {format_quantity(collective, 'byte/second')} for one collective")
     if cluster.host_power:
         given.append(f"{format_quantity(cluster.host_power, 'watt')} for the rest of a node")
-    given.append(f"PUE {cluster.pue:g}")
+    if hardware.pue is None:
+        given.append(f"PUE {cluster.pue:g}")
     if hardware.grid_intensity is None and cluster.grid_intensity is not None:
         given.append(f"{cluster.grid_intensity:g} gCO2e/kWh")
     text = f"cluster {label}: {', '.join(given)}"
@@ -193,7 +194,7 @@ def counts_of(scenario: Scenario, hardware: Hardware) -> tuple[int, ...]:
         return (hardware.n_gpus,) if most is None or hardware.n_gpus <= most else ()
     limit = most or MOST_GPUS
     if "n_gpus" in scenario.objective:
-        return tuple(sorted({*fewest.counts(limit, hardware.node_size), limit}))
+        return tuple(sorted({*counts(limit, hardware.node_size), limit}))
     return tuple(sorted({*powers_of_two(limit), limit}))
 
 
@@ -212,7 +213,7 @@ def _price(hardware: Hardware, notes: Notes, power_w: float | None) -> tuple[flo
     offer = {"terms": found.terms, "text": found.label}
     if found.usd_per_gpu_hour is not None:
         notes.source(
-            f"price of {name}", f"{found.label}: ${found.usd_per_gpu_hour:g}/GPU-h. {found.source}".strip()
+            f"price of {name}", f"{found.label}: ${found.usd_per_gpu_hour:.2f}/GPU-h. {found.source}".strip()
         )
         return found.usd_per_gpu_hour, offer
     rent = float(money.hourly_purchase_price(usd_per_gpu=found.usd_per_gpu))
@@ -251,16 +252,17 @@ def _power(hardware: Hardware, notes: Notes) -> float | None:
     if not tdp:
         return None
     host = cluster.host_power if cluster and cluster.host_power else 0.0
-    pue = cluster.pue if cluster else 1.0
+    pue = hardware.building_pue
     power = float(
         energy.power_per_gpu_w(
-            tdp_w=tdp, host_power_w=host, accelerators_per_node=hardware.node_size, pue=pue
+            tdp_w=tdp, host_power_w=host, accelerators_per_node=hardware.node_size, pue=pue or 1.0
         )
     )
     left_out = [] if host else ["the nodes' own power"]
-    left_out += [] if cluster else ["cooling (PUE 1)"]
+    left_out += [] if pue else ["cooling (PUE 1)"]
     without = f", without {' and '.join(left_out)}" if left_out else ""
-    text = f"{hardware.accelerator.label} draws its board limit of {tdp:g} W{without}"
+    at = f" at PUE {pue:g}" if hardware.pue is not None else ""
+    text = f"{hardware.accelerator.label} draws its board limit of {tdp:,.0f} W{at}{without}"
     if text not in notes.assumptions:
         notes.assumptions.append(text)
     return power

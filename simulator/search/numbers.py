@@ -7,6 +7,9 @@ import math
 MOST_BETWEEN = 32
 """Numbers tried at most between one that is too small and one that is enough. [-]"""
 
+LEAST_SCALING = 0.6
+"""Numbers below this share of what perfect scaling asks for are no candidates: no layout gains so much. [-]"""
+
 
 def counts(limit: int, node_size: int) -> list[int]:
     """Numbers of accelerators to find the fewest among: powers of two in a node, then four steps of nodes per doubling.
@@ -36,6 +39,18 @@ def between(few: int, enough: int, node_size: int) -> list[int]:
     """
     step = step_between(few, enough, node_size)
     return list(range((few // step + 1) * step, enough, step))
+
+
+def passed_over(few: int, enough: int, node_size: int) -> list[int]:
+    """Whole nodes below a number that is too small, which `counts` leaves out: another may divide the batch better.
+
+    Examples
+    --------
+    >>> passed_over(80, 96, 8), passed_over(32, 40, 8)
+    ([72], [])
+    """
+    tried = counts(few, node_size)
+    return [n for n in between(int(LEAST_SCALING * enough), few, node_size) if n not in tried]
 
 
 def step_between(few: int, enough: int, node_size: int) -> int:

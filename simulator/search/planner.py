@@ -191,7 +191,8 @@ def search(
 def _fewest(question: Question, shape: Shape, machine: int, margin: float | None) -> Found:
     """Search one number of accelerators after the other, fewest first, until a plan runs; then the nodes below it.
 
-    Of one model every number of nodes between the last two is looked at, from below; of many shapes half of them again and again.
+    Of one model every number of nodes between the last two is looked at, and those passed over before, from below; of many shapes
+    they are halved again and again.
     """
     total, few = Found(), 0
     for enough in sorted(question.machines[machine].counts):
@@ -201,8 +202,11 @@ def _fewest(question: Question, shape: Shape, machine: int, margin: float | None
     else:
         return total
     nodes = numbers.between(few, enough, question.machines[machine].node_size) if few else []
+    one = lattice.count(shape) == 1
+    if one:
+        nodes = [*numbers.passed_over(few, enough, question.machines[machine].node_size), *nodes]
     while nodes:
-        place = 0 if lattice.count(shape) == 1 else len(nodes) // 2
+        place = 0 if one else len(nodes) // 2
         if _runs_on(question, shape, machine, nodes[place], margin, total):
             nodes = nodes[:place]
         else:

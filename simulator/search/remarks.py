@@ -87,7 +87,7 @@ def _annotate_cluster(scenario: Scenario, notes: Notes) -> None:
         held = chips_in(cluster.id or "", cluster.name, *cluster.aliases)
         own = chips_in(accelerator.id or "", accelerator.name, *accelerator.aliases)
         if held and own and not held & own:
-            label = cluster.id or cluster.name
+            label = cluster.label
             notes.warn(
                 "cluster",
                 f"{label} is named after {' and '.join(sorted(held))}, the accelerators are {accelerator.label}: nodes, "
@@ -268,6 +268,7 @@ def _annotate_links(notes: Notes, machine: Machine, best: Plan) -> None:
 
 
 def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
+    """Say where the loss comes from, and where it may be wrong."""
     law, tokens = scaling.get(question.learning.law), best.columns["tokens"]
     about = f"{law.source}, {law.corpus}, tokenizer {law.tokenizer}"
     if law.provenance == "own":
@@ -278,30 +279,7 @@ def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
         notes.source(
             f"law of shape {question.learning.shape_law}", scaling.get(question.learning.shape_law).source
         )
-    if law.range and not law.in_range(params=best.params, tokens=tokens):
-        covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in law.range.items())
-        notes.warn("law-range", f"{law.name} was fitted on {covered}; this plan lies outside")
-    guessing = float(np.log(best.shape.vocab_size)) if best.shape.vocab_size > 1 else float("inf")
-    if best.columns["loss"] > guessing:
-        notes.warn(
-            "law-range",
-            f"a loss of {best.columns['loss']:.4g} is above ln({best.shape.vocab_size:,}) = {guessing:.3g}, that of guessing: "
-            f"{law.name} says nothing of so short a run",
-        )
-    each = tokens / float(transformer.active_parameters(best.shape))
-    if question.fixed and each < FEW_TOKENS:
-        notes.warn(
-            "few-tokens",
-            f"{each:.2g} tokens per parameter are few to train a model from scratch, as the loss takes for granted; for a fine-tune "
-            "write training.from_pretrained: true, or trainable: lora",
-        )
-    by_error = any(each.name == "error" for each in question.qualities)
-    if not law.chooses_tokens and not by_error and question.tokens is None and question.steps is None:
-        notes.warn(
-            "law-choice",
-            f"{law.name} says what a given number of tokens per parameter yields and is not for choosing that number, as this "
-            "answer does; take another law, such as Besiroglu2024",
-        )
+    _annotate_law(question, notes, best)
     notes.assumptions.append(
         f"a batch costs tokens by the critical batch of {BATCH_LAW}, from the batch of {REFERENCE_BATCH_LAW} on"
     )
@@ -325,13 +303,55 @@ def _annotate_loss(question: Question, notes: Notes, best: Plan) -> None:
         )
 
 
+RANGE_WORDS = {"params": "parameters", "num_hidden_layers": "layers", "hidden_size": "wide"}
+"""Inputs of laws in the words of answers, where they have others."""
+
+
+def _covered(name: str, low: float, high: float) -> str:
+    """Range of one input of a law in words."""
+    if name in ("params", "tokens"):
+        ends = [format_quantity(end, "token") for end in (low, high)]
+    else:
+        ends = [f"{end:,g}" for end in (low, high)]
+    return f"{ends[0]} to {ends[1]} {RANGE_WORDS.get(name, name)}"
+
+
+def _annotate_law(question: Question, notes: Notes, best: Plan) -> None:
+    """Say where the law is asked of a run that it was not made for."""
+    law, tokens = scaling.get(question.learning.law), best.columns["tokens"]
+    if law.range and not law.in_range(params=best.params, tokens=tokens):
+        covered = ", ".join(_covered(name, *ends) for name, ends in law.range.items())
+        notes.warn("law-range", f"{law.name} was fitted on {covered}; this plan lies outside")
+    guessing = float(np.log(best.shape.vocab_size)) if best.shape.vocab_size > 1 else float("inf")
+    if best.columns["loss"] > guessing:
+        notes.warn(
+            "law-range",
+            f"a loss of {best.columns['loss']:.4g} is above ln({best.shape.vocab_size:,}) = {guessing:.3g}, that of guessing: "
+            f"{law.name} says nothing of so short a run",
+        )
+    each = tokens / float(transformer.active_parameters(best.shape))
+    if question.fixed and each < FEW_TOKENS:
+        notes.warn(
+            "few-tokens",
+            f"{each:.2g} tokens per parameter are few to train a model from scratch, as the loss takes for granted; for a fine-tune "
+            "write training.from_pretrained: true, or trainable: lora",
+        )
+    by_error = any(each.name == "error" for each in question.qualities)
+    if not law.chooses_tokens and not by_error and question.tokens is None and question.steps is None:
+        notes.warn(
+            "law-choice",
+            f"{law.name} says what a given number of tokens per parameter yields and is not for choosing that number, as this "
+            "answer does; take another law, such as Besiroglu2024",
+        )
+
+
 def _annotate_shape(question: Question, notes: Notes, best: Plan) -> None:
     if question.learning.shape_law is None:
         return
     law = scaling.get(question.learning.shape_law)
     sizes = {"hidden_size": best.shape.hidden_size, "num_hidden_layers": best.shape.num_hidden_layers}
     if law.range and not law.in_range(**sizes):
-        limits = [f"{name} {low:g} to {high:g}" for name, (low, high) in law.range.items() if name in sizes]
+        limits = [_covered(name, *ends) for name, ends in law.range.items() if name in sizes]
         notes.warn(
             "shape-law-range",
             f"{law.name} was fitted on {', '.join(limits)}; beyond, the choice of depth against width is an extrapolation",

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator import energy
 from simulator.search import choice, goal, quality
 from simulator.search.answer import law_error
 from simulator.search.quality import Quality
@@ -31,6 +32,9 @@ UNIT = {
     "latency_s": (1e-3, "ms"),
 }
 """Objectives in the units of answers."""
+
+LADDERS = {"MWh": (energy.ENERGY, ""), "t CO2e": (energy.CARBON, " CO2e")}
+"""Units of `UNIT` that are shown in smaller ones, and what follows those."""
 
 
 def tightest(question: Question, plan: Plan) -> Quality:
@@ -116,13 +120,25 @@ def _price_words(price: dict[str, Any]) -> str:
     if abs(price["share"]) < 1e-6:
         return f"{price['change']} changes nothing"
     sign = "adds" if price["difference"] > 0 else "takes off"
-    amount = abs(price["difference"])
-    shown = (
-        f"${amount:,.3g}" if price["unit"] == "USD" and amount < 1000 else f"{amount:,.3g} {price['unit']}"
-    )
-    if price["unit"] == "USD" and amount >= 1000:
-        shown = f"${amount:,.0f}"
+    shown = difference_words(abs(price["difference"]), price["unit"])
     return f"{price['change']} {sign} {shown} ({100 * price['share']:+.1f} %)"
+
+
+def difference_words(amount: float, unit: str) -> str:
+    """What more or less of an objective is taken, from a unit of `UNIT`; energy and carbon in the largest unit of which there is one.
+
+    Examples
+    --------
+    >>> difference_words(5.5e-05, "MWh"), difference_words(0.0121, "t CO2e"), difference_words(12.5, "USD")
+    ('55 Wh', '12.1 kg CO2e', '$12.5')
+    """
+    if unit == "USD":
+        return f"${amount:,.3g}" if amount < 1000 else f"${amount:,.0f}"
+    if unit in LADDERS:
+        ladder, gas = LADDERS[unit]
+        name, size = energy.rung(amount, ladder)
+        return f"{amount / size:,.3g} {name}{gas}"
+    return f"{amount:,.3g} {unit}"
 
 
 # --- what is reached, and how surely --------------------------------------------------------------------------------

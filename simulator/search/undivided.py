@@ -11,10 +11,7 @@ from simulator.search.evaluate import Counts
 from simulator.search.question import Question
 from simulator.transformer import Shape
 
-RELEASED = (
-    *("micro_batch_size", "global_batch_size", "vp", "zero_stage", "shard_group", "dp"),
-    *("pp", "tp", "cp", "ep", "recompute"),
-)
+RELEASED = "micro_batch_size global_batch_size vp zero_stage shard_group dp pp tp cp ep recompute".split()
 """Pinned choices in the order in which they are left out, one at a time."""
 
 REASON_OF = {"micro_batch_size": "batch", "global_batch_size": "batch", "vp": "layers"}

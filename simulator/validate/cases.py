@@ -116,8 +116,8 @@ def of_frame(frame: pd.DataFrame, known: dict[str, Calibration] | None = None) -
             if str(row["id"]) in doubtful:
                 raise SkipError(f"contradicts itself: {doubtful[str(row['id'])]}")
             one = Row({str(key): value for key, value in row.items()})
-            for reason, figures in impossible(one):
-                raise SkipError(f"contradicts itself: {reason} ({figures})")
+            if wrong := next(impossible(one), None):
+                raise SkipError("contradicts itself: {} ({})".format(*wrong))
             rows.append(one)
         except SkipError as skip:
             reasons[str(skip)] = reasons.get(str(skip), 0) + 1
@@ -189,7 +189,10 @@ def check_some(cases: Cases, path: Path, what: str) -> None:
     """
     if len(cases):
         return
-    reasons = [Problem(f"{number} rows skipped: {reason}") for reason, number in cases.skipped.items()]
+    reasons = [
+        Problem(f"{number} row{'' if number == 1 else 's'} skipped: {reason}")
+        for reason, number in cases.skipped.items()
+    ]
     head = Problem(f"no row can be predicted, so nothing can be {what}", file=str(path))
     raise SpecError([head, *reasons])
 

@@ -97,7 +97,8 @@ def _judged(rows: pd.DataFrame, status: pd.Series[Any]) -> pd.DataFrame:
     kept: pd.DataFrame = rows[reasons == ""].reset_index(drop=True)
     if not len(kept):
         left = [
-            Problem(f"{number} rows skipped: {text}") for text, number in Counter(reasons.tolist()).items()
+            Problem(f"{number} row{'' if number == 1 else 's'} skipped: {text}")
+            for text, number in Counter(reasons.tolist()).items()
         ]
         raise SpecError([Problem("no row can be judged"), *left])
     kept.attrs["skipped"] = dict(Counter(reasons[reasons != ""].tolist()))

@@ -122,3 +122,18 @@ def test_selective_recomputation_wins_where_it_is_faster_than_repeating_everythi
     assert answer["recompute"] == "selective"
     assert answer["step_time_s"] < whole["step_time_s"]
     assert answer["mfu"] < answer["hfu"] < 4 / 3 * answer["mfu"]
+
+
+@pytest.mark.parametrize("pins", [{"dp": 8}, {"dp": 8, "tp": 2}, {"dp": 16, "pp": 2}])
+def test_replicas_that_are_written_leave_the_other_degrees_open(pins: dict[str, int]) -> None:
+    """``dp: 8`` on 64 accelerators was refused, as if the degrees that are not written were 1."""
+    answer = sim.run(
+        {
+            "model": "llama-2-7b",
+            "training": {"tokens": "1B", "seq_length": 4096, "global_batch_size": 64},
+            "parallelism": pins,
+            "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64},
+        }
+    ).answer
+    assert all(answer[name] == value for name, value in pins.items())
+    assert answer["tp"] * answer["pp"] * answer["dp"] * answer["cp"] == 64

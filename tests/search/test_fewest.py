@@ -91,3 +91,24 @@ def test_a_machine_that_fits_only_tightly_is_shown_beside_one_with_room() -> Non
     (beside,) = (row for row in result.alternatives if row["kind"] == "hardware")
     assert beside["accelerator"] == "h100-sxm-80gb"
     assert "its memory is tight" in beside["why"]
+
+
+def test_a_number_that_was_passed_over_is_not_forgotten() -> None:
+    """Of 576 sequences nine nodes take 8 each; 80 accelerators, the next number of the coarse steps, divide them badly."""
+    scenario = {
+        "find": "hardware",
+        "objective": "n_gpus",
+        "model": {
+            "num_hidden_layers": 16,
+            "hidden_size": 4096,
+            "intermediate_size": 16384,
+            "num_attention_heads": 32,
+            "vocab_size": 32000,
+        },
+        "training": {"tokens": "50B", "seq_length": 1024, "global_batch_size": 576},
+        "software": "megatron",
+        "budget": {"time": "0.5 days", "max_gpus": 96},
+        "hardware": {"accelerator": "h100-sxm-80gb"},
+    }
+    result = sim.run(scenario)
+    assert result.answer["n_gpus"] == result.fewest_gpus["n_gpus"] == 72

@@ -271,6 +271,17 @@ def test_a_run_that_is_shorter_than_a_switch_says_so():
     assert "growth.switch_time sets it" in terminal.page(result.to_dict())
 
 
+@pytest.mark.parametrize("objective", ["cost", "time", "n_gpus"])
+def test_growth_is_planned_for_no_other_objective_than_the_loss(objective):
+    """A run that ends at a loss has no limit that schedules could use better."""
+    asked = {**NEW, "find": "architecture", "require": {"loss": 3.0}, "objective": objective}
+    result = sim.run(asked)
+    assert result.growth == {}
+    [line] = [each["message"] for each in result.warnings if each["id"] == "growth"]
+    assert line == "growth is planned for the lowest loss; leave out objective"
+    assert result.answer["loss"] == pytest.approx(3.0, abs=0.01)
+
+
 def test_the_time_of_a_switch_is_the_scenarios():
     quick = sim.run({**SHORT, "growth": {"switch_time": "0 s"}})
     assert quick.stages

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from simulator.errors import SimulatorError, UnknownNameError
 from simulator.report import sections
 from simulator.report.growth import trained
-from simulator.report.plots import style
+from simulator.report.plots import fields, style
 from simulator.report.text import number, percent, quantity
 
 if TYPE_CHECKING:
@@ -250,9 +250,12 @@ def _alternatives(document: Document, ax: Axes | None) -> Axes:
     answer = document["answer"]
     fixed = answer.get("loss") is None or len({row.get("loss") for row in rows}) == 1
     figure = "loss" if not fixed else "step_time_s"
+    several = len({row["accelerator"] for row in rows}) > 1
+    names = [sections.plan_name(row, answer) for row in rows]
+    names[0] = answer["accelerator"] if several else names[0]
     named = [
-        {**row, "label": f"{place}: {sections.plan_name(row, answer)}, tp {row['tp']} pp {row['pp']}"}
-        for place, row in enumerate(rows)
+        {**row, "label": f"{place}: {name}, tp {row['tp']} pp {row['pp']}"}
+        for place, (row, name) in enumerate(zip(rows, names, strict=True))
     ]
     return compare_bars(named, figure=figure, ax=ax)
 
@@ -331,10 +334,14 @@ def _front(document: Document, ax: Axes | None) -> Axes:
             words = f"{row['mark']}\n{quantity(row['params'], 'parameter')}"
             ax.annotate(words, (row[x], row[y]), xytext=(6, 6), textcoords="offset points", fontsize="small")
     ax.set_xscale("log")
+    ax.margins(0.15)
+    low, high = ax.get_xlim()
+    if high > 4 * low:  # else powers of ten, twos and fives are too few
+        ticks = {"cost_usd": fields.dollars, "time_to_train_days": fields.duration_of}
+        fields.plain_ticks(ax, "x", ticks.get(x, fields.count))
     ax.set_xlabel(style.label(x))
     ax.set_ylabel(style.label(y))
     ax.set_title(f"{len(rows)} plans that no other beats")
-    ax.margins(0.15)
     return ax
 
 

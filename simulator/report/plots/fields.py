@@ -245,6 +245,8 @@ def predicted(rows: Sequence[Document], ax: Axes | None = None, *, by: str = "gp
     ax = style.axes(ax, (6.0, 6.0))
     if not rows:
         return style.nothing(ax, "no rows")
+    from matplotlib.lines import Line2D
+
     groups: dict[str, list[Document]] = {}
     for row in rows:
         groups.setdefault(str(row.get(by, "step time")), []).append(row)
@@ -283,8 +285,9 @@ def predicted(rows: Sequence[Document], ax: Axes | None = None, *, by: str = "gp
     ax.set_ylabel("predicted step time [s], lines: 80 % interval")
     ax.set_title(f"Predicted against measured, {len(rows):,} rows")
     found = ax.legend(frameon=False, fontsize="small")
-    for handle in filter(None, found.legend_handles):
+    for handle in found.findobj(Line2D):
         handle.set_alpha(1.0)
+        handle.set_markersize(4)
     return ax
 
 

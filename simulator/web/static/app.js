@@ -224,12 +224,17 @@
   }
 
   function brief(figures) {
-    const size = (value) => value >= 1e12 ? plain(round(value / 1e12, 3)) + "T" : plain(round(value / 1e9, 3)) + "B";
+    const size = (value, least) => {
+      for (const [unit, name] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "k"]])
+        if (round(value, 3) >= unit && unit >= least) return plain(round(value / unit, 3)) + name;
+      return plain(round(value, 3));
+    };
+    const days = plain(round(figures.time_to_train_days || 0, 3));
     const parts = [];
-    if (figures.params) parts.push(size(figures.params));
-    if (figures.tokens) parts.push(size(figures.tokens) + " tokens");
-    if (figures.time_to_train_days) parts.push(plain(round(figures.time_to_train_days, 3)) + " days");
-    if (figures.cost_usd) parts.push("$" + plain(round(figures.cost_usd, 3)));
+    if (figures.params) parts.push(size(figures.params, 1e6));
+    if (figures.tokens) parts.push(size(figures.tokens, 1e6) + " tokens");
+    if (figures.time_to_train_days) parts.push(days + (days === "1" ? " day" : " days"));
+    if (figures.cost_usd) parts.push("$" + size(figures.cost_usd, 1e3));
     if (figures.loss) parts.push("loss " + figures.loss.toFixed(3));
     $("brief").textContent = parts.join(", ");
     $("brief").hidden = !parts.length;
