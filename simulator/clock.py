@@ -27,6 +27,7 @@ from simulator.layout import (
     expert_shard_degree,
     is_dualpipe,
     shard_degree,
+    stages_held,
     tokens_per_microbatch,
 )
 from simulator.transformer import Shape
@@ -83,15 +84,19 @@ def layer_time(
     kernels = kernels + issued * c.collective_kernels
     kernels = kernels + (3.0 + full) * c.unfused_kernels * unfused_softmax(shape, layout, c)
     cover_bwd = np.minimum(2.0 * att_fwd, att_bwd)
-    tiles = fwd * (1.0 + full + half) + bwd - dropped * last
+    repeated = np.minimum(half * fwd, fwd - (1.0 - np.asarray(c.last_matmul_share)) * last)
+    tiles = fwd * (1.0 + full) + repeated + bwd - dropped * last
     blocked = waiting * times * np.asarray(c.host_blocking)
     hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
     regathers = (np.asarray(layout.sequence_parallel) > 0) & (np.asarray(layout.frozen) == 0)
     again = np.where(regathers, moving, 0.0)
     hidden = hidden + np.minimum(again, bwd / 4.0)
+    around = _exposed(context, att_fwd) * (1.0 + full) + _exposed(2.0 * context, cover_bwd)
     attention = att_fwd * (1.0 + full + core) + att_bwd
     memory = elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES)
-    other_way = np.minimum(expert, (tiles + attention + memory) * is_dualpipe(layout))
+    busy = hidden + context * (3.0 + full) - around  # what hides other traffic already
+    free = np.maximum(tiles + attention + memory - busy, 0.0) * is_dualpipe(layout)
+    other_way = np.minimum(expert, free)
     return {
         "tiles": tiles,
         "attention": attention,
@@ -103,7 +108,7 @@ def layer_time(
         + again
         - hidden * (1.0 - c.stolen_share)
         + _beside(waiting * times - blocked, np.maximum(tiles - hidden, 0.0)),
-        "context_parallel": _exposed(context, att_fwd) * (1.0 + full) + _exposed(2.0 * context, cover_bwd),
+        "context_parallel": around,
         "expert_parallel": expert - other_way * (1.0 - c.stolen_share),
     }
 
@@ -152,6 +157,7 @@ def optimizer_time(
         np.asarray(layout.zero_stage) >= 1, expert_shard_degree(layout, ranks=shards), 1.0
     )
     moved = (dense / shards + experts / expert_shards) * c.optimizer_bytes * np.asarray(layout.update_share)
+    moved = moved * np.where(np.asarray(layout.zero_stage) >= 1, 1.0, stages_held(layout))
     learns = 1.0 - np.asarray(layout.frozen)
     return learns * moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
 
@@ -196,11 +202,13 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     gather_fwd, gather_bwd = traffic.gather_time(shape, layout, device, c, held)
     cover = stage * np.asarray(c.gather_overlap)
     gather = _exposed(gather_fwd, cover / 3.0) + _exposed(gather_bwd, cover * 2.0 / 3.0)
-    gather = gather + c.stolen_share * (gather_fwd + gather_bwd - gather)
+    covered = gather_fwd + gather_bwd - gather
+    gather = gather + c.stolen_share * covered
     m = np.asarray(layout.num_microbatches, dtype=float)
     interleaved = np.asarray(layout.vp) > 1
     beside = np.where(is_dualpipe(layout), 1.0, np.where(interleaved, c.send_overlap, 0.0))
-    send = _exposed(traffic.send_time(shape, layout, device, c), stage * beside)
+    cover_send = np.maximum(stage * beside - covered, 0.0)
+    send = _exposed(traffic.send_time(shape, layout, device, c), cover_send)
     middle = stage + gather + send
     last = (stage + gather) * last_layers / layers + send
     others = (shape.num_hidden_layers - last_layers) / np.maximum(np.asarray(layout.pp) - 1.0, 1.0)

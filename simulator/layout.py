@@ -66,6 +66,11 @@ def is_dualpipe(layout: Layout) -> Numeric:
     return np.asarray(layout.schedule) == SCHEDULES["dualpipe"]
 
 
+def stages_held(layout: Layout) -> Numeric:
+    """Pipeline stages whose weights a device holds: two under DualPipe, else one. [-]"""
+    return np.where(is_dualpipe(layout) & (np.asarray(layout.pp) > 1), 2.0, 1.0)
+
+
 def n_gpus(layout: Layout) -> Numeric:
     """Accelerators that the layout occupies. [-]"""
     return np.asarray(layout.tp) * layout.pp * layout.dp * layout.cp

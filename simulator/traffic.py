@@ -17,6 +17,7 @@ from simulator.layout import (
     expert_shard_degree,
     expert_tp,
     shard_degree,
+    stages_held,
     tokens_per_microbatch,
 )
 from simulator.transformer import Shape
@@ -140,16 +141,17 @@ def data_parallel_time(
     """Time of the gradient (and, with ZeRO, parameter) traffic of one step, if nothing hid it. [s]
 
     Replicated states: an all-reduce of the gradients. ZeRO-1 and 2: a reduce-scatter of gradients and an all-gather of
-    16-bit parameters. ZeRO-3 is counted per micro-batch by `gather_time`. Hybrid sharding does so inside its groups and adds
+    16-bit parameters. Under DualPipe a device has the gradients of two stages, and another device has them too. ZeRO-3 is counted per micro-batch by `gather_time`. Hybrid sharding does so inside its groups and adds
     `replica_time` between them.
     """
-    dense, experts = held or device_parameters(shape, layout)
+    stages = stages_held(layout)
+    dense, experts = (stages * each for each in held or device_parameters(shape, layout))
     zero = np.asarray(layout.zero_stage)
-    ranks = np.asarray(layout.dp, dtype=float) * layout.cp
+    ranks = np.asarray(layout.dp, dtype=float) * layout.cp * stages
     between: Numeric = 0.0
     if np.any(np.asarray(layout.shard_group) > 0):
         between = replica_time(shape, layout, device, c, held=(dense, experts))
-        ranks = np.where(zero >= 1, shard_degree(layout), ranks)
+        ranks = np.where(zero >= 1, shard_degree(layout) * stages, ranks)
     stride = np.asarray(layout.tp)
     per_parameter = np.where(
         zero >= 1, np.asarray(c.gradient_bytes) + 2.0, 2.0 * np.asarray(c.gradient_bytes)
@@ -186,28 +188,29 @@ def replica_time(
 def gather_time(
     shape: Shape, layout: Layout, device: Device, c: Constants, held: Held | None = None
 ) -> tuple[Numeric, Numeric]:
-    """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]"""
+    """ZeRO-3 traffic of one micro-batch, if nothing hid it: (forward gather, backward gather and scatter). [s]
+
+    Experts are whole on `ep` ranks, so theirs are gathered from the ranks alone that hold the same ones.
+    """
     if not np.any(np.asarray(layout.zero_stage) >= 3):
         return 0.0, 0.0
     dense, experts = held or device_parameters(shape, layout)
-    ranks = shard_degree(layout)
     blocks = np.ceil(np.asarray(shape.num_hidden_layers) / layout.pp)
-    gather = _collective(
-        collectives.gather_bytes(nbytes=2.0 * (dense + experts), ranks=ranks),
-        ranks,
-        layout.tp,
-        device,
-        c,
-        starts=blocks,
-    )
-    scatter = _collective(
-        collectives.gather_bytes(nbytes=np.asarray(c.gradient_bytes) * (dense + experts), ranks=ranks),
-        ranks,
-        layout.tp,
-        device,
-        c,
-        starts=blocks,
-    )
+    ranks, ep, tp = shard_degree(layout), np.maximum(np.asarray(layout.ep), 1), np.asarray(layout.tp)
+    apart = ep > 1
+
+    def moved(amount: Numeric, ranks: Numeric, stride: Numeric) -> Numeric:
+        wire = collectives.gather_bytes(nbytes=amount, ranks=ranks)
+        return _collective(wire, ranks, stride, device, c, starts=blocks)
+
+    def over(element: Numeric) -> Numeric:
+        time = moved(element * (dense + np.where(apart, 0.0, experts)), ranks, tp)
+        if not np.any(apart):
+            return time
+        same = expert_shard_degree(layout, ranks=ranks)
+        return time + np.where(apart, moved(element * experts, same, tp * ep), 0.0)
+
+    gather, scatter = over(2.0), over(np.asarray(c.gradient_bytes))
     on, learns = np.asarray(layout.zero_stage) >= 3, 1.0 - np.asarray(layout.frozen)
     return np.where(on, gather, 0.0), np.where(on, gather + learns * scatter, 0.0)
 
