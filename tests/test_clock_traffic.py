@@ -336,3 +336,70 @@ def test_the_degraded_sweep_took_as_long_with_one_sequence_as_with_eight(every: 
     for step_s in (cases.measured_s, predicted):
         layer_s = step_s / slots
         assert 0.7 < np.median(layer_s[eight]) / np.median(layer_s[one]) < 1.3
+
+
+def test_sharded_experts_are_gathered_from_the_ranks_that_hold_the_same_ones() -> None:
+    """With as many expert-parallel ranks as there are in all, nobody else holds them: only the dense part moves."""
+    layout = Layout(dp=64, zero_stage=3, num_microbatches=4)
+    many = MIXTURE.with_(num_experts=64)
+    dense, _ = traffic.device_parameters(many, layout.with_(ep=64))
+    alone = traffic.gather_time(many, layout.with_(ep=64), DEVICE, CONSTANTS)
+    without = traffic.gather_time(many, layout.with_(ep=64), DEVICE, CONSTANTS, held=(dense, 0.0))
+    assert float(alone[0]) == pytest.approx(float(without[0]))
+    assert float(alone[1]) == pytest.approx(float(without[1]))
+    shared = [float(traffic.gather_time(MIXTURE, layout.with_(ep=ep), DEVICE, CONSTANTS)[0]) for ep in (1, 8)]
+    network, port = (
+        float(DEVICE.link_domain),
+        1.0,
+    )  # ports of a domain for all ranks, own port for ranks a domain apart
+    assert network / 2 > shared[1] / shared[0] > port / 8
+
+
+def test_work_hides_one_transfer_only() -> None:
+    """More peak never lengthens a step in which experts and tensor parallelism wait for the same matmuls."""
+    layout = Layout(
+        tp=8, pp=8, dp=8, ep=8, schedule=4, num_microbatches=32, sequence_parallel=1, micro_batch_size=1
+    )
+    times = [
+        sum(
+            levels(
+                layout,
+                MIXTURE,
+                DEVICE.with_(attention_peak_flops=factor * float(DEVICE.attention_peak_flops)),
+            ).values()
+        )
+        for factor in (1.0, 1.5, 2.0, 3.0)
+    ]
+    assert times == sorted(times, reverse=True)
+    sharded = Layout(pp=8, dp=64, schedule=4, zero_stage=3, num_microbatches=32)
+    slow = DEVICE.with_(network_bandwidth=2e9)
+    times = [
+        sum(levels(sharded, SHAPE, slow.with_(peak_flops=factor * float(DEVICE.peak_flops))).values())
+        for factor in (1.0, 2.0, 4.0)
+    ]
+    assert times == sorted(times, reverse=True)
+
+
+def test_selective_recomputation_never_repeats_more_than_full() -> None:
+    tiny = decoder(
+        num_hidden_layers=8,
+        hidden_size=64,
+        intermediate_size=14336,
+        num_attention_heads=1,
+        vocab_size=32000,
+        gated=0,
+    )
+    for software in ("maxtext", "fsdp"):
+        constants, _ = calibrations.constants_of(H100, software=software)
+        layout = Layout(micro_batch_size=8, seq_length=4096, dp=8)
+        selective, full = (levels(layout.with_(recompute=mode), tiny, DEVICE, constants) for mode in (1, 2))
+        assert sum(selective.values()) <= sum(full.values()) * (1 + 1e-12)
+
+
+def test_dualpipe_sends_the_gradients_of_two_stages() -> None:
+    layout = Layout(pp=16, dp=64, zero_stage=1, num_microbatches=64)
+    one, two = (
+        float(traffic.data_parallel_time(SHAPE, layout.with_(schedule=code), DEVICE, CONSTANTS))
+        for code in (1, 4)
+    )
+    assert 1.9 < two / one < 2.2
