@@ -235,6 +235,10 @@ def _front(
     scenario: Scenario, question: Question, notes: Notes, candidates: transformer.Shape, how: Effort
 ) -> Result:
     """The plans that no other beats in all objectives; the answer is the one that gives up least."""
+    if scenario.growth is not None and scenario.growth.operator != "none":
+        notes.warn(
+            "growth", "growth is planned for one objective; the plans of a front are trained from scratch"
+        )
     for asked in (planner.with_headroom(question, TIGHT_SHARE), question):
         total, plans = Found(), []
         for index, machine in enumerate(asked.machines):

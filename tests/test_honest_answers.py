@@ -277,3 +277,8 @@ def test_a_network_that_is_given_is_no_surprise() -> None:
     hardware = {"accelerator": "rtx-4090-24gb", "n_gpus": 64, "network_bandwidth": "25 GB/s"}
     found = sim.run({**question, "hardware": hardware})
     assert not [one for one in found.warnings if one["id"] == "no-network"]
+
+
+def test_a_front_says_that_it_plans_no_growth() -> None:
+    found = sim.run("pareto-front", set=["growth.operator=hypercloning"])
+    assert any(each["id"] == "growth" for each in found.warnings)

@@ -125,3 +125,11 @@ def test_a_table_in_billions_is_told(
     page = capsys.readouterr().out
     assert "params are 0.05 to 3: in millions or billions?" in page
     assert "tokens are 1 to 60" in page
+
+
+def test_a_law_whose_folder_is_missing_is_told_before_the_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none" / "mine.yaml"
+    assert main(["laws", "fit", str(tmp_path / "no-runs.csv"), "--out", str(missing)]) == 2
+    assert f"there is no folder {missing.parent}" in capsys.readouterr().err

@@ -159,6 +159,8 @@ def _check_writable(out: Path, *, force: bool) -> None:
         )
     if normalise(out.stem) in map(normalise, registered):
         raise SpecError(f"{out}: {out.stem} is the name of a published law; write my-{out.stem}.yaml")
+    if not out.parent.is_dir():
+        raise SpecError(f"{out}: there is no folder {out.parent}")
     if out.exists() and not force:
         raise SpecError(f"{out}: exists already; --force writes over it")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.report import evidence, page_comparison, page_goals, page_style, sections, sensitivity
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
-from simulator.report import page_comparison, page_goals, page_style, sections, sensitivity
 from simulator.report.decision import decision, ranges
 from simulator.report.page_parts import (
     Raw,
@@ -128,7 +128,7 @@ def _sections(document: Document, curves: Document) -> list[tuple[str, str, str]
             ("binding", "What binds", _binding(document)),
             *asked[2:],
             ("sensitivity", "What moves the answer", _sensitivity(curves)),
-            ("evidence", "How good is the evidence", para(_joined(sections.evidence(answer)))),
+            ("evidence", "How good is the evidence", para(_joined(evidence.evidence(answer)))),
         ]
     return [
         *out,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simulator import uncertainty
 from simulator.energy import CARBON, ENERGY, rung
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
 from simulator.report.explained import HINT
@@ -27,9 +26,6 @@ Document = Mapping[str, Any]
 
 LEAST = 0.005
 """Levels below this share of a step are added up. [-]"""
-
-WIDER = 1.1
-"""Widening of an interval by exposed communication from which on it is told. [-]"""
 
 LABEL = 11
 """Width of the labels of a line. [columns]"""
@@ -343,52 +339,6 @@ def warnings(items: Sequence[Document]) -> list[str]:
 def sources(items: Sequence[Document]) -> list[str]:
     """Where each number comes from."""
     return [line for item in items for line in wrap(f"{item['what']}: {item['source']}", indent=2, hang=4)]
-
-
-def evidence(answer: Document) -> list[str]:
-    """How good the evidence is, and how wrong such answers have been."""
-    known = answer.get("evidence") or {}
-    out = wrap(f"Constants of {answer['accelerator']}: {known.get('text', 'unknown')}.", indent=2, hang=2)
-    if known.get("rows"):
-        whose = " of the shipped constants, which your own sets replace," if known.get("own") else ""
-        text = f"Median error{whose} {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
-        left_out = "each with its whole organisation" if "seen=false" in known["regime"] else "each"
-        text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit; see docs/accuracy.md."
-        out += wrap(text, indent=2, hang=2)
-    wider = float(uncertainty.widening(known.get("exposed_share", 0.0), uncertainty.table().communication))
-    if wider >= WIDER:
-        text = f"{percent(known['exposed_share'])} of the step is communication that nothing hides, which is known less well: "
-        out += wrap(f"{text}the interval is {number(wider, 2)} times as wide for it.", indent=2, hang=2)
-    return out
-
-
-def regime_words(regime: str) -> str:
-    """A regime of `simulator.uncertainty` in words.
-
-    Examples
-    --------
-    >>> regime_words("grade=measured seen=false kind=dense scale=cluster complete=true fabric=fabric architecture=hopper")
-    'measured accelerator, another organisation, dense, several nodes, complete configuration, hopper'
-    >>> regime_words("")
-    'of any kind'
-    """
-    told = {
-        "grade=measured": "measured accelerator",
-        "grade=transferred": "another part of the architecture measured",
-        "grade=datasheet": "from datasheet",
-        "seen=true": "organisation measured",
-        "seen=false": "another organisation",
-        "kind=moe": "mixture of experts",
-        "kind=lora": "adapters",
-        "scale=cluster": "several nodes",
-        "scale=node": "one node",
-        "complete=true": "complete configuration",
-        "complete=false": "incomplete configuration",
-        "fabric=fabric": "",
-        "fabric=fabric-degraded": "degraded fabric",
-    }
-    words = [told.get(pair, pair.rpartition("=")[2]) for pair in regime.split()]
-    return ", ".join(word for word in words if word) or "of any kind"
 
 
 def binds(document: Document) -> str:

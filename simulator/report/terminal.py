@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.report import goals, growth, sections
+from simulator.report import evidence, goals, growth, sections
 from simulator.report.decision import decision, ranges
 from simulator.report.text import clean, style, wrap
 
@@ -73,7 +73,7 @@ def _sections(document: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
         out.append(("Offers", goals.offers(document)))
         out.append(("Fewest accelerators", goals.fewest(document)))
         out.append(("Interruptions", goals.interruptions(document)))
-        out.append(("How good is the evidence", sections.evidence(answer)))
+        out.append(("How good is the evidence", evidence.evidence(answer)))
     out.append(("What was searched", sections.search(document)))
     out.append(("Assumed", sections.bullets(document["assumptions"])))
     out.append(("Not included", sections.bullets(document["excluded"])))
