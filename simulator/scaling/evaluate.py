@@ -169,6 +169,8 @@ def loss(
     inside = non_embedding_params
     if inside is None and "non_embedding_params" in found.inputs:
         inside = data.non_embedding_params(params=n)
+    if "compute_flop" in found.inputs:
+        other = {"compute_flop": 6 * np.asarray(n, dtype=float) * d, **other}
     value = found(
         params=n,
         tokens=d,
@@ -176,7 +178,7 @@ def loss(
         non_embedding_params=inside,
         hidden_size=hidden_size,
         num_hidden_layers=num_hidden_layers,
-        **{"compute_flop": 6 * np.asarray(n, dtype=float) * d, **other},
+        **other,
     )
     if shape_law is None:
         return value
