@@ -1,4 +1,4 @@
-"""Figures in the sentences of hand-written pages: where each stands, and how it is computed.
+"""Figures in the sentences of hand-written pages: where each stands, and what computes it (`figures_of_runs`, `figures_of_parts`).
 
 A sentence is written here as on its page, with # for each figure. `python docs/refresh.py sentences` writes the figures, and
 tests/test_docs.py compares them. Errors are of the predicted step time, by the constants that ship.
@@ -6,28 +6,58 @@ tests/test_docs.py compares them. Errors are of the predicted step time, by the 
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from figures_of_parts import (
+    a100_matmuls,
+    by_version,
+    few_epochs,
+    hybrid,
+    link_shares,
+    link_table,
+    memory_table,
+    mesh_rates,
+    mesh_steps,
+    missed,
+    odd_sizes,
+    power,
+    profile,
+    rounds,
+    stacked,
+    switches,
+    worst_peaks,
+)
+from figures_of_runs import (
+    as_recomputed,
+    coverage,
+    degraded_layers,
+    ends,
+    errors,
+    fast_rows,
+    inside,
+    korthikanti,
+    largest_share,
+    layer_ms,
+    middle,
+    percent,
+    pipelined,
+    recomputed,
+    runs,
+    settings,
+    slow_rows,
+    vtrain,
+    widenings,
+    widths,
+    with_constants,
+)
 
-from simulator import calibrations, clock, library, scaling, simulate, uncertainty
-from simulator.calibrate import gemm, links
-from simulator.growth import published
-from simulator.memory.constants import MEMORY_PROFILES
-from simulator.memory_fit import fit_memory
-from simulator.report.text import number
+from simulator import calibrations
 from simulator.search.robust import OWN_SHARE, OWN_SPREAD
-from simulator.validate import cases as tables
-from simulator.validate import conformal, folds, growth, intervals, kernels, left_out, memory, regimes
-from simulator.validate.slices import FEW, SWEEP
-
-if TYPE_CHECKING:
-    import pandas as pd
+from simulator.validate.slices import SWEEP
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -71,443 +101,6 @@ def _apart(printed: str, fresh: str) -> bool:
     digit = 10.0 ** -len(fresh.partition(".")[2])
     return abs(float(printed.replace(",", "")) - now) > max(1.5 * digit, 0.1 * abs(now))
 
-
-def percent(share: Any) -> str:
-    """A share in whole percent."""
-    return f"{100.0 * float(share):.0f}"
-
-
-def ends(values: Any) -> tuple[str, str]:
-    """Least and largest of some shares, in whole percent."""
-    return percent(np.min(values)), percent(np.max(values))
-
-
-def middle(values: Any) -> float:
-    """Median."""
-    return float(np.median(values))
-
-
-# --- measured runs ------------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def runs() -> tuple[pd.DataFrame, tables.Cases]:
-    """Rows that can be predicted: columns of the table, what was read out of them, and ``error``."""
-    frame = tables.read_frame(library.find("measurements", "throughput"))
-    cases = tables.of_frame(frame)
-    rows = frame.set_index("id").loc[cases.id]
-    read = cases.layout
-    return rows.assign(
-        error=intervals.step_times(cases) / cases.measured_s - 1.0,
-        measured_s=cases.measured_s,
-        complete=cases.complete,
-        software=[each["launch_s"][0] for each in cases.keys],
-        fabric=[each["link_latency_s"][0] for each in cases.keys],
-        recompute=read.recompute,
-        micro=read.micro_batch_size,
-        zero=read.zero_stage,
-        slots=(read.num_microbatches + read.pp - 1) * cases.shape.num_hidden_layers / read.pp,
-    ), cases
-
-
-def errors(rule: Callable[[pd.DataFrame], Any]) -> np.ndarray:
-    """Errors of the rows that a rule keeps."""
-    rows = runs()[0]
-    found = rows.error[rule(rows)].to_numpy(dtype=float)
-    assert len(found)
-    return found
-
-
-def with_constants(rule: Callable[[pd.DataFrame], Any], **changes: float) -> np.ndarray:
-    """The same with some constants set to a number."""
-    rows, every = runs()
-    cases = every.take(np.flatnonzero(rule(rows)))
-    constants = tables.constants(cases, calibrations.shipped_values())
-    constants = constants.with_(**{name: np.full(len(cases), value) for name, value in changes.items()})
-    levels = clock.memory_copies(cases.shape, cases.layout, cases.device, constants)
-    return np.asarray(sum(levels.values()) / cases.measured_s - 1.0)
-
-
-def vtrain(f: pd.DataFrame) -> Any:
-    """Rows of one node."""
-    return (f.source == "vTrain") & (f.n_gpus <= 8)
-
-
-def vtrain_nodes(f: pd.DataFrame) -> Any:
-    """Rows of several nodes."""
-    return (f.source == "vTrain") & (f.n_gpus > 8)
-
-
-def starts(word: str) -> Callable[[pd.DataFrame], Any]:
-    """Rows whose id starts so."""
-    return lambda f: f.index.str.startswith(word)
-
-
-def widths(*wanted: int) -> Callable[[pd.DataFrame], Any]:
-    """Rows of Megatron's README by the width of the model."""
-    return lambda f: (f.source == "Megatron-LM README H100 scaling") & f.d_model.isin(wanted)
-
-
-def settings() -> tuple[str, str]:
-    """Share of the variance of the residual between vTrain's measured layers, and the mean error of their means."""
-    rows = runs()[0]
-    rows = rows[vtrain(rows)]
-    groups = rows.groupby(["d_model", "tp", "micro_batch"])
-    logs = np.log1p(rows.error)
-    within = logs - logs.groupby([rows.d_model, rows.tp, rows.micro_batch]).transform("mean")
-    return percent(1.0 - within.var() / logs.var()), percent(groups.error.mean().abs().mean())
-
-
-def slow_rows() -> tuple[str, ...]:
-    """Of vTrain's rows on several nodes with tensor parallelism 8: how many are predicted slow, of how many, by how much."""
-    found = errors(lambda f: vtrain_nodes(f) & (f.tp == 8))
-    slow = found[found > 0.05]
-    return str(len(slow)), str(len(found)), *ends(slow)
-
-
-def fast_rows() -> tuple[str, ...]:
-    """Of vTrain's rows on several nodes, those that are predicted more than 15 % fast."""
-    found = errors(vtrain_nodes)
-    return str(len(found)), *ends(-found[found < -0.15])
-
-
-def korthikanti() -> tuple[str, ...]:
-    """Largest error below a trillion parameters, and the two of the trillion."""
-    found = errors(starts("korthikanti"))
-    return percent(np.abs(found[:6]).max()), *ends(found[6:])
-
-
-def layer_ms(micro_batch: int) -> float:
-    """Time of one layer of vTrain with tensor parallelism 8, mean over its two widths: slope of the step along micro-batches times layers. [ms]"""
-    rows = runs()[0]
-    rows = rows[vtrain(rows) & (rows.tp == 8) & (rows.micro_batch == micro_batch)]
-    found = []
-    for _, own in rows.groupby(["d_model"]):
-        m = own.global_batch_seqs / (own.dp * own.micro_batch)
-        terms = np.stack([m * own.n_layers, m, own.n_layers, np.ones(len(own))], axis=1)
-        weighed = terms / own.measured_s.to_numpy()[:, None]
-        found.append(np.linalg.lstsq(weighed, np.ones(len(own)), rcond=None)[0][0])
-    return 1e3 * float(np.mean(found))
-
-
-def pipelined(f: pd.DataFrame) -> Any:
-    """Pipelined rows of the sweep after the repair of the engine."""
-    return (f.source == SWEEP) & f.notes.astype(str).str.contains("after_pp_fix=True") & (f.pp > 1)
-
-
-def recomputed(software: str) -> Callable[[pd.DataFrame], Any]:
-    """Rows of a stack with full recomputation."""
-    return lambda f: (f.software == software) & (f.recompute == 2)
-
-
-def degraded_layers() -> tuple[str, str]:
-    """Least and largest median time of a layer over micro-batches of 1 to 16 sequences, degraded fabric, tensor parallelism 8. [ms]"""
-    rows = runs()[0]
-    own = rows[(rows.fabric == "fabric-degraded") & (rows.software == "nanotron") & (rows.tp == 8)]
-    own = own[(own.d_model == 2048) & (own.pp == 2) & (own.micro <= 16)]
-    found = (1e3 * own.measured_s / own.slots).groupby(own.micro).median()
-    return f"{found.min():.0f}", f"{found.max():.0f}"
-
-
-def largest_share() -> str:
-    """Share of the complete rows that the two largest organisations measured."""
-    rows = runs()[0]
-    counts = rows[rows.complete].source_group.value_counts(normalize=True)
-    return percent(counts.iloc[:2].sum())
-
-
-# --- rows left out of the fit -------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def unseen() -> dict[str, np.ndarray]:
-    """Step times by constants that never saw the row, by what was left out. [s]"""
-    return left_out.columns(runs()[1], left_out.read()[1])
-
-
-def as_recomputed(width: int) -> tuple[str, str]:
-    """vTrain's rows of one node without tensor parallelism, left out of the fit: median error without and with recomputation, whose cost is the shipped clock's."""
-    rows, every = runs()
-    own = np.flatnonzero(vtrain(rows) & (rows.tp == 1) & (rows.d_model == width))
-    cases, without = every.take(own), unseen()["source"][own] / every.measured_s[own]
-    constants = tables.constants(cases, calibrations.shipped_values())
-    none, full = (
-        sum(clock.memory_copies(cases.shape, layout, cases.device, constants).values())
-        for layout in (cases.layout, cases.layout.with_(recompute=np.full(len(cases), 2.0)))
-    )
-    return percent(1.0 - middle(without)), percent(middle(without * full / none) - 1.0)
-
-
-@functools.cache
-def inside(communication: float | None = None) -> np.ndarray:
-    """Whether rows of left-out organisations lie in their interval; with another widening by communication if one is named."""
-    cases, predicted, exposed = runs()[1], unseen()["source"], intervals.exposed_shares(runs()[1])
-    shipped = uncertainty.table()
-    used = uncertainty.Table(shipped.regimes, communication or shipped.communication)
-    found = intervals.around(
-        cases,
-        predicted,
-        regimes=regimes.regimes(cases, folds.grades(cases, "source"), seen=False),
-        exposed=exposed,
-        known=conformal.without_own_source(cases, predicted, exposed, used),
-    )
-    return np.asarray((found["low"] <= cases.measured_s) & (cases.measured_s <= found["high"]))
-
-
-def coverage() -> tuple[str, ...]:
-    """Coverage of left-out organisations: much and little exposed communication, without its widening and with it."""
-    exposed = intervals.exposed_shares(runs()[1])
-    much, little = exposed > 0.4, exposed < 0.1
-    without, shipped = inside(1.0), inside()
-    return tuple(percent(found[rows].mean()) for found in (without, shipped) for rows in (much, little))
-
-
-def widenings() -> tuple[str, str]:
-    """Least and largest widening by communication where one of the eight largest organisations is left out."""
-    cases = runs()[1]
-    exposed = intervals.exposed_shares(cases)
-    parts = [conformal.part(cases, kind, predicted, exposed) for kind, predicted in unseen().items()]
-    names, counts = np.unique(cases.source.astype(str), return_counts=True)
-    found = []
-    for name in names[np.argsort(-counts)][:8]:
-        others = np.flatnonzero(cases.source != name)
-        found.append(conformal.percentiles([each.take(others) for each in parts]).communication)
-    return f"{min(found):.1f}", f"{max(found):.1f}"
-
-
-# --- kernels ------------------------------------------------------------------------------------------------------------
-
-MICRO = library.find("measurements", "micro")
-NAMES = (
-    ("A100", "a100-sxm-80gb"),
-    ("H100", "h100-sxm-80gb"),
-    ("H200", "h200-sxm-141gb"),
-    ("B200", "b200-sxm-180gb"),
-    ("B300", "b300-sxm-288gb"),
-    ("GB200", "gb200-186gb"),
-    ("GB300", "gb300-288gb"),
-    ("V100 (mesh)", "v100-sxm2-32gb"),
-    ("RTX PRO 6000 (PCIe)", "rtx-pro-6000-blackwell-96gb"),
-    ("L40S (PCIe)", "l40s-48gb"),
-)
-SWITCHED = [name for _, name in NAMES[:7]]
-
-
-@functools.cache
-def fitted_links() -> dict[str, dict[str, float]]:
-    """Shares of links and fills fitted to collectives."""
-    return links.fit_links(MICRO)
-
-
-def link_table() -> list[str]:
-    """Share of the link, fill and error by machine."""
-    lines = ["| machine | share of the link | fill | median error |", "|---|---|---|---|"]
-    for shown, name in NAMES:
-        found = fitted_links()[name]
-        lines.append(
-            f"| {shown} | {found['link_efficiency']:.2f} | {1e6 * found['link_fill_s']:.1f} us | "
-            f"{percent(found['median_error'])} % |"
-        )
-    return lines
-
-
-def switches() -> tuple[str, ...]:
-    """Collectives behind a switch, and the least and largest median error of the fits to them."""
-    found = [fitted_links()[name] for name in SWITCHED]
-    return f"{sum(each['rows'] for each in found):.0f}", *ends([each["median_error"] for each in found])
-
-
-def link_shares() -> tuple[str, str]:
-    """Share of the link in training steps, and in isolated collectives."""
-    shipped = calibrations.shipped_values()["fabric", "link_efficiency"]
-    return f"{shipped:.2f}", f"{links.centre(MICRO)['link_efficiency']:.2f}"
-
-
-def mesh_rates() -> tuple[str, ...]:
-    """Best all-reduces of V100s: over 2, 4 and 8, and the least and largest over 3, 5, 6, 7. [GB/s]"""
-    rows = tables.read_frame(MICRO, required=links.COLUMNS)
-    rows = rows[(rows.gpu == "V100-SXM2") & (rows.op == "allreduce") & (rows.unit == "GB/s busbw")]
-    best = rows.groupby("n_gpus").measured_value.max()
-    odd = best.loc[[3, 5, 6, 7]]
-    return tuple(f"{each:.0f}" for each in (*best.loc[[2, 4, 8]], odd.min(), odd.max()))
-
-
-def power() -> tuple[str, ...]:
-    """Efficiency of 16-bit tiles by architecture, and with what the board's power leaves of the peak."""
-    from simulator.schema import load_accelerator
-
-    found = []
-    for name in ("a100-sxm-80gb", "h100-sxm-80gb", "b200-sxm-180gb", "mi300x-oam-192gb"):
-        accelerator = load_accelerator(name)
-        constants, _ = calibrations.constants_of(accelerator)
-        share = kernels.tile_share(calibrations.device_of(accelerator), constants)
-        found.append((float(constants.tile_efficiency), float(share)))
-    return tuple(f"{end:.2f}" for column in zip(*found, strict=True) for end in (min(column), max(column)))
-
-
-def a100_matmuls() -> tuple[str, str]:
-    """Share of the peak that an A100's tiles reach in isolated matmuls, and in training steps."""
-    isolated = gemm.fit_gemms(MICRO)["a100-sxm-80gb"]["tile_efficiency"]
-    return f"{isolated:.2f}", f"{calibrations.shipped_values()['ampere', 'tile_efficiency_16']:.2f}"
-
-
-def scenario(name: str, **changes: Any) -> dict[str, Any]:
-    """Answer of a shipped scenario."""
-    answer: dict[str, Any] = simulate.run(
-        ROOT / "scenarios" / f"{name}.yaml",
-        set=[f"{path.replace('__', '.')}={value}" for path, value in changes.items()],
-    ).to_dict()["answer"]
-    return answer
-
-
-def mesh_steps() -> tuple[str, ...]:
-    """Tensor-parallel traffic of a step over two and over eight accelerators of a mesh. [s]"""
-    found = (scenario("mesh-links", parallelism__tp=tp)["breakdown"]["tensor_parallel"] for tp in (2, 8))
-    return tuple(f"{each:.1f}" for each in found)
-
-
-def hybrid() -> tuple[str]:
-    """How many times faster groups of eight are than one of all."""
-    whole, groups = (scenario("hybrid-sharding", parallelism__shard_group=n)["step_time_s"] for n in (64, 8))
-    return (f"{whole / groups:.1f}",)
-
-
-# --- memory -------------------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def memory_fit() -> dict[str, Any]:
-    """Errors of the memory, fitted to all rows and to all models but one."""
-    return fit_memory(MEMORY)
-
-
-MEMORY = library.find("measurements", "memory")
-
-
-@functools.cache
-def peaks() -> pd.DataFrame:
-    """Runs that ran, with the ``error`` of the reserved peak and of what is ``static``."""
-    rows = memory.read_rows(MEMORY)
-    rows = rows[rows["ran"]]
-    found = memory.predict(rows)
-    return rows.assign(
-        error=found["reserved"] / GIB / rows.peak_reserved_gb.to_numpy(float) - 1.0,
-        static=found["static"] / GIB / rows.peak_alloc_gb.to_numpy(float) - 1.0,
-    )
-
-
-def memory_table() -> list[str]:
-    """Errors of the memory on all rows and on models left out, and by the model that is left out."""
-    fit = memory_fit()
-    lines = ["| quantity | all rows | left out | target |", "|---|---|---|---|"]
-    for words, key, target in (
-        ("reserved peak, median error", "median_ape", "8 %"),
-        ("reserved peak, mean error", "mape", ""),
-        ("reserved peak, bias", "bias", ""),
-        ("*fits*, precision", "precision", "95 %"),
-        ("*fits*, recall", "recall", "95 %"),
-        ("*fits*, accuracy", "accuracy", ""),
-    ):
-        shares = [(fit[kind] | fit[kind]["fits"])[key] for kind in ("in_sample", "left_out")]
-        sign = "+" if key == "bias" else ""
-        cells = (f"{100 * share:{sign}.1f} %" for share in shares)
-        lines.append(f"| {words} | {' | '.join(cells)} | {target} |")
-    static = f"{100 * middle(np.abs(peaks().static)):.1f} %"
-    lines.append(f"| static memory, median error (nothing fitted) | {static} | | |")
-    models = []
-    for name, each in fit["by_model"].items():
-        few = f" ({each['n']} runs)" if each["n"] < FEW else ""
-        models.append(f"{name} {100 * each['median_ape']:.1f} %{few}")
-    return [*lines, "", f"By model left out, median error of the reserved peak: {', '.join(models)}."]
-
-
-def by_version() -> tuple[str, ...]:
-    """Median error before and after the repair of the engine, and median and mean of one stage."""
-    rows = peaks()
-    repaired, size = rows.after_pp_fix.astype(bool), rows.error.abs()
-    one = rows.pp == 1
-    medians = (size[~one & ~repaired].median(), size[~one & repaired].median(), size[one].median())
-    return *(percent(each) for each in medians), percent(size[one].mean())
-
-
-def worst_peaks() -> tuple[tuple[str], tuple[str]]:
-    """Largest error of one unrepaired stage on 512 accelerators, and least of two stages."""
-    rows = peaks()
-    wide = rows.tp.between(16, 32) & (rows.n_gpus == 512) & (rows.pp == 1)
-    return (percent(rows.error[wide].max()),), (percent(rows.error[rows.pp == 2].min()),)
-
-
-def profile(*names: str) -> Callable[[], tuple[str, ...]]:
-    """Shipped constants of nanotron's memory; bytes in GiB."""
-    shipped = vars(MEMORY_PROFILES["nanotron"]) | {
-        "kept_gathers": MEMORY_PROFILES["nanotron_unrepaired"].kept_gathers
-    }
-    return lambda: tuple(number(shipped[n] / (GIB if n == "reserve_bytes" else 1), 3) for n in names)
-
-
-# --- loss ---------------------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def losses() -> pd.DataFrame:
-    """Published runs with a number of parameters, and their loss ``by_law``, Besiroglu's."""
-    rows = tables.read_frame(
-        library.find("measurements", "loss_runs"), required=("dataset", "N", "D", "loss")
-    )
-    rows = rows[rows.N.notna()]
-    unique = np.minimum(rows.U_unique.fillna(rows.D), rows.D)
-    columns = (column.to_numpy(dtype=float) for column in (rows.N, rows.D, unique))
-    params, tokens, unique_tokens = columns
-    return rows.assign(
-        epochs=tokens / unique_tokens,
-        by_law=scaling.loss(params=params, tokens=tokens, unique_tokens=unique_tokens),
-    )
-
-
-def missed() -> tuple[str, str]:
-    """Least and largest mean distance from Gadre's sets. [nats]"""
-    rows = losses()[losses().dataset.str.startswith("gadre2024")]
-    found = (rows.by_law - rows.loss).abs().groupby(rows.dataset).mean()
-    assert len(found) == 3
-    return f"{found.min():.2f}", f"{found.max():.2f}"
-
-
-def few_epochs() -> tuple[str, ...]:
-    """Datablations runs of at most twenty epochs, and the rank correlation of the law on them."""
-    rows = losses()[(losses().dataset == "datablations_c4") & (losses().epochs <= 20)]
-    return str(len(rows)), f"{rows.by_law.corr(rows.loss, method='spearman'):.3f}"
-
-
-def stacked() -> tuple[str, str]:
-    """Saving that G_stack published by stacking, and its prediction without the paper."""
-    cases = published.read_cases(library.find("measurements", "growth"))
-    one = next(each for each in cases if each.id == "gstack-1.1b-depth-stack")
-    rows = tables.read_frame(library.find("measurements", "growth"), required=("id", "saving_pct"))
-    saving = float(rows.set_index("id").saving_pct[one.id])
-    return f"{saving:.0f}", percent(growth.predict_case(one, cases=cases, leave="paper"))
-
-
-# --- the measured processor ---------------------------------------------------------------------------------------------
-
-
-def rounds() -> tuple[str, str]:
-    """Least and largest distance between the rounds of a step."""
-    rows = tables.read_frame(ROOT / "examples" / "measured_cpu" / "steps.csv")
-    groups = rows.groupby("config_group").measured_value
-    return ends(groups.max() / groups.min() - 1.0)
-
-
-def odd_sizes() -> tuple[str, ...]:
-    """Rates of a matmul of odd and of rounded sizes, and the share that is lost. [GFLOP/s]"""
-    rows = tables.read_frame(ROOT / "examples" / "measured_cpu" / "micro.csv", required=links.COLUMNS)
-    odd, even = (
-        1e3 * rows[rows.shape_or_size == text].measured_value.median()
-        for text in ("m=600,n=870,k=320", "m=640,n=896,k=384")
-    )
-    return f"{odd:.0f}", f"{even:.0f}", percent(1.0 - odd / even)
-
-
-# --- what stands on the pages -------------------------------------------------------------------------------------------
 
 BLOCKS: dict[tuple[str, str], Callable[[], list[str]]] = {
     ("clock.md", "<!-- links: written by docs/refresh.py -->"): link_table,

@@ -21,7 +21,9 @@ MASK = re.compile(r"[\d.,]+|[█▉▊▋▌▍▎▏]+")
 
 @functools.cache
 def program(name: str) -> ModuleType:
-    """A Python file of docs/."""
+    """A Python file of docs/, beside which it finds its neighbours."""
+    if str(ROOT / "docs") not in sys.path:
+        sys.path.append(str(ROOT / "docs"))
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from simulator import calibrations
 from simulator.calibrate import left_out, simple, write
 from simulator.calibrate.fit import Fit, fit, predict
-from simulator.calibrate.outcome import FEW, Outcome
+from simulator.calibrate.outcome import Outcome
 from simulator.calibrate.own import own_sets
 from simulator.calibrate.priors import SETS, prior_values
 from simulator.errors import SpecError
+from simulator.evidence import FEWEST_OWN
 from simulator.validate import cases as tables
 from simulator.validate import conformal, headers
 from simulator.validate import left_out as stored
@@ -114,8 +115,10 @@ def _read(
     tables.check_some(rows, cases, "fitted")
     for reason, number in rows.skipped.items():
         tell(f"  {number} skipped: {reason}")
-    if len(rows) < FEW:
-        tell(f"{FEW} rows are the fewest that move constants reliably and narrow the interval of a plan")
+    if len(rows) < FEWEST_OWN:
+        tell(
+            f"{FEWEST_OWN} rows are the fewest that move constants reliably and make a plan that of a known organisation"
+        )
     return rows, known, tuple(own)
 
 

@@ -7,16 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from simulator.calibrate.fit import Fit
+from simulator.calibrate.fit import NOISE, Fit
 from simulator.calibrate.priors import Key
 from simulator.calibrate.write import SAME
 from simulator.validate.metrics import summary
 
-FAR = 0.3
-"""Relative error after the fit above which a row is named: three times the scatter of repeated measurements. [-]"""
-
-FEW = 3
-"""Rows below which a fit is warned of. [-]"""
+FAR = 3.0 * NOISE
+"""Relative error after the fit above which a row is named: three times what the fit expects of one. [-]"""
 
 
 @dataclass(frozen=True)

@@ -294,7 +294,7 @@ def _posterior(law: Law, table: Mapping[str, Array], shape_law: str | None, name
 
     def predicted(theta: Array) -> Array:
         constants = {k: v[..., None] for k, v in _constants(theta, center, "posterior").items()}
-        return np.log(form.function(**inputs, **constants))  # type: ignore[no-any-return]
+        return np.asarray(np.log(form.function(**inputs, **constants)))
 
     fitted = most_probable(predicted, table, mean, spread)
     constants = {k: float(v) for k, v in _constants(fitted.theta, center, "posterior").items()}

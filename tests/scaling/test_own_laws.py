@@ -55,7 +55,8 @@ def test_a_fit_is_written_and_found_by_name(
     assert law.terms == dict(law.constants)
     assert law.range["params"] == pytest.approx((1e8, 4e9))
     assert str(path.name) in law.source
-    for name, (low, high) in law.uncertainty.items():  # type: ignore[misc]
+    for name, ends in law.uncertainty.items():
+        low, high = ends or (np.nan, np.nan)
         assert low <= law.constants[name] <= high
     shares = [law.error_at(c) for c in (law.error[0][0], 1e24, 1e26, 1e28)]
     assert 0 < shares[0] < shares[1] < shares[2] < shares[3]
