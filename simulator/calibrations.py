@@ -153,6 +153,7 @@ FABRIC_CONSTANTS = (
     "network_latency_s",
     "network_slowdown",
     "host_blocking",
+    "tree_all_reduce",
 )
 CLOCK_CONSTANTS = (
     "hbm_copies_efficiency",

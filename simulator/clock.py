@@ -134,12 +134,14 @@ LEVELS = ("tiles", "attention", "memory", "tensor_parallel", "context_parallel",
 def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
     """Time of the logits and the loss on one micro-batch, forward and backward. [s]
 
-    A vocabulary that is no multiple of `ALIGNED`, such as GPT-2's 50,257, starves the tensor cores; tensor parallelism
-    pads it to divide it.
+    A vocabulary that is no multiple of `ALIGNED`, such as GPT-2's 50,257, starves the tensor cores, unless the stack pads
+    it; tensor parallelism pads it to divide it.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = matmul(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
-    ragged = (np.asarray(shape.vocab_size) % ALIGNED != 0) & (tp < 2)
+    ragged = (
+        (np.asarray(shape.vocab_size) % ALIGNED != 0) & (tp < 2) & (np.asarray(layout.pads_vocabulary) < 1)
+    )
     slower = np.where(ragged, 1.0 / np.asarray(c.unaligned_rate), 1.0)
     moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
     return (fwd + dgrad + wgrad * (1.0 - np.asarray(layout.frozen))) * slower + moved / (
@@ -209,25 +211,28 @@ def memory_copies(shape: Shape, layout: Layout, device: Device, constants: Const
     beside = np.where(is_dualpipe(layout), 1.0, np.where(interleaved, c.send_overlap, 0.0))
     cover_send = np.maximum(stage * beside - covered, 0.0)
     send = _exposed(traffic.send_time(shape, layout, device, c), cover_send)
-    middle = stage + gather + send
-    last = (stage + gather) * last_layers / layers + send
+    middle = stage + gather
+    last = middle * last_layers / layers
     others = (shape.num_hidden_layers - last_layers) / np.maximum(np.asarray(layout.pp) - 1.0, 1.0)
     logits = head_time(shape, layout, device, c)
+    serial, idle = np.asarray(layout.schedule) == SCHEDULES["serial"], pipeline.idle_share(layout)
     total = pipeline.pipeline_time(
         middle_s=middle,
-        mean_s=(stage + gather) * others / layers + send,
+        mean_s=middle * others / layers,
         last_s=last + logits,
         pp=layout.pp,
         num_microbatches=m,
         vp=layout.vp,
-        serial=np.asarray(layout.schedule) == SCHEDULES["serial"],
-        idle=pipeline.idle_share(layout),
+        serial=serial,
+        idle=idle,
     )
     beyond = np.maximum(last + logits - middle, 0.0)  # what the logits make the last stage longer
     step = {k: v * m for k, v in levels.items()}
     step["host"] = host * m
     step["logits"] = m * beyond
-    step["pipeline_send"] = send * m
+    step["pipeline_send"] = pipeline.handing_time(
+        send_s=send, pp=layout.pp, num_microbatches=m, vp=layout.vp, serial=serial, idle=idle
+    )
     step["pipeline_bubble"] = total - m * (middle + beyond)
     window = stage * np.where(
         interleaved, np.maximum(np.minimum(m, layout.pp) * (1.0 - 1.0 / layout.vp), 1.0), 1.0

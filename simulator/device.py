@@ -68,6 +68,8 @@ class Constants(Columns):
     """Share of the waiting of tensor-parallel collectives during which the host cannot launch ahead. [-]"""
     launch_s: Numeric
     """Time the host needs to issue one kernel. [s]"""
+    tree_all_reduce: Numeric = 1.0
+    """1 where an all-reduce between domains may run as a tree, 0 where it always runs as rings. [-]"""
     power_exponent: Numeric = 0.0
     """Power of a board's watts per peak FLOP with which its sustained matmul rate falls. [-]"""
     link_fill_s: Numeric = 0.0

@@ -59,6 +59,8 @@ class Layout(Columns):
     """1 where the base weights are frozen and only small adapters learn (LoRA)."""
     schedule: Numeric = 1
     """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial, 4 DualPipe."""
+    pads_vocabulary: Numeric = 0
+    """1 where the stack pads the vocabulary to a multiple of 128, so that tensor cores load its rows whole."""
 
 
 def is_dualpipe(layout: Layout) -> Numeric:

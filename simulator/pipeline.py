@@ -159,3 +159,41 @@ def pipeline_time(
     through = (np.asarray(pp) - 1.0) * (middle_s if mean_s is None else mean_s) + last_s
     overlapped = num_microbatches * slowest + (through - slowest) / vp * idle
     return np.where(np.asarray(serial) > 0, num_microbatches * through, overlapped)
+
+
+def handing_time(
+    *,
+    send_s: Numeric,
+    pp: Numeric,
+    num_microbatches: Numeric,
+    vp: Numeric = 1,
+    serial: Numeric = 0,
+    idle: Numeric = 1.0,
+) -> Numeric:
+    r"""Time of the messages on the longest path through one step.
+
+    Parameters
+    ----------
+    send_s : numeric
+        What a stage exchanges with its neighbours for one micro-batch: with each of the ``n = min(p - 1, 2)`` of them, once per
+        virtual stage, activations one way and gradients the other. [s]
+    pp, vp, num_microbatches, serial, idle : numeric
+        As in `pipeline_time`.
+
+    Notes
+    -----
+    .. math:: T = (m - 1)\,s + \frac{(p - 1)\,s}{n\,v}\,i
+
+    The first micro-batch crosses each of the ``p - 1`` boundaries once forward and, at the end, once backward; for every other
+    one the slowest stage waits for all of its messages. Serial stages let every micro-batch cross all boundaries alone.
+    Pessimistic where messages of both directions pass each other, as on two stages of few micro-batches they do in part.
+
+    Examples
+    --------
+    >>> print(handing_time(send_s=0.4, pp=2, num_microbatches=1), handing_time(send_s=0.4, pp=4, num_microbatches=8))
+    0.4 3.4
+    """
+    boundaries = np.maximum(np.asarray(pp, dtype=float) - 1.0, 0.0)
+    across = boundaries * send_s / (np.clip(boundaries, 1.0, 2.0) * vp)
+    m = np.asarray(num_microbatches)
+    return np.where(np.asarray(serial) > 0, m * across, (m - 1.0) * send_s + across * idle)

@@ -1,9 +1,10 @@
 """One optimizer step as a timeline that Perfetto and Chrome's tracing page open: which stage works on what, when.
 
 The events are laid out from the same ledger as the predicted step time. Every micro-batch of a stage takes the time that the
-breakdown gives it, forward a third and backward two thirds of it (three thirds and a fourth with full recomputation, which
-repeats the forward pass in the backward), and each stage follows the order of 1F1B or interleaved 1F1B [1]_; what waits for
-another stage waits. Data-parallel traffic that nothing hides (ZeRO-3 gathers too), the optimizer and the overhead follow.
+breakdown gives it, forward a third and backward two thirds of it (a fourth and three fourths with full recomputation, which
+repeats the forward pass in the backward); messages between stages are spread evenly over the passes. Each stage follows the
+order of 1F1B or interleaved 1F1B [1]_; what waits for another stage waits. Data-parallel traffic that nothing hides (ZeRO-3
+gathers too), the optimizer and the overhead follow.
 
 References
 ----------
@@ -29,7 +30,6 @@ SHARED = (
     "tensor_parallel",
     "context_parallel",
     "expert_parallel",
-    "pipeline_send",
 )
 """Levels that every micro-batch of every stage pays."""
 
@@ -114,7 +114,11 @@ def timeline(answer: Mapping[str, Any], *, schedule: str = "1f1b") -> list[Event
 def passes(answer: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Forward and backward of one micro-batch on one chunk, and of the logits on the last. [s]"""
     levels, m, vp = answer["breakdown"], float(answer["num_microbatches"]), float(answer["vp"])
-    chunk = sum(levels.get(name, 0.0) for name in SHARED) / m / vp
+    turns = (
+        m + (float(answer["pp"]) - 1.0) / vp
+    )  # of the longest path: what fills the pipeline, and every micro-batch
+    sent = levels.get("pipeline_send", 0.0) / turns
+    chunk = (sum(levels.get(name, 0.0) for name in SHARED) / m + sent) / vp
     logits = levels.get("logits", 0.0) / m
     share = 1.0 / 4.0 if answer["recompute"] == "full" else 1.0 / 3.0
     return {

@@ -42,10 +42,12 @@ def _collective(
     c: Constants,
     rings: Numeric = 1.0,
     starts: Numeric = 1.0,
+    whole: Numeric = 0.0,
 ) -> Numeric:
     """Time of traffic that goes `rings` times around its group, in `starts` collectives. [s]
 
-    A ring takes a step less than its ranks. Inside a domain each collective fills its pipeline once, whatever the number
+    A ring takes a step less than its ranks. Where `whole` is 1 two rings are an all-reduce, which may run as a tree if the
+    fabric's all-reduces do. Inside a domain each collective fills its pipeline once, whatever the number
     of ranks, as measured ones do.
     """
     local, nodes = _group(ranks, stride, device)
@@ -62,6 +64,7 @@ def _collective(
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,
         steps=steps * rings,
+        trees=rings * whole * np.round(c.tree_all_reduce),
         link_fill_s=c.link_fill_s,
         starts=starts,
     )
@@ -74,17 +77,14 @@ def tensor_parallel_time(
     """Time of one all-reduce of a micro-batch's activations over the tensor-parallel group: (moving, waiting). [s]
 
     Moving is the bytes with the pipelines they fill, waiting the latency of steps. Sequence parallelism splits the
-    all-reduce into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which run as rings; a whole
-    all-reduce may run as a tree, of twice the logarithm of the ranks.
+    all-reduce into a reduce-scatter and an all-gather of the same bytes (arXiv:2205.05198), which run as rings.
     """
     nbytes = 2.0 * tokens_per_microbatch(layout) * shape.hidden_size
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=layout.tp)
-    ranks = np.maximum(np.asarray(layout.tp, dtype=float), 2.0)
-    whole = np.minimum(2.0, 2.0 * np.log2(ranks) / (ranks - 1.0))
-    rings = np.where(np.asarray(layout.sequence_parallel) > 0, 2.0, whole)
-    starts = 1.0 + (np.asarray(layout.sequence_parallel) > 0)
-    moving = _collective(wire, layout.tp, 1, device, c, rings=0.0, starts=starts)
-    return moving, _collective(wire, layout.tp, 1, device, c, rings=rings, starts=starts) - moving
+    split = np.asarray(layout.sequence_parallel) > 0
+    moving = _collective(wire, layout.tp, 1, device, c, rings=0.0, starts=1.0 + split)
+    time = _collective(wire, layout.tp, 1, device, c, rings=2.0, starts=1.0 + split, whole=~split)
+    return moving, time - moving
 
 
 def context_parallel_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Numeric:
@@ -158,7 +158,7 @@ def data_parallel_time(
     )
     rings = 2.0 * np.asarray(c.gradient_buckets)
     wire = collectives.gather_bytes(nbytes=dense * per_parameter, ranks=ranks)
-    time = _collective(wire, ranks, stride, device, c, rings, starts=rings)
+    time = _collective(wire, ranks, stride, device, c, rings, starts=rings, whole=zero == 0)
     if np.any(np.asarray(shape.num_experts) > 0):
         same = expert_shard_degree(layout, ranks=ranks)
         wire = collectives.gather_bytes(nbytes=experts * per_parameter, ranks=same)

@@ -166,11 +166,9 @@ def _solve(
     It is started again from there, the means over sets back at their prior, which takes it off the kink, until that gains
     nothing.
     """
-    from scipy.optimize import least_squares
-
     best: Any = None
     for _ in range(ROUNDS):
-        found = least_squares(
+        found = _least_squares(
             lambda x: np.concatenate([errors(x), belief.residuals(x)]),
             belief.inside(start),
             jac=lambda x: np.vstack([grouped_jacobian(errors, x, places), belief.slopes]),
@@ -186,6 +184,34 @@ def _solve(
             break
         start = np.concatenate([best.x[: len(belief.keys)], belief.centre[len(belief.keys) :]])
     return best.x, np.sqrt(np.clip(np.diag(np.linalg.pinv(best.jac.T @ best.jac)), 0.0, None))
+
+
+TRIES = 4
+"""Times that the optimiser is tried. [-]"""
+
+NUDGE = 1e-9
+"""Relative change of the scales with which a decomposition that did not converge is tried again. [-]"""
+
+
+def _least_squares(
+    function: Callable[[np.ndarray], np.ndarray], start: np.ndarray, *, x_scale: np.ndarray, **options: Any
+) -> Any:
+    """SciPy's least squares, tried again where a singular value decomposition does not converge.
+
+    LAPACK's divide and conquer fails on a very rare matrix, and on another one for each number of threads; a matrix that
+    differs in the ninth digit is decomposed.
+    """
+    from scipy.optimize import least_squares
+
+    def solved(attempt: int) -> Any:
+        return least_squares(function, start, x_scale=x_scale * (1.0 + attempt * NUDGE), **options)
+
+    for attempt in range(TRIES - 1):
+        try:
+            return solved(attempt)
+        except np.linalg.LinAlgError:
+            continue
+    return solved(TRIES - 1)
 
 
 def _unseen(base: dict[Key, float], start: dict[Key, float], means: dict[str, float]) -> dict[Key, float]:

@@ -71,6 +71,9 @@ PRIORS: dict[str, Prior] = {
     "network_latency_s": Prior(3e-5, 0.7, 1e-6, 5e-3, _NETWORK),
     "network_slowdown": Prior(0.1, 0.7, 0.005, 1.0, _OWN),
     "host_blocking": Prior(1e-3, 0.01, 1e-4, 1.0, "collectives are queued on the device"),
+    "tree_all_reduce": Prior(
+        1.0, 0.01, 1e-6, 1.0, "NCCL chooses the sooner of both (github:NVIDIA/nccl src/graph/tuning.cc)"
+    ),
     "launch_s": Prior(1.5e-5, 0.8, 1e-6, 3e-4, _OWN),
     "kernel_gap_s": Prior(
         1e-6,
@@ -136,6 +139,13 @@ PRIORS: dict[str, Prior] = {
 OVERRIDES: dict[Key, Prior] = {
     ("fabric-degraded", "link_latency_s"): Prior(3e-4, 1.0, 1e-6, 1e-2, _OWN),
     ("fabric-degraded", "network_latency_s"): Prior(3e-4, 1.0, 1e-6, 1e-2, _OWN),
+    ("fabric-degraded", "tree_all_reduce"): Prior(
+        1e-5,
+        0.01,
+        1e-6,
+        1.0,
+        "the all-reduces of its probes take as long as rings: their bandwidth falls as one over the ranks",
+    ),
     ("fabric-degraded", "host_blocking"): Prior(0.9, 0.5, 1e-4, 1.0, _OWN),
     ("deepspeed", "tp_overlap"): Prior(0.01, 0.5, 0.001, 1.0, "Megatron-DeepSpeed waits for its all-reduces"),
     ("deepspeed", "gather_overlap"): Prior(

@@ -324,4 +324,5 @@ def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
         autocast=float(axes.pins.autocast),
         update_share=axes.pins.update_share,
         schedule=float(axes.pins.schedule),
+        pads_vocabulary=float(axes.pins.pads_vocabulary),
     )

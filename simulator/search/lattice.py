@@ -73,6 +73,8 @@ class Pins:
     """What `autocast` would be if only adapters learned: 1 where the scenario says so itself."""
     update_share: float = 1.0
     """Bytes that the optimizer's sweep moves, relative to AdamW with 32-bit states. [-]"""
+    pads_vocabulary: int = 0
+    """1 where the software pads the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Axes:
             autocast=float(self.pins.autocast),
             update_share=self.pins.update_share,
             schedule=float(self.pins.schedule),
+            pads_vocabulary=float(self.pins.pads_vocabulary),
         )
 
 

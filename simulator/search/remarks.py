@@ -153,7 +153,7 @@ def dealt_words(shape: Shape, *, stages: int, balance: float = 0.0) -> str:
 def _annotate_vocabulary(notes: Notes, best: Plan) -> None:
     """Say what a vocabulary costs whose rows tensor cores cannot load whole."""
     size = int(best.shape.vocab_size)
-    if size % ALIGNED and int(best.layout.tp) < 2:
+    if size % ALIGNED and int(best.layout.tp) < 2 and not best.layout.pads_vocabulary:
         better = PADDED * -(-size // PADDED)
         notes.warn(
             "ragged-vocabulary",

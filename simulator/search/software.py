@@ -14,5 +14,8 @@ INTERLEAVES = ("megatron", "generic")
 AUTOCASTS = ("generic", "hf")
 """Software that keeps 32-bit weights and casts them for every matmul by default, as plain PyTorch does (``torch.autocast``)."""
 
+PADS_VOCABULARY = ("megatron",)
+"""Software that pads the vocabulary to a multiple of 128 (``--make-vocab-size-divisible-by``)."""
+
 COMPILES = ("maxtext",)
 """Software that compiles its graph by default."""

@@ -17,7 +17,7 @@ from simulator.search.machines import machine_of
 from simulator.search.notes import Notes
 from simulator.search.quality import Quality
 from simulator.search.question import Learning, Limits, Question, Service
-from simulator.search.software import AUTOCASTS, INTERLEAVES, ZERO_OF
+from simulator.search.software import AUTOCASTS, INTERLEAVES, PADS_VOCABULARY, ZERO_OF
 
 LONGEST_DAYS = 90.0
 """Length of a run where neither time nor the number of accelerators is given. [days]"""
@@ -156,6 +156,7 @@ def pins_of(scenario: Scenario) -> Pins:
         autocast=int(autocasts(scenario)),
         autocast_frozen=int(autocasts(scenario) and training.autocast is True),
         update_share=states.update_share(precision=training.precision, optimizer=training.optimizer),
+        pads_vocabulary=int(scenario.software in PADS_VOCABULARY),
     )
 
 

@@ -25,6 +25,8 @@ class Profile:
     """1 where small operations are fused by a compiler or by hand."""
     whole_share: bool = False
     """Whether a device takes its whole share of the batch at once where nothing is stated."""
+    pads_vocabulary: int = 0
+    """1 where the vocabulary is padded to a multiple of 128."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -40,20 +42,27 @@ PROFILES: dict[str, Profile] = {
     "thunder": Profile("pytorch", states=("bf16_pure", "adamw_bf16"), zero_stage=0, sequence_parallel=0),
     "lightning": Profile("fsdp", zero_stage=3, sequence_parallel=0),
     "hf trainer": Profile("deepspeed", zero_stage=3, sequence_parallel=0, flash_attention=0),
-    "megatron-deepspeed": Profile("deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=0),
+    "megatron-deepspeed": Profile(
+        "deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=0, pads_vocabulary=1
+    ),
     "deepspeed": Profile("deepspeed", flash_attention=0, sequence_parallel=0, zero_stage=1),
-    "megatron-bridge": Profile("megatron"),
-    "megatron-core": Profile("megatron"),
-    "megatron-lm 0.": Profile("megatron"),
-    "nemo": Profile("megatron"),
-    "megatron-lm 2022": Profile("megatron", flash_attention=0, sequence_parallel=0, zero_stage=0),
-    "megatron-lm": Profile("megatron-2021", flash_attention=0, sequence_parallel=0, zero_stage=0),
+    "megatron-bridge": Profile("megatron", pads_vocabulary=1),
+    "megatron-core": Profile("megatron", pads_vocabulary=1),
+    "megatron-lm 0.": Profile("megatron", pads_vocabulary=1),
+    "nemo": Profile("megatron", pads_vocabulary=1),
+    "megatron-lm 2022": Profile(
+        "megatron", flash_attention=0, sequence_parallel=0, zero_stage=0, pads_vocabulary=1
+    ),
+    "megatron-lm": Profile(
+        "megatron-2021", flash_attention=0, sequence_parallel=0, zero_stage=0, pads_vocabulary=1
+    ),
     "maxtext": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
     "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
     "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
     "colossalai": Profile("deepspeed", zero_stage=3, sequence_parallel=0),
 }
 """First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations;
+Megatron-LM pads the vocabulary (github:NVIDIA/Megatron-LM megatron/training/arguments.py, ``--make-vocab-size-divisible-by`` 128);
 for autocast and states the programs that made the rows (github:languini-kitchen/languini-kitchen throughput_utils.py;
 github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand; MaxText repeats everything by default
 (github:AI-Hypercomputer/maxtext@000e935 MaxText/configs/base.yml, ``remat_policy: 'full'``)."""
@@ -62,7 +71,7 @@ SOFTMAX_MULTIPLE: dict[str, float] = {"megatron": 4.0, "megatron-2021": 4.0, "de
 """Score matrices (heads of a rank times sequences) by which a stack's fused softmax takes them: ``attn_batch_size % 4 == 0``
 (github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py), which Megatron-DeepSpeed has too. [-]"""
 
-USUAL = Profile("megatron")
+USUAL = Profile("megatron", pads_vocabulary=1)
 """Framework not named, or not known: a current Megatron-Core stack."""
 
 

@@ -26,6 +26,7 @@ from simulator.validate.usual import (
     accelerator_of,
     is_lora,
     is_tpu,
+    pads_vocabulary,
     recompute_of,
     usual_degrees,
     usual_interleaving,
@@ -223,6 +224,7 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device,
         frozen=is_lora(row),
         autocast=float(profile.autocast and precision not in WHOLE),
         update_share=update_share(precision=profile.states[0], optimizer=profile.states[1]),
+        pads_vocabulary=pads_vocabulary(row, profile),
     )
 
 

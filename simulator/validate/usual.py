@@ -41,12 +41,21 @@ def recompute_of(row: dict[str, Any]) -> str:
         return ""
     if text(row["act_ckpt"]) not in RECOMPUTATION:
         raise SkipError(f"act_ckpt not known: {str(row['act_ckpt'])[:40]}")
+    return "none" if is_sum_of_layers(row) else RECOMPUTATION[text(row["act_ckpt"])]
+
+
+def is_sum_of_layers(row: dict[str, Any]) -> bool:
+    """Whether a row adds up layers that were measured alone: vTrain's on one node (docs/validation.md)."""
     one_node = number(row["n_gpus"], 1) <= number(row["gpus_per_node"], 8)
-    return (
-        "none"
-        if one_node and "config/validation JSONs" in str(row["notes"])
-        else RECOMPUTATION[text(row["act_ckpt"])]
-    )
+    return one_node and "config/validation JSONs" in str(row["notes"])
+
+
+def pads_vocabulary(row: dict[str, Any], profile: Profile) -> float:
+    """1 where the vocabulary was padded: as the framework does it, not where its layers were measured alone.
+
+    The output layer of vTrain's rows of one node takes four times as long on one rank as on two.
+    """
+    return float(profile.pads_vocabulary and not is_sum_of_layers(row))
 
 
 _ACCELERATORS: dict[str, Accelerator] = {}
