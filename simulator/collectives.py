@@ -120,7 +120,7 @@ def collective_time(
     starts : numeric, optional
         Collectives into which the bytes are divided, each with a pipeline to fill. [-]
     collective_bandwidth : numeric, optional
-        Most that one collective gets out of a domain, where its ports together have more. [B/s]
+        Most that this collective gets out of a domain, where its ports have more. [B/s]
 
     Returns
     -------

@@ -47,7 +47,8 @@ def _collective(
     """Time of traffic that goes `rings` times around its group, in `starts` collectives. [s]
 
     A ring takes a step less than its ranks. Where `whole` is 1 two rings are an all-reduce, which may run as a tree if the
-    fabric's all-reduces do. Inside a domain each collective fills its pipeline once, whatever the number
+    fabric's all-reduces do. What the collectives of a domain get out of it is shared by the groups that leave it at the same
+    time, each with its local ranks. Inside a domain each collective fills its pipeline once, whatever the number
     of ranks, as measured ones do.
     """
     local, nodes = _group(ranks, stride, device)
@@ -59,7 +60,9 @@ def _collective(
         nodes=nodes,
         link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
-        collective_bandwidth=np.asarray(device.collective_bandwidth) * c.network_efficiency,
+        collective_bandwidth=np.asarray(device.collective_bandwidth)
+        * c.network_efficiency
+        * np.minimum(local / np.asarray(device.link_domain, dtype=float), 1.0),
         link_latency_s=c.link_latency_s,
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,
