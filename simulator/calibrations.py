@@ -263,7 +263,7 @@ def device_of(
     network_bandwidth : float, optional
         Scale-out bandwidth per accelerator and direction, where it differs from the usual. [B/s]
     collective_bandwidth : float, optional
-        Most that collectives get out of a node together, where that is less than its ports have. [B/s]
+        Most that a collective of all its accelerators gets out of a node, where that is less than its ports have. [B/s]
     accelerators_per_node : int, optional
         Accelerators per node, where it differs from the usual link domain. [-]
     """

@@ -33,7 +33,7 @@ class Device(Columns):
     network_bandwidth: Numeric = 0.0
     """Scale-out network per accelerator, per direction. [B/s]"""
     collective_bandwidth: Numeric = math.inf
-    """Most that the collectives between domains get out of a domain together, however many ports it has there. [B/s]"""
+    """Most that one ring of all its ranks gets out of a domain, however many ports it has there. [B/s]"""
     tdp_w: Numeric = 0.0
     """Thermal design power. [W]"""
 

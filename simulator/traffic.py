@@ -34,6 +34,21 @@ def link_bandwidth(device: Device, *, local: Numeric) -> Numeric:
     )
 
 
+CROWDING = 2.0 / 3.0
+"""Power with which what a collective gets out of a domain falls with the number of groups that leave it at the same time. [-]
+
+Zero where nothing but the ring itself limited it, one where all share one bottleneck. A choice between: eight groups together get
+twice as much as one. On Jean Zay's Omni-Path, the one machine of the table with such a limit, two thirds describe BigScience's runs
+better than a half, four fifths or zero.
+"""
+
+
+def _collective_bandwidth(device: Device, *, local: Numeric) -> Numeric:
+    """Most that one of the groups with `local` ranks in a domain gets out of it while the others do the same. [B/s]"""
+    share = np.minimum(local / np.asarray(device.link_domain, dtype=float), 1.0)
+    return np.asarray(device.collective_bandwidth) * share**CROWDING
+
+
 def _collective(
     wire: Numeric,
     ranks: Numeric,
@@ -47,8 +62,7 @@ def _collective(
     """Time of traffic that goes `rings` times around its group, in `starts` collectives. [s]
 
     A ring takes a step less than its ranks. Where `whole` is 1 two rings are an all-reduce, which may run as a tree if the
-    fabric's all-reduces do. What the collectives of a domain get out of it is shared by the groups that leave it at the same
-    time, each with its local ranks. Inside a domain each collective fills its pipeline once, whatever the number
+    fabric's all-reduces do. Inside a domain each collective fills its pipeline once, whatever the number
     of ranks, as measured ones do.
     """
     local, nodes = _group(ranks, stride, device)
@@ -60,9 +74,7 @@ def _collective(
         nodes=nodes,
         link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
-        collective_bandwidth=np.asarray(device.collective_bandwidth)
-        * c.network_efficiency
-        * np.minimum(local / np.asarray(device.link_domain, dtype=float), 1.0),
+        collective_bandwidth=_collective_bandwidth(device, local=local) * c.network_efficiency,
         link_latency_s=c.link_latency_s,
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,

@@ -28,7 +28,7 @@ class Cluster(Spec):
     nic_bandwidth: BytesPerSecond | None = None
     """Bandwidth of one port in one direction."""
     collective_bandwidth: BytesPerSecond | None = None
-    """Most that collectives get out of a node together, where its ports have more: nccl-tests' bus bandwidth between nodes."""
+    """Most that a collective of all accelerators gets out of a node, where its ports have more: nccl-tests' bus bandwidth."""
     topology: Text | None = None
     """Shape of the network, such as ``fat-tree`` or ``rail-optimised``."""
     oversubscription: Annotated[float, Field(ge=1, lt=1000)] = 1.0

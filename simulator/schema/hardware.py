@@ -60,7 +60,7 @@ class Hardware(Spec):
     network_bandwidth: BytesPerSecond | None = None
     """Scale-out bandwidth of one accelerator in one direction; replaces the cluster's."""
     collective_bandwidth: BytesPerSecond | None = None
-    """Most that collectives get out of a node together, such as nccl-tests' bus bandwidth between nodes; replaces the cluster's."""
+    """Most that a collective of all accelerators gets out of a node: nccl-tests' bus bandwidth; replaces the cluster's."""
     price: Offer | None = None
     """Such as ``$2.99/GPU-h``; ``{provider: ..., terms: ...}`` from the shipped price books; ``{buy: $30k/GPU, ...}``."""
     offers: Annotated[tuple[Offer, ...], Field(max_length=20), OneOrMany()] = ()

@@ -45,18 +45,18 @@ def network_bandwidth(text: Any, per_node: float) -> float | None:
     return max(totals) * 1e9 / 8 / per_node if totals else None
 
 
-def collective_bandwidth(text: Any) -> float | None:
-    """Most that collectives get out of a node together by a free-text interconnect; None if its ports decide. [B/s]
+def collective_bandwidth(text: Any, network: float | None) -> float | None:
+    """Most that one collective gets out of a node by a free-text interconnect; None if its ports decide. [B/s]
 
-    On Omni-Path one port of the four that a node has: all-reduces over all GPUs of 4 and 16 nodes of Jean Zay with four V100
-    each reached 10.6 and 6.8 GB/s, those of 4 nodes with eight A100 each 5.1 (``micro.csv``).
+    On Omni-Path the share of one accelerator: all-reduces over all GPUs of 4 and 16 nodes of Jean Zay with a port for each
+    reached 10.6 and 6.8 GB/s, those of 4 nodes with a port for two 5.1 (``micro.csv``).
 
     Examples
     --------
-    >>> collective_bandwidth("NVLink; 400 Gbps OmniPath per node")
+    >>> collective_bandwidth("NVLink; 400 Gbps OmniPath per node", 12.5e9)
     12500000000.0
     """
-    return OMNI_PATH if re.search(r"OPA|Omni-?Path", str(text), re.IGNORECASE) else None
+    return network if re.search(r"OPA|Omni-?Path", str(text), re.IGNORECASE) else None
 
 
 def slices_of(notes: Any) -> float:

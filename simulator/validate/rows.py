@@ -121,7 +121,7 @@ class Row:
             self.accelerator,
             precision=self.precision,
             network_bandwidth=network,
-            collective_bandwidth=collective_bandwidth(row["interconnect"]),
+            collective_bandwidth=collective_bandwidth(row["interconnect"], network),
             accelerators_per_node=int(number(row["gpus_per_node"], 8)),
         )
         self.layout = _layout(row, self.profile, self.shape, self.device, self.precision)
