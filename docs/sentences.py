@@ -110,20 +110,20 @@ BLOCKS: dict[tuple[str, str], Callable[[], list[str]]] = {
 
 RESIDUALS = (
     ("Which of the 32 it is explains # % of the variance of the residual", lambda: settings()[:1]),
-    ("a fit of few constants stays # % off in the mean over the 32", lambda: settings()[1:]),
-    ("With tensor parallelism 8, # of # rows are predicted # to # % slow", slow_rows),
-    ("those of one node are predicted # % fast", lambda: (percent(-errors(lambda f: vtrain(f) & (f.tp == 8)).mean()),)),
-    ("Of the # rows the fastest three are predicted # to # % fast", fast_rows),
-    ("Six of the eight are within # %; both rows of the trillion are predicted # to # % slow", korthikanti),
-    ("Isolated matmuls of an A100 reach # of the peak before that fill (`micro.csv`), training rows #", a100_matmuls),
-    ("Widths of 2,048, 10,240 and 12,288 are predicted # to # % fast", lambda: ends(-errors(widths(2048, 10240, 12288)))),
-    ("7,168 and 8,192 # to # % slow", lambda: ends(errors(widths(7168, 8192)))),
+    ("a fit with few constants stays # % off in the mean over the 32", lambda: settings()[1:]),
+    ("With tensor parallelism 8, # of # rows are predicted # to # % too slow", slow_rows),
+    ("those of one node are predicted # % too fast", lambda: (percent(-errors(lambda f: vtrain(f) & (f.tp == 8)).mean()),)),
+    ("Of the # rows, the three farthest off on the other side are predicted # to # % too fast", fast_rows),
+    ("Six of the eight rows are within # %; both rows of the trillion-parameter model are predicted # to # % too slow", korthikanti),
+    ("Isolated matmuls on an A100 reach # of the peak before that fill (`micro.csv`), those in training rows #", a100_matmuls),
+    ("Widths of 2,048, 10,240 and 12,288 are predicted # to # % too fast", lambda: ends(-errors(widths(2048, 10240, 12288)))),
+    ("7,168 and 8,192 # to # % too slow", lambda: ends(errors(widths(7168, 8192)))),
     (
-        "is predicted # % fast in the middle with micro-batches above two",
+        "is predicted # % too fast in the median with micro-batches above two",
         lambda: (percent(-middle(errors(lambda f: (f.source == SWEEP) & (f.fabric == "fabric") & (f.tp > 8) & (f.micro > 2)))),),
     ),
     (
-        "On the degraded one tensor parallelism 8 is predicted # % slow in the middle",
+        "On the degraded one, tensor parallelism 8 is predicted # % too slow in the median",
         lambda: (percent(middle(errors(lambda f: (f.source == SWEEP) & (f.fabric == "fabric-degraded") & (f.tp == 8)))),),
     ),
     (
@@ -139,15 +139,15 @@ RESIDUALS = (
         lambda: (f"{1 / (1 + middle(errors(lambda f: f.gpu.str.contains('v7x') & f.model_name.str.contains('gpt-oss', na=False)))):.1f}",),
     ),
     (
-        "DeepSeek-V3 and Qwen3 of the same machine and recipe are # % off at most",
+        "DeepSeek-V3 and Qwen3 on the same machine and with the same recipe are off by # % at most",
         lambda: (percent(np.abs(errors(lambda f: f.gpu.str.contains("v7x") & f.model_name.str.contains("deepseek|qwen3", na=False))).max()),),
     ),
     (
-        "as slow as 16 bits and is predicted # to # % fast",
+        "as slow as 16 bits and is predicted # to # % too fast",
         lambda: ends(-errors(lambda f: f.notes.astype(str).str.contains("fp8 rowwise"))),
     ),
     (
-        "Its asynchronous tensor parallelism is not told from the plain one (# to # % slow)",
+        "Asynchronous tensor parallelism in torchtitan is not distinguished from the plain kind (# to # % too slow)",
         lambda: ends(
             errors(
                 lambda f: (f.source == "torchtitan")
@@ -157,11 +157,11 @@ RESIDUALS = (
         ),
     ),
     (
-        "ZeRO 3 on V100 is predicted # % fast",
+        "ZeRO 3 on V100 is predicted # % too fast",
         lambda: (percent(-middle(errors(lambda f: (f.source_group == "BigScience") & f.gpu.str.contains("V100") & (f.zero == 3)))),),
     ),
     (
-        "tensor parallelism 8 is predicted # % fast with micro-batches of one or four, # % with two",
+        "tensor parallelism 8 is predicted # % too fast with micro-batches of one or four, # % with two",
         lambda: [
             percent(-middle(errors(lambda f, m=m: (f.source_group == "BigScience") & f.gpu.str.contains("A100") & (f.tp == 8) & f.micro.isin(m))))
             for m in ((1, 4), (2,))
@@ -178,22 +178,22 @@ SENTENCES: tuple[Sentence, ...] = (
         "with it; its narrower model # % too fast and # % too slow",
         lambda: (*as_recomputed(2048), *as_recomputed(1024)),
     ),
-    Sentence("validation.md", "Rows of left-out organisations lie inside # times in a hundred", lambda: (percent(inside().mean()),)),
+    Sentence("validation.md", "Rows of left-out organisations lie inside their interval # times in a hundred", lambda: (percent(inside().mean()),)),
     Sentence(
         "validation.md",
-        "rows that exposed more than two fifths of their step were in it # times in a hundred, rows that exposed less than a tenth # times; "
-        "with it # and # times",
+        "rows that exposed more than two fifths of their step were inside # times in a hundred, rows that exposed less than a tenth # times; "
+        "with the widening, # and # times",
         coverage,
     ),
-    Sentence("validation.md", "r is # to # where one of the eight largest organisations is left out", widenings),
+    Sentence("validation.md", "r is # to # if one of the eight largest organisations is left out", widenings),
     Sentence(
         "clock.md",
-        "dealt evenly, its pipelined runs in the sweep would be # % off in the middle, and not #",
+        "with even stages, its pipelined runs in the sweep would be off by # % in the median instead of #",
         lambda: [percent(middle(np.abs(with_constants(pipelined, stage_balance=how)))) for how in (0.0, 1.0)],
     ),
     Sentence(
         "clock.md",
-        "with it, llm-foundry's rows with recomputation would be predicted # % too slow, and not #; without it, DeepSpeed's # % too fast, and not #",
+        "with it, llm-foundry's rows with recomputation would be predicted # % too slow instead of #; without it, DeepSpeed's # % too fast instead of #",
         lambda: [
             percent(sign * middle(with_constants(recomputed(software), last_matmul_share=share)))
             for software, sign, shares in (("llm-foundry", 1, (1.0, 0.0)), ("deepspeed", -1, (0.0, 1.0)))
@@ -208,13 +208,13 @@ SENTENCES: tuple[Sentence, ...] = (
     Sentence("clock.md", "all-reduces over 2, 4 and 8 V100s reach #, # and # GB/s; groups of 3, 5, 6 and 7, for which its rings fit the mesh badly, # to #", mesh_rates),
     Sentence("clock.md", "over two as over eight (# s and # s in scenario `mesh-links`)", mesh_steps),
     Sentence("clock.md", "whose collectives took # ms per ring step", lambda: (f"{1e3 * calibrations.shipped_values()['fabric-degraded', 'link_latency_s']:.1f}",)),
-    Sentence("clock.md", "with tensor parallelism 8 a layer took # to # ms with one sequence of a micro-batch as with sixteen", degraded_layers),
+    Sentence("clock.md", "with tensor parallelism 8 a layer took # to # ms whether a micro-batch had one sequence or sixteen", degraded_layers),
     Sentence("clock.md", "blocked for about # s on every message", lambda: (f"{calibrations.shipped_values()['nanotron-early', 'send_latency_s']:.1f}",)),
-    Sentence("planner.md", "`trainsim run hybrid-sharding` is # times faster by them", hybrid),
+    Sentence("planner.md", "They make `trainsim run hybrid-sharding` # times faster on a slow network", hybrid),
     Sentence("planner.md", "a part of each layout: # % of the variance on the measured sweep, with a standard deviation of # %", lambda: (percent(OWN_SHARE), percent(OWN_SPREAD))),
     Sentence("scaling.md", "Besiroglu's law misses Gadre's three sets of runs by # to # nats", missed),
-    Sentence("growth.md", "without it, its # % are predicted as # %", stacked),
-    Sentence("scaling.md", "the # with at most twenty epochs rank at #", few_epochs),
+    Sentence("growth.md", "when it is left out, its saving of # % is predicted as # %", stacked),
+    Sentence("scaling.md", "On the # Datablations runs with at most twenty epochs, the rank correlation is #", few_epochs),
     Sentence("memory.md", "(fit: #; nanotron has two named buffers", profile("gathered_tensors")),
     Sentence("memory.md", "8 B; nanotron # B (fit)", profile("logit_bytes")),
     Sentence("memory.md", "| `fragmentation` | # of activations and logits |", profile("fragmentation")),
@@ -224,13 +224,14 @@ SENTENCES: tuple[Sentence, ...] = (
     Sentence("memory.md", "| `reserve_bytes` | # GiB |", profile("reserve_bytes")),
     Sentence(
         "memory.md",
-        "Runs of several stages before the repair of the engine: # %; after it: # %; runs of one stage: # % in the median and # % in the mean",
+        "The median error is # % for runs of several stages before the repair of the engine and # % after it; runs of one stage are off by # % in the median "
+        "and # % in the mean",
         by_version,
     ),
     Sentence("memory.md", "One stage on 512 accelerators, tp 16-32, unrepaired: up to +# %", lambda: worst_peaks()[0]),
     Sentence("memory.md", "Two stages, tp 4-16 and a large micro-batch: down to # %", lambda: worst_peaks()[1]),
     Sentence("measure.md", "between rounds a step moves by # to # %", rounds),
-    Sentence("measure.md", "600 x 870 x 320 runs at # GFLOP/s, 640 x 896 x 384 at #, which is # %", odd_sizes),
+    Sentence("measure.md", "600 x 870 x 320 runs at # GFLOP/s and 640 x 896 x 384 at #, a loss of # %", odd_sizes),
 )  # fmt: skip
 """Every sentence whose figures are computed."""
 
