@@ -11,7 +11,8 @@ import pytest
 import simulator as sim
 from simulator import calibrations, clock, pipeline, traffic, transformer
 from simulator.layout import Layout, expert_shard_degree
-from simulator.schema import load_accelerator
+from simulator.memory.held import hold
+from simulator.schema import load_accelerator, load_model
 from simulator.search import choice, explain
 from simulator.search.notes import Notes
 from simulator.search.translate import question_of
@@ -211,3 +212,29 @@ def test_a_format_that_a_part_lacks_costs_no_memory_there() -> None:
         for each in ("fp32", "bf16")
     )
     assert wide == pytest.approx(2 * narrow)
+
+
+@pytest.mark.parametrize("software", ["fsdp", "maxtext"])
+def test_a_compiler_fuses_small_operations_of_a_plan(software: str) -> None:
+    """Compiled or not is read from the scenario, and from the software where the scenario says nothing."""
+    pinned = {"software": software, "parallelism": {"tp": 1, "pp": 1, "zero_stage": 3}}
+    eager, compiled, usual = (
+        sim.run({**asked("a100-sxm-80gb", 8, micro_batch_size=2, compile=each), **pinned}).answer["breakdown"]
+        for each in (False, True, None)
+    )
+    assert compiled["memory"] < 0.85 * eager["memory"]
+    assert sum(compiled.values()) < sum(eager.values())
+    for each in ("tiles", "attention"):
+        assert compiled[each] == pytest.approx(eager[each])
+    assert usual == (compiled if software == "maxtext" else eager)
+
+
+@pytest.mark.parametrize("name", ["llama-2-7b", "gpt-3-175b", "mixtral-8x7b"])
+def test_gradients_are_sent_of_what_memory_holds(name: str) -> None:
+    """Layers, their experts and the embedding of the first stage, divided by tp and pp: the clock and the memory count the same."""
+    shape = transformer.shape_of(load_model(name))
+    for pp in (1, 2, 8):
+        for tp in (1, 4):
+            layout = Layout(tp=tp, pp=pp, num_microbatches=16)
+            sent = sum(float(each) for each in traffic.device_parameters(shape, layout))
+            assert sent == pytest.approx(float(hold(shape, layout, stage="first").parameters), rel=0.005)

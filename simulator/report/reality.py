@@ -12,8 +12,8 @@ HEAD = """\
 <!-- Written by `python docs/refresh.py reality`; do not edit. -->
 # Against reality
 
-Two questions that errors of single steps do not answer. Does the layout that is ranked first win when all are measured? And does
-a whole training take the accelerator-hours, and cost the money, that its authors published?
+Errors of single steps leave two questions open. Does the layout that is ranked first also win when all are measured? And does a
+whole training take the accelerator-hours, and cost the money, that its authors published?
 
     trainsim validate --layouts --rows                  # regret of layouts, group by group
     trainsim validate --published published_runs --rows # published trainings, with sources
@@ -23,53 +23,55 @@ a whole training take the accelerator-hours, and cost the money, that its author
 REGRET = """\
 ## The layout that is ranked first
 
-Rows of nanotron's sweep on H100s with the same model, batch and number of accelerators make a group. Regret is the measured step of
-the layout predicted fastest over the fastest measured, minus one. A layout is written as `tp pp micro-batch ZeRO`. The constants of the
-clock are fitted to these rows among others, all layouts of a group with the same few constants. Left out are 18 rows whose
-own probe, taken before training, shows a broken node: 45 GB/s of all-reduce inside it, where others reach 424 to 459.
+Rows of nanotron's sweep on H100s with the same model, batch and number of accelerators make a group. Regret is the measured step
+time of the layout predicted to be fastest, divided by the fastest measured one, minus one. A layout is written as `tp pp micro-batch
+ZeRO`. The clock's constants are fitted to these rows among others, with the same few constants for all layouts of a group. Left out are
+18 rows whose own probe, taken before training, shows a broken node: an all-reduce inside it reaches 45 GB/s, where others reach 424 to 459.
 
 """
 
 PUBLISHED = """\
 ## Published trainings
 
-`measurements/published_runs.csv` holds what authors published of whole trainings, each with its source and the quoted figure
+`measurements/published_runs.csv` holds what authors published about whole trainings, each with its source and the quoted figure
 ([columns](../measurements/published_runs.md)). What is published is pinned: layout, batch, software, cluster. The planner chooses the
-rest; where no number of accelerators is stated it is 2,048, that of LLaMA 65B (on fewer
-a run takes fewer hours). Nothing is fitted to these hours. Lost time is the planner's default, taken from Llama 3's published goodput; none where the hours count none.
+rest. If no number of accelerators is stated, 2,048 is taken, that of LLaMA 65B (on fewer a run takes fewer accelerator-hours). Nothing is
+fitted to these hours. Lost time is the planner's default, taken from Llama 3's published goodput, or none where the hours include none.
 
 """
 
 NOTES = """
 
-`steps`: time of a step times steps. `elapsed`: from start to end, with what went wrong. `stated`: as the authors count.
-`assumed`: read off a logbook by others. A run marked * would not fit by the predicted memory, though it ran. `in 80 %`: runs whose
-published hours lie in the predicted interval.
+`steps`: step time multiplied by the number of steps. `elapsed`: from start to end, including what went wrong. `stated`: as the authors
+count. `assumed`: read off a logbook by others. A run marked * would not fit according to the predicted memory, although it ran. `in 80 %`:
+runs whose published hours lie in the predicted interval.
 
 """
 
 WHY = """\
 ## Why they are off
 
-- Hours hold what `includes` names beside the steps: restarts, evaluation, ramps of the batch, later stages with long sequences. A
-  prediction is of steps alone, so a bias below zero is expected. The 80 % interval is that of step times and of nothing else: far fewer
-  than 80 of a hundred trainings end inside it. Read it as what a cluster that runs as measured ones do needs; the rest is your own.
-- Where the authors state no layout the planner takes the best one. The clock's constants come mostly from runs of 2023 to 2025.
-- Pythia: its configurations ask GPT-NeoX to synchronise after every layer and to gather split activations; neither is modelled. Those
-  marked * are said not to fit because the memory of `deepspeed` is that of Hugging Face's loss, 14 B per logit; with the 8 B of
-  Megatron's, which GPT-NeoX has, all of them fit.
+- Besides the steps, the hours contain what `includes` names: restarts, evaluation, ramps of the batch, later stages with long
+  sequences. The prediction covers steps alone, so a bias below zero is expected. The 80 % interval covers step times and nothing else:
+  far fewer than 80 of a hundred trainings end inside it. Read it as what a cluster needs that runs like the measured ones; the rest
+  depends on you.
+- Where the authors state no layout, the planner takes the best one. The clock's constants come mostly from runs of 2023 to 2025.
+- Pythia: its configurations ask GPT-NeoX to synchronise after every layer and to gather split activations; neither is modelled. The
+  runs marked * appear not to fit because the memory of `deepspeed` assumes Hugging Face's loss, 14 B per logit; with the 8 B of
+  Megatron's loss, which GPT-NeoX uses, all of them fit.
 - Llama 3 8B and 70B: the stated hours come to 154 and 273 TFLOP/s per accelerator at 15T tokens (6 N D), against 400 that the
   paper prints for 405B. The cards do not say why.
-- DeepSeek-V3: scheduled as its report says (DualPipe). The block that predicts a second token is left out. It is said not to
-  fit because activations in 8 bits and the recomputation of norms and up-projections alone are none of the recipes.
-- OLMo 7B and MPT-30B are absent: energy is published for the first, days for no single stage of the second.
+- DeepSeek-V3: scheduled as its report says (DualPipe). The block that predicts a second token is left out. The run appears not to
+  fit because no recipe here has 8-bit activations, or recomputes the norms and up-projections alone.
+- OLMo 7B and MPT-30B are absent: for the first, energy is published; for the second, no single stage has its days published.
 
 """
 
 COST = """\
 ## Published costs
 
-At the price per accelerator-hour that the authors used, so that an error of cost is an error of hours. Other runs publish no price.
+Costs are at the price per accelerator-hour that the authors used, so an error of the cost is an error of the hours. The other runs
+publish no price.
 
 """
 

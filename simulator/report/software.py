@@ -30,10 +30,10 @@ to the runs that were made with it.
 software: fsdp          # beside model, training, hardware
 ```
 
-or `--set software=fsdp` on the command line. Where a scenario names none it is `{usual}`. Names of other tools are recognised
-in the error (`torchtitan` is called `fsdp` here, `nemo` is called `megatron`). In a table of runs the column `framework` decides:
-its first known word, as listed in [validation.md](validation.md#defaults-of-frameworks); a row that names nothing known is
-taken for a current Megatron-Core stack.
+or `--set software=fsdp` on the command line. If a scenario names none, it is `{usual}`. The error for an unknown name recognises
+other tools (`torchtitan` is called `fsdp` here, `nemo` is called `megatron`). In a table of runs the first known word of the column
+`framework` decides, as listed in [validation.md](validation.md#defaults-of-frameworks); a row without a known word is taken for a
+current Megatron-Core stack.
 """
 
 
@@ -76,7 +76,7 @@ def _choices(usual: str) -> Table:
         "autocast",
     )
     note = (
-        "ZeRO stages, interleaving, compilation and autocast are what the planner tries or assumes where the scenario leaves "
+        "ZeRO stages, interleaving, compilation and autocast are what the planner tries or assumes if the scenario leaves "
         "them open; `parallelism`, `training.compile` and `training.autocast` fix them. Weights that LoRA "
         "freezes are kept in 16 bits and not cast."
     )
@@ -98,7 +98,7 @@ def _profiles() -> Table:
             )
         )
     heads = ("constants", "words in `framework`", "attention", "sequence parallel", "ZeRO")
-    note = "Several values: it depends on the word; the table by word is in [validation.md](validation.md#defaults-of-frameworks)."
+    note = "Where there are several values, the word decides; the table by word is in [validation.md](validation.md#defaults-of-frameworks)."
     return Table("What a measured run is taken to have done", heads, rows, left=(0, 1, 2, 3, 4), note=note)
 
 
@@ -123,9 +123,9 @@ def _constants() -> list[Table]:
         "Constants",
         ("", *(f"`{name}`" for name in sets)),
         rows,
-        note="p: the runs hardly narrow it, so it is about the mean of the stacks whose runs do, or its prior. `nanotron-early` is nanotron "
-        "before the repair of its pipeline engine, `megatron-2021` Megatron-LM before sequence parallelism and overlap; neither is planned "
-        "with. Intervals and sources are in `hardware_specs/calibrations/`; `trainsim calibrate` writes them.",
+        note="p: the runs hardly narrow the constant, so it is close to the mean of the stacks whose runs do, or to its prior. `nanotron-early` is "
+        "nanotron before the repair of its pipeline engine, `megatron-2021` Megatron-LM before sequence parallelism and overlap; neither is "
+        "used for planning. Intervals and sources are in `hardware_specs/calibrations/`; `trainsim calibrate` writes them.",
     )
     backing = [
         (
