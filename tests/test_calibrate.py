@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,34 @@ def test_known_constants_are_recovered() -> None:
         summary(calibrate.predict(synthetic(truth), fitted.values), synthetic(truth).measured_s)["median_ape"]
         < 0.02
     )
+
+
+def test_a_decomposition_that_does_not_converge_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAPACK's divide and conquer failed on one of the matrices of the shipped table, with one thread."""
+    import scipy.linalg
+    import scipy.optimize._lsq.trf as solver
+
+    seen = []
+
+    def fails_once(matrix: np.ndarray, **options: Any) -> Any:
+        seen.append(matrix)
+        if len(seen) == 2:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return scipy.linalg.svd(matrix, **options)
+
+    cases = synthetic({("ampere", "tile_efficiency_16"): 0.6}, rows=30)
+    usual = calibrate.fit(cases)
+    monkeypatch.setattr(solver, "svd", fails_once)
+    again = calibrate.fit(cases)
+    assert len(seen) > 3
+    assert again.values == pytest.approx(usual.values, rel=1e-4)
+
+    def fails(matrix: np.ndarray, **options: Any) -> Any:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(solver, "svd", fails)
+    with pytest.raises(np.linalg.LinAlgError):
+        calibrate.fit(cases)
 
 
 def test_what_the_rows_do_not_say_keeps_the_prior() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from simulator import calibrations, clock, collectives, copies, kernels, library, pipeline, traffic
 from simulator.device import Constants, Device
-from simulator.layout import Layout
+from simulator.layout import Layout, n_gpus
 from simulator.schema import load_accelerator, load_model
 from simulator.transformer import Shape, attention_matrix_parameters, decoder, expert_parameters, shape_of
 from simulator.validate import cases as tables
+from simulator.validate import intervals
 
 H100 = load_accelerator("h100-sxm-80gb")
 DEVICE = calibrations.device_of(H100)
@@ -403,3 +404,64 @@ def test_dualpipe_sends_the_gradients_of_two_stages() -> None:
         for code in (1, 4)
     )
     assert 1.9 < two / one < 2.2
+
+
+def test_the_first_micro_batch_crosses_each_boundary_once() -> None:
+    def handed(**layout: int) -> float:
+        return float(pipeline.handing_time(send_s=4.0, **layout))
+
+    assert handed(pp=1, num_microbatches=8) == 0.0
+    assert handed(pp=2, num_microbatches=1) == 4.0  # there and back
+    assert handed(pp=3, num_microbatches=1) == 4.0  # two boundaries, half of a middle stage's messages each
+    assert handed(pp=8, num_microbatches=1) == 14.0
+    assert handed(pp=8, num_microbatches=16) == 15 * 4.0 + 14.0
+    assert handed(pp=8, num_microbatches=16, vp=2) == 15 * 4.0 + 7.0
+    assert handed(pp=8, num_microbatches=16, serial=1) == 16 * 14.0
+    assert handed(pp=8, num_microbatches=16, idle=0) == 15 * 4.0
+
+
+def test_runs_that_wait_for_their_messages_take_as_long_as_the_messages_on_the_longest_path() -> None:
+    """nanotron before its repair blocked on every message: one time per message describes runs of 4 to 32 stages.
+
+    If every stage that fills the pipeline paid for all messages of a micro-batch, the same time would scatter twice as much.
+    """
+    cases = tables.read(library.find("measurements", "throughput"))
+    levels = intervals.levels_of(cases)
+    pp, m = (
+        np.asarray(column) + np.zeros(len(cases))
+        for column in (cases.layout.pp, cases.layout.num_microbatches)
+    )
+    waiting = levels["pipeline_send"] > 0.8 * sum(levels.values())
+    early = np.array([keys["send_latency_s"][0] == "nanotron-early" for keys in cases.keys])
+    rows = early & (pp >= 4) & waiting
+    assert rows.sum() > 60
+    messages = pipeline.handing_time(send_s=1.0, pp=pp[rows], num_microbatches=m[rows])
+    beats = m[rows] + pp[rows] - 1.0
+    scatter = [float(np.std(np.log(cases.measured_s[rows] / each))) for each in (messages, beats)]
+    assert scatter[0] < 0.08
+    assert scatter[1] > 1.5 * scatter[0]
+
+
+def test_a_padded_vocabulary_keeps_the_tensor_cores_fed() -> None:
+    gpt2, aligned = SHAPE.with_(vocab_size=50257), SHAPE.with_(vocab_size=50304)
+    layout = Layout(dp=8, seq_length=2048)
+    ragged, padded = (
+        float(clock.head_time(gpt2, layout.with_(pads_vocabulary=pads), DEVICE, CONSTANTS)) for pads in (0, 1)
+    )
+    assert ragged > 1.3 * padded
+    assert padded == pytest.approx(float(clock.head_time(aligned, layout, DEVICE, CONSTANTS)), rel=0.01)
+
+
+def test_megatron_rows_have_padded_vocabularies() -> None:
+    """BigScience's 1.3B runs on V100 count on it; layers that vTrain measured alone were not padded."""
+    frame = pd.read_csv(library.find("measurements", "throughput"), low_memory=False)
+    cases = tables.of_frame(frame[frame.source_group.isin(["BigScience", "KAIST-vTrain", "MosaicML"])])
+    pads = np.asarray(cases.layout.pads_vocabulary) + np.zeros(len(cases))
+    small = np.char.startswith(cases.id.astype(str), "bigsci-v100-0") & (
+        np.asarray(cases.shape.hidden_size) == 2048
+    )
+    one_node = (cases.source == "KAIST-vTrain") & (np.asarray(n_gpus(cases.layout)) <= 8)
+    assert small.sum() > 10
+    assert pads[small].all()
+    assert not pads[one_node].any()
+    assert not pads[cases.source == "MosaicML"].any()

@@ -68,7 +68,9 @@ def test_zero_bubble_leaves_a_third_of_the_bubble() -> None:
     filled = sim.run(question).answer["breakdown"]
     assert np.isclose(filled["pipeline_bubble"], usual["pipeline_bubble"] / 3)
     assert pipeline.pipeline_time(middle_s=1.0, last_s=1.0, pp=4, num_microbatches=6, idle=1 / 3) == 7.0
-    assert all(np.isclose(filled[k], usual[k]) for k in usual if k != "pipeline_bubble")
+    assert filled["pipeline_send"] < usual["pipeline_send"]  # less of a fill to wait for
+    others = set(usual) - {"pipeline_bubble", "pipeline_send"}
+    assert all(np.isclose(filled[k], usual[k]) for k in others)
     question["parallelism"].pop("vp")
     assert sim.run(question).answer["vp"] == 1  # ZB-H1 is not interleaved
     question["parallelism"]["vp"] = 1

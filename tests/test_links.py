@@ -16,7 +16,7 @@ from simulator.schema import load_accelerator, load_cluster
 from simulator.transformer import decoder
 from simulator.validate import cases as tables
 from simulator.validate.kernels import collective_rows
-from simulator.validate.machines import network_bandwidth
+from simulator.validate.machines import DEGRADED_NODE_PROBE, network_bandwidth
 
 MI300X = load_accelerator("mi300x-oam-192gb")
 DEVICE = calibrations.device_of(MI300X)
@@ -140,13 +140,82 @@ def test_the_bound_of_a_collective_counts_where_several_ranks_of_a_node_take_par
         sum(float(t) for t in traffic.gather_time(SHAPE, layout, each, CONSTANTS)) for each in (device, bound)
     )
     assert held > 3.0 * free
-    one_each = layout.with_(tp=8, dp=8)
-    assert [
-        float(traffic.data_parallel_time(SHAPE, one_each.with_(zero_stage=1), each, CONSTANTS))
-        for each in (bound, device)
-    ] == pytest.approx(
-        [float(traffic.data_parallel_time(SHAPE, one_each.with_(zero_stage=1), device, CONSTANTS))] * 2
-    )
+
+
+def test_groups_that_leave_a_node_together_get_less_each_and_more_in_all() -> None:
+    """Eight groups of one rank in a node: together twice what one group of all eight gets."""
+    layout = Layout(tp=8, dp=64, zero_stage=1, seq_length=2048, micro_batch_size=1)
+    silent = CONSTANTS.with_(network_latency_s=0.0, network_slowdown=0.0, link_fill_s=0.0)
+    dense, _ = traffic.device_parameters(SHAPE, layout)
+    sent = float(dense) * (float(silent.gradient_bytes) + 2.0) * 63 / 64
+    rates = {}
+    for bound in (8e9, 80e9, math.inf):
+        device = DEVICE.with_(network_bandwidth=10e9, collective_bandwidth=bound)
+        seconds = float(traffic.data_parallel_time(SHAPE, layout, device, silent))
+        rates[bound] = 8 * sent / seconds / float(silent.network_efficiency)
+    assert rates[8e9] == pytest.approx(2 * 8e9, rel=1e-6)
+    assert rates[80e9] == rates[math.inf] == pytest.approx(80e9, rel=1e-6)
+
+
+def test_an_all_reduce_between_nodes_is_a_tree_where_that_is_sooner() -> None:
+    """NCCL's own estimate of both, for a message without bytes; reduce-scatters and all-gathers have no trees."""
+
+    def latency(local: int, nodes: int, trees: float, link_latency_s: float = 1e-6) -> float:
+        return float(
+            collectives.collective_time(
+                wire_bytes=0.0,
+                local=local,
+                nodes=nodes,
+                link_bandwidth=1e11,
+                network_bandwidth=1e10,
+                steps=2.0 * (local * nodes - 1),
+                trees=trees,
+                link_latency_s=link_latency_s,
+                network_latency_s=2e-5,
+            )
+        )
+
+    assert latency(8, 32, 0.0) == pytest.approx(2 * 255 * 2e-5)
+    assert latency(8, 32, 2.0) == pytest.approx(2 * (7 * 1e-6 + 5 * 2e-5))
+    assert latency(1, 2, 2.0) == latency(1, 2, 0.0)  # two ranks: the tree is the ring
+    assert latency(8, 2, 2.0, 1e-3) == latency(8, 2, 0.0, 1e-3)  # the ring is sooner
+
+
+PROBE = r"all-reduce probe ([\d.]+) GB/s world, ([\d.]+) GB/s in node"
+
+
+def test_all_reduces_of_a_degraded_fabric_take_as_long_as_rings() -> None:
+    """Probes that 980 rows of the layout sweep print: where a fabric is degraded their bandwidth falls as one over the ranks."""
+    frame = pd.read_csv(library.find("measurements", "throughput"), low_memory=False)
+    probe = frame.notes.astype(str).str.extract(PROBE).astype(float)
+    frame = frame.assign(world=probe[0], node=probe[1])[probe[0].notna() & (frame.n_gpus >= 64)]
+    sound = frame.node >= DEGRADED_NODE_PROBE
+    shares = {
+        fabric: rows.groupby("n_gpus").world.median() / rows[rows.n_gpus == 64].world.median()
+        for fabric, rows in (("fabric", frame[sound]), ("fabric-degraded", frame[~sound]))
+    }
+    for ranks in (128, 256, 512):
+        assert shares["fabric"][ranks] == pytest.approx(1.0, abs=0.1)
+        assert shares["fabric-degraded"][ranks] == pytest.approx(64 / ranks, rel=0.2)
+    values = calibrations.shipped_values()
+    assert round(values["fabric", "tree_all_reduce"]) == 1
+    assert round(values["fabric-degraded", "tree_all_reduce"]) == 0
+
+
+def test_only_whole_all_reduces_run_as_trees() -> None:
+    """Gradients of replicated states are reduced whole, those of ZeRO-1 scattered; sequence parallelism splits all-reduces."""
+    many = Layout(dp=512, zero_stage=0, seq_length=2048)
+    ringed = CONSTANTS.with_(tree_all_reduce=0.0)
+    for layout, alike in ((many, False), (many.with_(zero_stage=1), True)):
+        tree, ring = (
+            float(traffic.data_parallel_time(SHAPE, layout, DEVICE, c)) for c in (CONSTANTS, ringed)
+        )
+        assert (tree == ring) is alike
+        assert tree <= ring
+    wide = Layout(tp=16, seq_length=2048)
+    for layout, alike in ((wide, False), (wide.with_(sequence_parallel=1), True)):
+        tree, ring = (traffic.tensor_parallel_time(SHAPE, layout, DEVICE, c)[1] for c in (CONSTANTS, ringed))
+        assert (float(tree) == float(ring)) is alike
 
 
 SCENARIO: dict[str, Any] = {

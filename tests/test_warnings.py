@@ -74,12 +74,21 @@ def test_a_misspelled_id_gets_the_nearest(capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("vocab_size", "tp", "warned"), [(50257, 1, True), (50257, 2, False), (50304, 1, False)]
+    ("software", "vocab_size", "tp", "warned"),
+    [
+        ("deepspeed", 50257, 1, True),
+        ("deepspeed", 50257, 2, False),
+        ("deepspeed", 50304, 1, False),
+        ("megatron", 50257, 1, False),  # it pads the vocabulary by itself
+    ],
 )
-def test_a_vocabulary_that_starves_tensor_cores_is_told(vocab_size: int, tp: int, *, warned: bool) -> None:
+def test_a_vocabulary_that_starves_tensor_cores_is_told(
+    software: str, vocab_size: int, tp: int, *, warned: bool
+) -> None:
     answer = sim.run(
         {
             "find": "estimate",
+            "software": software,
             "model": {
                 "num_hidden_layers": 12,
                 "hidden_size": 768,
