@@ -67,7 +67,7 @@ def group_bandwidth(*, bandwidth: Numeric, pair_bandwidth: Numeric, local: Numer
     """Link bandwidth of one rank of a group of `local` ranks in a domain. [B/s]
 
     Behind a switch all of it; in a mesh, whose links join pairs, what leads to the other ranks of the group:
-    ``min(B, (n - 1) B_pair)``. NCCL's rings over 2, 4 and 8 V100s reach 22, 85 and 134 GB/s (``micro.csv``).
+    ``min(B, (n - 1) B_pair)``. NCCL's rings over 2, 4 and 8 V100s reach 23, 85 and 135 GB/s (``micro.csv``).
 
     Examples
     --------

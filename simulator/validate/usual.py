@@ -34,8 +34,8 @@ def recompute_of(row: dict[str, Any]) -> str:
 
     vTrain's rows take it from the configuration files of a simulator (``config/validation JSONs``), not from the runs.
     On several nodes the activations would not fit without it. On one node they fit, and the runs were as fast as runs
-    without it: constants fitted to all other rows predict them 30 % too slow with recomputation, and 5 % without,
-    where nothing but matmuls counts (docs/validation.md). These rows are read as runs without it.
+    without it: constants fitted to all other rows predict them far too slow with recomputation, and about right without,
+    where nothing but matmuls counts (docs/validation.md gives the figures). These rows are read as runs without it.
     """
     if empty(row["act_ckpt"]):
         return ""
@@ -114,11 +114,10 @@ CHUNK_LAYERS = 2.0
 """Layers of a virtual stage in the interleaved recipes that state one (GPT-3 175B, Llama 3.1 405B). [-]"""
 
 
-def usual_interleaving(profile: Profile, shape: Shape, pp: float, num_microbatches: float) -> float:
+def usual_interleaving(profile: Profile, shape: Shape, pp: float) -> float:
     """Virtual stages of a row that states none.
 
-    A Megatron run with fewer than two micro-batches per stage is taken as interleaved, two layers at a time: otherwise
-    it would idle for more than a third of the time. Others are taken as they stand.
+    A Megatron run is taken as interleaved, two layers at a time, as its published recipes are. Others are taken as they stand.
     """
     if not profile.software.startswith("megatron") or pp <= 1:
         return 1.0
