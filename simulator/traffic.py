@@ -13,6 +13,7 @@ from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
 from simulator.layout import (
+    NF4_BYTES,
     Layout,
     expert_shard_degree,
     expert_tp,
@@ -62,8 +63,8 @@ def _collective(
     """Time of traffic that goes `rings` times around its group, in `starts` collectives. [s]
 
     A ring takes a step less than its ranks. Where `whole` is 1 two rings are an all-reduce, which may run as a tree if the
-    fabric's all-reduces do. Inside a domain each collective fills its pipeline once, whatever the number
-    of ranks, as measured ones do.
+    fabric's all-reduces do. Inside a domain each collective fills its pipeline once, whatever the number of ranks, as measured
+    ones do.
     """
     local, nodes = _group(ranks, stride, device)
     ranks = np.asarray(ranks, dtype=float)
@@ -196,7 +197,9 @@ def replica_time(
     nbytes = (dense + experts) * np.asarray(c.gradient_bytes) / group
     rings = 2.0 * np.asarray(c.gradient_buckets)
     wire = collectives.all_reduce_bytes(nbytes=nbytes, ranks=replicas)
-    time = _collective(wire, replicas, np.asarray(layout.tp) * group, device, c, rings, starts=rings)
+    time = _collective(
+        wire, replicas, np.asarray(layout.tp) * group, device, c, rings, starts=rings, whole=1.0
+    )
     return np.where(np.asarray(layout.zero_stage) >= 1, time, 0.0)
 
 
@@ -225,7 +228,8 @@ def gather_time(
         same = expert_shard_degree(layout, ranks=ranks)
         return time + np.where(apart, moved(element * experts, same, tp * ep), 0.0)
 
-    gather, scatter = over(2.0), over(np.asarray(c.gradient_bytes))
+    width = np.where(np.asarray(layout.quantized) > 0, NF4_BYTES, 2.0)
+    gather, scatter = over(width), over(np.asarray(c.gradient_bytes))
     on, learns = np.asarray(layout.zero_stage) >= 3, 1.0 - np.asarray(layout.frozen)
     return np.where(on, gather, 0.0), np.where(on, gather + learns * scatter, 0.0)
 
