@@ -16,6 +16,7 @@ from simulator.search import (
     explain,
     fewest,
     growing,
+    growing_stages,
     growth_answers,
     held,
     interrupted,
@@ -59,19 +60,24 @@ def result_of(
     bound: dict[str, Any] | None = None,
 ) -> Result:
     """The result of a search whose best run from scratch is `best`; `answer` differs from it if growth pays."""
-    remarks.annotate(scenario, question, notes, best)
     grows = answer is not None and answer is not best
+    shown = answer if answer is not None else best
+    remarks.annotate(scenario, question, notes, shown)
+    by_size = held.by_size(question, grown) if grown is not None else {}
     if grown is not None:
-        remarks.annotate_growth(question, notes, grown)
-    if answer is not None and grows:
-        record = growth_answers.record_of(question, answer)
+        remarks.annotate_growth(question, notes, grown, by_size)
+    if grows:
+        record = growth_answers.record_of(question, shown)
     else:
         record = answers.describe(question, best, factors=step_factors(question, best))
     stages = (
-        growing.describe_stages(question, grown, grown.answer.best) if grows and grown is not None else []
+        growing_stages.describe_stages(question, grown, grown.answer.best)
+        if grows and grown is not None
+        else []
     )
-    if basis is not None and grows and grown is not None:
-        basis = replace(basis, held=held.hold(question, grown))
+    kept = held.hold(question, grown) if grows and grown is not None else None
+    if basis is not None and kept is not None and grown is not None:
+        basis = replace(basis, plan=grown.scratch, held=kept)
     return Result(
         scenario=asked_of(scenario),
         version=version(),
@@ -81,22 +87,31 @@ def result_of(
         sources=tuple(notes.sources),
         assumptions=tuple(notes.assumptions),
         excluded=tuple(notes.excluded),
-        binding=bound or explain.binding(question, best, found if choices is not None else None),
+        binding=bound or _binding(question, best, found if choices is not None else None, kept),
         family=_family(
-            scenario, question, choices, best, None if grows or infeasible or not sure else basis, near
+            scenario, question, choices, best, None if grows or infeasible or not sure else basis, near, kept
         ),
         stages=tuple(stages),
-        growth=growing.report(question, grown) if grown is not None else {},
+        growth=growing_stages.report(question, grown, by_size) if grown is not None else {},
         search=_searched(found),
         infeasible=infeasible or {},
-        requirements=required.reached(question, best),
-        interruptions=interrupted.report(question, best) if sure or front else {},
+        requirements=required.reached(question, shown),
+        interruptions=interrupted.report(question, shown, kept) if sure or front else {},
         offers=tuple(offers.report(question, list(beside))),
         fewest_gpus=fewest.report(question, best) if sure or front else {},
         frontier=tuple(front),
-        formulas={**answers.FORMULAS, **(held.formulas(record, stages) if stages else {})},
+        formulas={
+            **answers.FORMULAS,
+            **interrupted.formulas(question, best),
+            **(held.formulas(record, stages) if stages else {}),
+        },
         basis=basis,
     )
+
+
+def _binding(question: Question, best: Plan, found: Found | None, kept: held.Held | None) -> dict[str, Any]:
+    """What ends the run, and what a little more of each limit buys: for a plan that grows, with its stages held."""
+    return explain.binding(question, best, found) if kept is None else held.binding(question, kept)
 
 
 def _family(
@@ -106,9 +121,12 @@ def _family(
     best: Plan,
     basis: Basis | None,
     near: dict[str, Any] | None = None,
+    kept: held.Held | None = None,
 ) -> dict[str, Any]:
     """Plans that the laws cannot tell apart, and how sure the choice is among those shown."""
     family = explain.family(question, choices, best) if choices is not None else dict(near or {})
+    if kept is not None and family:
+        family["text"] = f"from scratch, compared with the best such run: {family['text']}"
     sure = robust.robustness(basis, seed=scenario.seed) if basis is not None else {}
     if not sure:
         return family

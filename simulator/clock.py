@@ -16,6 +16,7 @@ from simulator.kernels import (
     ALIGNED,
     BACKWARD_PASSES,
     attention_time,
+    dequantize_time,
     elementwise_time,
     matmul,
     matmul_time,
@@ -94,6 +95,7 @@ def layer_time(
     around = _exposed(context, att_fwd) * (1.0 + full) + _exposed(2.0 * context, cover_bwd)
     attention = att_fwd * (1.0 + full + core) + att_bwd
     memory = elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES)
+    memory = memory + dequantize_time(shape, layout, device, c, sparse=sparse) * (2.0 + full)
     busy = hidden + context * (3.0 + full) - around  # what hides other traffic already
     free = np.maximum(tiles + attention + memory - busy, 0.0) * is_dualpipe(layout)
     other_way = np.minimum(expert, free)

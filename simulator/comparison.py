@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from simulator.schema import Scenario, load_scenario, places
 from simulator.schema.hardware import Shorthand
 from simulator.schema.load import open_scenario, validate
 from simulator.simulate import run
-from simulator.sweeping.points import Axis, Grid, axes_of, shown
+from simulator.sweeping.points import TRIED, Axis, Grid, axes_of, shown
 
 MOST_ROWS = 200
 """Rows of one comparison; more than that is a sweep. [-]"""
@@ -147,7 +148,7 @@ def compare(
     [{'training.tokens': '20B'}, {'training.tokens': '10B'}]
     """
     axes = axes_of(vary) if vary else ()
-    base = _Base(scenario, set, variant)
+    base = _Base(scenario, set, variant, axes)
     named = [dict(Shorthand.spread(one)) for one in hardware]
     entries = [base.entry(one) for one in named] if named else base.entries
     grid = Grid(axes)
@@ -157,7 +158,7 @@ def compare(
     asked, results = _answers(list(_questions(base, entries, axes, grid)), varied=bool(axes))
     fixed = _fixed(base.asked) and not any(axis.path.split(".")[0] in CHANGES_LOSS for axis in axes)
     found = [ranking.row_of(result, *one) for result, one in zip(results, asked, strict=True)]
-    laws = list(dict.fromkeys(ranking.law_of(row) for row in found if row["loss"] is not None))
+    laws = list(ranking.by_law([row for row in found if row["loss"] is not None]))
     of = [laws.index(ranking.law_of(row)) if row["loss"] is not None else len(laws) for row in found]
     order = sorted(
         range(len(results)), key=lambda i: (*ranking.key(results[i], fixed, of[i] if len(laws) > 1 else 0), i)
@@ -171,15 +172,52 @@ def compare(
     return Comparison(first, tuple(rows), ranked, base.told(named))
 
 
+def scenario_asked(
+    source: str | Path | Mapping[str, Any] | Scenario,
+    changes: Sequence[str],
+    variant: str | None,
+    axes: Sequence[Axis],
+) -> Scenario:
+    """The scenario as written; where it lacks what `axes` bring, with the first of their values that make it whole.
+
+    Raises
+    ------
+    SpecError
+        If neither the scenario nor one of the first `TRIED` points is one; of the first point, if there is any.
+    """
+    try:
+        return load_scenario(source, changes, variant)
+    except SpecError as error:
+        first: SpecError | None = None
+        paths = [axis.path for axis in axes]
+        for point in itertools.islice(Grid(tuple(axes)).points(), TRIED) if axes else ():
+            try:
+                document, folder = open_scenario(source)
+                document = document if variant is None else documents.choose_scenario(document, variant)
+                document = documents.apply_settings(document, changes)
+                for path, value in zip(paths, point, strict=True):
+                    document = documents.put(document, path, value, origin="--vary")
+                return validate(
+                    Scenario, document, folder, written=not isinstance(source, Scenario | Mapping)
+                )
+            except SpecError as wrong:
+                first = first or wrong
+        raise (first or error) from None
+
+
 class _Base:
     """The question before hardware and values are put in."""
 
     def __init__(
-        self, source: str | Path | Mapping[str, Any] | Scenario, changes: Sequence[str], variant: str | None
+        self,
+        source: str | Path | Mapping[str, Any] | Scenario,
+        changes: Sequence[str],
+        variant: str | None,
+        axes: Sequence[Axis],
     ) -> None:
         # From Python bare numbers are SI, in a file they need their unit.
         self.written = not isinstance(source, Scenario | Mapping)
-        self.asked = load_scenario(source, changes, variant)
+        self.asked = scenario_asked(source, changes, variant, axes)
         document, self.folder = open_scenario(source)
         if variant is not None:
             document = documents.choose_scenario(document, variant)

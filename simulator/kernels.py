@@ -11,7 +11,7 @@ from simulator import copies, windows
 from simulator import transformer as tf
 from simulator.columns import Numeric
 from simulator.device import Constants, Device
-from simulator.layout import Layout, expert_tp, tokens_per_microbatch
+from simulator.layout import NF4_BYTES, Layout, expert_tp, tokens_per_microbatch
 from simulator.transformer import Shape
 
 BACKWARD_PASSES = 2.0
@@ -208,18 +208,36 @@ def attention_time(shape: Shape, layout: Layout, device: Device, c: Constants) -
     )
 
 
+def layer_weights(shape: Shape, layout: Layout, *, sparse: bool) -> Numeric:
+    """Weights of one layer's matrices on one device. [parameters]"""
+    block = tf.shared_expert_parameters(shape) if sparse else tf.dense_mlp_parameters(shape)
+    weights = (tf.attention_matrix_parameters(shape) + block) / layout.tp
+    if sparse:
+        local = np.asarray(shape.num_experts) / np.maximum(layout.ep, 1)
+        weights = weights + tf.expert_parameters(shape) * local / expert_tp(layout)
+    return weights
+
+
 def autocast_elements(shape: Shape, layout: Layout, *, sparse: bool) -> Numeric:
     """Sixteen-bit elements that casting a device's 32-bit weights of one layer moves in a forward pass. [elements]
 
     Reads 4 bytes and writes 2 per weight and micro-batch; the backward pass casts the gradients, twice as much. Zero
     without autocast.
     """
-    block = tf.shared_expert_parameters(shape) if sparse else tf.dense_mlp_parameters(shape)
-    weights = (tf.attention_matrix_parameters(shape) + block) / layout.tp
-    if sparse:
-        local = np.asarray(shape.num_experts) / np.maximum(layout.ep, 1)
-        weights = weights + tf.expert_parameters(shape) * local / expert_tp(layout)
-    return 3.0 * np.asarray(layout.autocast) * weights
+    return 3.0 * np.asarray(layout.autocast) * layer_weights(shape, layout, sparse=sparse)
+
+
+def dequantize_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> Numeric:
+    """Time of writing out a layer's frozen 4-bit weights in 16 bits for one pass over them; 0 where none are quantized. [s]
+
+    Every matrix is written out before each product that uses it (arXiv:2305.14314, equation 5): `NF4_BYTES` are read and 2
+    written per weight and micro-batch. Optimistic: the product reads them again from device memory, which
+    `copies.matmul_memory_bytes` counts, and the kernel is taken to reach the bandwidth of other small operations.
+    """
+    if not np.any(layout.quantized):
+        return 0.0
+    moved = (NF4_BYTES + 2.0) * np.asarray(layout.quantized) * layer_weights(shape, layout, sparse=sparse)
+    return moved / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency)
 
 
 def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool) -> Numeric:

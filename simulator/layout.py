@@ -16,6 +16,10 @@ SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial"
 much as 1F1B; serial stages never work side by side; DualPipe (arXiv:2412.19437) feeds the pipeline from both ends, so that every
 device holds two stages and hides the traffic of one direction behind the work of the other."""
 
+NF4_BYTES = (4.0 + 8.0 / 64 + 32.0 / (64 * 256)) / 8.0
+"""Frozen weight in 4-bit NormalFloat with double quantization: 4 bits, an 8-bit constant per block of 64, and a 32-bit one per
+256 of those; 4.127 bits (Dettmers et al., arXiv:2305.14314, section 3). [B/parameter]"""
+
 
 @dataclass(frozen=True)
 class Layout(Columns):
@@ -57,6 +61,8 @@ class Layout(Columns):
     """Bytes that the optimizer's sweep moves, relative to AdamW with a 32-bit master copy and 32-bit moments."""
     frozen: Numeric = 0
     """1 where the base weights are frozen and only small adapters learn (LoRA)."""
+    quantized: Numeric = 0
+    """1 where the frozen weights of layers are kept in 4 bits, and written out in 16 for every matmul (QLoRA)."""
     schedule: Numeric = 1
     """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial, 4 DualPipe."""
     pads_vocabulary: Numeric = 0

@@ -21,6 +21,9 @@ FIGURES = (
 PARETO = ("loss", "time_to_train_days", "cost_usd")
 """Figures in which a row may be beaten; smaller is better in each."""
 
+FIRST_OF_LAW = "first of its law"
+"""Why a row stands where it stands, if losses of several laws are not compared."""
+
 WRITTEN_RENT = "the scenario"
 """Label of a price that the scenario states itself; an answer at such a price names no offer."""
 
@@ -35,6 +38,22 @@ def law_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """
     varied = (value for path, value in row["vary"].items() if path.split(".")[0] in ("law", "shape_law"))
     return (row["loss_law"], *varied)
+
+
+def by_law(rows: Sequence[Any]) -> dict[tuple[Any, ...], list[Any]]:
+    """Rows by the law of their losses, in their order; rows without a loss go with the first law.
+
+    Examples
+    --------
+    >>> rows = [{"loss": 2.1, "loss_law": law, "vary": {}} for law in ("Besiroglu2024", "Kaplan2020", "Besiroglu2024")]
+    >>> {law: len(group) for law, group in by_law(rows).items()}
+    {('Besiroglu2024',): 2, ('Kaplan2020',): 1}
+    """
+    first = next((law_of(row) for row in rows if row.get("loss") is not None), ())
+    out: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rows:
+        out.setdefault(first if row.get("loss") is None else law_of(row), []).append(row)
+    return out
 
 
 def key(result: Result, fixed: bool, law: int) -> tuple[float, ...]:
@@ -106,15 +125,14 @@ def label(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def mark(rows: list[dict[str, Any]]) -> None:
-    """Mark the rows that no other beats in every figure of `PARETO`, and say why the others lost."""
+    """Mark the rows that no other beats in every figure of `PARETO`, and say why the others lost to the first of their law."""
     running = [row for row in rows if row["feasible"]]
     for row in running:
         row["pareto"] = not any(_beats(other, row) for other in running if other is not row)
-    for row in running[1:]:
-        best, parts = running[0], []
-        known = row["loss"] is not None and best["loss"] is not None
-        same = not known or law_of(row) == law_of(best)
-        if known and same and abs(row["loss"] - best["loss"]) > 1e-9:
+    groups = by_law(running)
+    for best, row in ((group[0], row) for group in groups.values() for row in group[1:]):
+        parts = []
+        if None not in (row["loss"], best["loss"]) and abs(row["loss"] - best["loss"]) > 1e-9:
             parts.append(f"loss {row['loss'] - best['loss']:+.4f}")
         for figure, words in (
             ("cost_usd", "the cost"),
@@ -124,7 +142,9 @@ def mark(rows: list[dict[str, Any]]) -> None:
             mine, other = row[figure], best[figure]
             if mine is not None and other and abs(mine / other - 1) > 5e-4 and len(parts) < 3:
                 parts.append(f"{mine / other:.3g} x {words}")
-        row["why"] = ", ".join(parts) or ("as good, named later" if same else "by another law of loss")
+        row["why"] = ", ".join(parts) or "as good, named later"
+    for group in groups.values() if len(groups) > 1 else ():
+        group[0]["why"] = FIRST_OF_LAW
 
 
 def _beats(other: dict[str, Any], row: dict[str, Any]) -> bool:

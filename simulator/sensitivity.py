@@ -33,7 +33,7 @@ FIGURES = ("tokens", "loss", "cost_usd", "time_to_train_days", "step_time_s")
 def figures(basis: Basis, case: Case) -> dict[str, float]:
     """`FIGURES` of the plan in a case; NaN where there is none."""
     if basis.held is not None:
-        return held.outcome(basis.held, basis.plan, case)
+        return held.outcome(basis.held, case)
     plan = basis.plan
     step = float(case.machine.setting.step_time(plan.shape, plan.layout)) * case.step_factor
     question = case.question

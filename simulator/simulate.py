@@ -17,7 +17,6 @@ from simulator.search import (
     efforts,
     estimate,
     frontier,
-    growing,
     growth_answers,
     planner,
     relax,
@@ -103,6 +102,7 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
     shape = _shape(scenario)
     if shape is None:
         raise InfeasibleError("an estimate needs a model")
+    growth_answers.annotate_unasked(scenario, notes)
     machine, n_gpus = 0, question.machines[0].counts[0]
     number = question.max_alternatives + 1
     roomy = planner.with_headroom(question, TIGHT_SHARE)
@@ -162,10 +162,17 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     per_machine.sort(key=lambda item: choice.rank_key(asked, item[0], objective))
     tight = _tight_machines(question, candidates, objective, per_machine)
     best, found, choices = per_machine[0]
-    grown = _grow(scenario, asked, notes, candidates, best, how)
+    lowest = choices.plan(asked, found, 0) if len(choices) else best
+    grown = growth_answers.asked_for(
+        scenario, asked, notes, candidates, (best, lowest), how, model=_shape(scenario), fixed=fixed
+    )
     total.tables = found.tables
-    grows = scenario.find == "growth" and grown is not None and grown.answer.pays
-    answer = growth_answers.plan_of(asked, grown) if grows and grown is not None else best
+    answer = best
+    if scenario.find == "growth" and grown is not None and grown.answer.pays:
+        answer = growth_answers.followed(asked, grown, notes) or best
+    grows = answer is not best
+    if grows and grown is not None:
+        best = grown.scratch
     others = [assembly.alternative(asked, best, answer, "scratch")] if grows else []
     given = growth_answers.given_alternative(asked, grown, best) if grown is not None and not grows else None
     others += [given] if given is not None else []
@@ -177,7 +184,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
             scenario, asked, notes, best, others, total, grown=grown, answer=answer, basis=basis, sure=False
         )
     if not fixed:
-        shown = _architectures(asked, found, choices)
+        shown = [plan for plan in _architectures(asked, found, choices) if plan != best]
         others += [assembly.alternative(asked, plan, answer, "architecture") for plan in shown]
         beside += shown
     runners, _ = choice.layouts(
@@ -328,38 +335,6 @@ def _fastest_layout(
     found = Found(counts=counts, shapes_considered=1)
     total.merge(found)
     return [(plan, found, choice.pool(question, Found())) for plan in plans]
-
-
-def _grow(
-    scenario: Scenario,
-    question: Question,
-    notes: Notes,
-    candidates: transformer.Shape,
-    best: Plan,
-    how: Effort,
-) -> growing.Grown | None:
-    """Schedules that grow a model, where the scenario asks for them."""
-    asked = scenario.growth
-    if (asked is None and scenario.find != "growth") or (asked is not None and asked.operator == "none"):
-        return None
-    settings = growth_answers.settings_of(scenario)
-    if question.tokens is not None or question.steps is not None:
-        notes.warn("growth", "growth is planned for a limit on time or money; leave out training.tokens")
-        return None
-    grown = growing.search(
-        question,
-        candidates,
-        best,
-        given=growth_answers.given_model(scenario, question, notes),
-        pins=growth_answers.pins_of(scenario, fixed=_fixed(scenario)),
-        template=_shape(scenario),
-        effort=how,
-        **settings,
-    )
-    if isinstance(grown, str):
-        notes.warn("growth", grown)
-        return None
-    return grown
 
 
 def step_time(model: Any, accelerator: str | Mapping[str, Any], *, n_gpus: int = 1, **settings: Any) -> float:

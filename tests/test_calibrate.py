@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pandas as pd
 import pytest
 
 from simulator import calibrate, calibrations, library
-from simulator.calibrate import chain, gemm, links, write
-from simulator.calibrate.belief import SHARED, belief_of
+from simulator.calibrate import chain, gemm, left_out, links, write
+from simulator.calibrate.belief import SHARED, belief_of, has_mean
 from simulator.errors import SpecError
 from simulator.schema import load_spec
 from simulator.validate import cases as tables
@@ -187,6 +188,28 @@ def test_every_shipped_constant_lies_in_its_interval() -> None:
         for name, constant in one.constants.items():
             assert constant.low <= constant.value <= constant.high, (one.id, name)
             assert constant.status == "fitted" or constant.source
+
+
+def test_the_sets_that_ship_are_those_of_the_recipe() -> None:
+    """All of one command on the tables that ship; a constant that no row uses is that of every set without rows, not edited."""
+    cases, sets = tables.read(TABLE), calibrations.packaged_sets()
+    recipe = (Path(__file__).parents[1] / "Makefile").read_text(encoding="utf-8").split("\ncalibrations:")[1]
+    words = recipe.split("\n\n")[0]
+    used = {key for row in cases.keys for key in row.values()}
+    rows = [{name for name, _ in row.values()} for row in cases.keys]
+    alone = left_out.micro_centre()
+    unseen: dict[str, set[float]] = {}
+    for name, one in sets.items():
+        command = re.findall(r"--\w+ \S+", one.provenance.command)
+        assert command
+        assert all(option in words for option in command), name
+        assert one.provenance.rows == sum(name in each for each in rows), name
+        for constant, known in one.constants.items():
+            if (name, constant) not in used and has_mean((name, constant)) and (name, constant) not in alone:
+                assert known.status == "prior", (name, constant)
+                unseen.setdefault(constant, set()).add(known.value)
+    assert len(unseen) >= 8
+    assert {name: values for name, values in unseen.items() if len(values) > 1} == {}
 
 
 def test_rows_that_cannot_be_predicted_are_counted_with_their_reason() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import simulator as sim
 from simulator import goodput
+from simulator.errors import SpecError
 
 
 def test_published_run_is_reproduced():
@@ -31,3 +33,17 @@ def test_young_interval_is_the_best():
 
 def test_no_failures_no_checkpoints_no_loss():
     assert goodput.modelled(mtbf_s=1e15, checkpoint_s=1e-6, restart_s=600) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_checkpoints_beside_training_take_no_time_and_need_an_interval() -> None:
+    asked = {
+        "model": "llama-3.1-8b",
+        "training": {"tokens": "100B", "seq_length": 4096, "global_batch_size": 512},
+        "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 64},
+        "reliability": {"gpu_mtbf": "1000 h", "checkpoint_time": "0 s", "restart_time": "10 min"},
+    }
+    with pytest.raises(SpecError, match="checkpoint_time 0 needs checkpoint_interval"):
+        sim.run(asked)
+    asked["reliability"]["checkpoint_interval"] = "20 min"
+    mtbf = 1000 * 3600 / 64
+    assert sim.run(asked).answer["goodput"] == pytest.approx(1 / (1 + (600 + 600) / mtbf))

@@ -159,3 +159,27 @@ def test_a_softmax_that_is_not_fused_is_named(
         flash_attention=flash,
     )
     assert ("unfused-softmax" in found) == warned
+
+
+@pytest.mark.parametrize(("layers", "tokens_per_step", "warned"), [(2, 8, True), (32, 512, False)])
+def test_a_step_that_its_fixed_time_rules_is_told(layers: int, tokens_per_step: int, *, warned: bool) -> None:
+    answer = sim.run(
+        {
+            "find": "estimate",
+            "software": "fsdp",
+            "model": {
+                "num_hidden_layers": layers,
+                "hidden_size": 2048,
+                "num_attention_heads": 16,
+                "vocab_size": 32000,
+            },
+            "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 8},
+            "training": {
+                "seq_length": 2048,
+                "global_batch_size": tokens_per_step,
+                "micro_batch_size": 1,
+                "tokens": "10B",
+            },
+        }
+    )
+    assert ("fixed-time" in {each["id"] for each in answer.warnings}) == warned

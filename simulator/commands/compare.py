@@ -71,15 +71,15 @@ def command(
 
     Without a number an accelerator is taken as many times as the scenario's first. Exits with 1 if nothing runs.
     """
-    from simulator.comparison import compare
+    from simulator.comparison import compare, scenario_asked
     from simulator.report import comparison, output
-    from simulator.schema import load_scenario
     from simulator.sweeping.points import axes_of_texts
 
     output.one_of(json=as_json, csv=as_csv)
-    asked = load_scenario(file, changes)
+    axes = axes_of_texts(varied)
+    asked = scenario_asked(file, changes, None, axes)
     entries = entries_of(hardware, asked, providers=providers, terms=terms)
-    document = compare(file, entries, vary=axes_of_texts(varied), set=changes).to_dict()
+    document = compare(file, entries, vary=axes, set=changes).to_dict()
     if as_json:
         text = output.json_text(document)
     elif as_csv:

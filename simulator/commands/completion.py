@@ -149,7 +149,8 @@ def _values(path: str, written: tuple[str, ...]) -> Iterable[str]:
     if path in ("law", "shape_law"):
         from simulator.scaling import reference
 
-        return [*reference.everything(), *library.names("laws")]
+        none = ["none"] if path == "shape_law" else []
+        return [*none, *reference.everything(), *library.names("laws")]
     if path == "clock":
         from simulator.clocks import CLOCKS
 

@@ -44,8 +44,8 @@ def command(
 ) -> None:
     """Turn FILE of another training program into a scenario (a config.json alone into a model).
 
-    Reads a Hugging Face config.json, Megatron-LM scripts and YAML, torchtitan TOML, nanotron YAML, DeepSpeed JSON and
-    llm-foundry YAML. Every setting taken, assumed, ignored and not understood is listed on stderr. OWNER/MODEL is fetched
+    Reads a Hugging Face config.json, Megatron-LM scripts and YAML, torchtitan TOML, nanotron YAML, DeepSpeed JSON,
+    llm-foundry YAML and Accelerate YAML. Every setting taken, assumed, ignored and not understood is listed on stderr. OWNER/MODEL is fetched
     from the Hugging Face hub (extra `hf`): its config.json only.
     """
     from simulator.importers import hub, read

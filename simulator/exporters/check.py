@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator import yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
-from simulator.exporters import deepspeed, huggingface, megatron, nanotron, torchtitan
+from simulator.exporters import deepspeed, huggingface, megatron, nanotron, torchtitan, weights
 from simulator.exporters.plan import TrainingPlan, unequal
 from simulator.importers import deepspeed as deepspeed_in
 from simulator.importers import huggingface as huggingface_in
@@ -41,11 +41,22 @@ EXPORTERS: dict[str, tuple[Writer, str]] = {
 """Program to its writer and the usual name of its file."""
 
 LAYOUT = "tp pp cp ep vp zero_stage shard_group sequence_parallel".split()
-TRAINING = "micro_batch_size global_batch_size seq_length recompute precision steps".split()
+TRAINING = "micro_batch_size global_batch_size seq_length recompute precision steps from_pretrained".split()
 
 NOT_HELD: dict[str, frozenset[str]] = {
     "deepspeed": frozenset(
-        {"model", "pp", "cp", "ep", "vp", "sequence_parallel", "seq_length", "recompute", "steps"}
+        {
+            "model",
+            "pp",
+            "cp",
+            "ep",
+            "vp",
+            "sequence_parallel",
+            "seq_length",
+            "recompute",
+            "steps",
+            "from_pretrained",
+        }
     ),
     "torchtitan": frozenset({"model"}),
 }
@@ -62,7 +73,7 @@ NARROW = {
 LATER = "num_nextn_predict_layers"
 """Blocks for multi-token prediction."""
 
-DEFAULTS = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "vp": 1, "sequence_parallel": False}
+DEFAULTS = {"tp": 1, "pp": 1, "cp": 1, "ep": 1, "vp": 1, "sequence_parallel": False, "from_pretrained": False}
 
 
 def export(plan: TrainingPlan, program: str) -> Exported:
@@ -90,7 +101,12 @@ def export(plan: TrainingPlan, program: str) -> Exported:
         raise SpecError([*wrong, *error.problems]) from None
     if wrong:
         raise SpecError(wrong)
-    notes = [*_other_precision(plan, program), *_later_tokens(plan, program), *notes]
+    notes = [
+        *weights.note(plan, program),
+        *_other_precision(plan, program),
+        *_later_tokens(plan, program),
+        *notes,
+    ]
     lost = differences(plan, program, text)
     if lost:
         raise SpecError(f"{program} cannot hold this plan: " + "; ".join(lost))
@@ -102,8 +118,9 @@ def _adapters(plan: TrainingPlan) -> list[Problem]:
     if plan.training.get("trainable", "full") == "full":
         return []
     rank = plan.training.get("lora_rank")
+    name = "QLoRA" if plan.training["trainable"] == "qlora" else "LoRA"
     reason = (
-        f"the plan trains adapters{f' of rank {rank}' if rank else ''} (LoRA), which no exported file holds"
+        f"the plan trains adapters{f' of rank {rank}' if rank else ''} ({name}), which no exported file holds"
     )
     pinned = " --set training.lora_rank=null" if rank else ""
     hint = f"--set training.trainable=full{pinned} plans the training of all weights"

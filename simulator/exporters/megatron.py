@@ -10,9 +10,22 @@ References
 from __future__ import annotations
 
 from simulator.errors import SpecError
-from simulator.exporters import megatron_kept
+from simulator.exporters import demands, megatron_kept, weights
 from simulator.exporters.plan import TrainingPlan
 from simulator.exporters.stages import dealt, layout
+
+OPTIMIZERS: dict[str, list[str]] = {
+    "adamw": [],
+    "muon": ["--optimizer muon"],
+    "sgd": ["--optimizer sgd", "--sgd-momentum 0.0"],
+    "sgd_momentum": ["--optimizer sgd", "--sgd-momentum 0.9"],
+}
+"""Optimizers of a plan as arguments; SGD has a momentum of 0.9 by default, and with it a state."""
+
+LOAD = ["--pretrained-checkpoint $PRETRAINED", "--exit-on-missing-checkpoint"]
+"""Arguments that load given weights, and neither an optimizer nor a step; without the second a missing folder means new weights."""
+
+FOLDER_OF = "the folder of the given weights, a checkpoint of Megatron-LM"
 
 
 def write(plan: TrainingPlan) -> tuple[str, list[str]]:
@@ -23,17 +36,19 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         "TRAINING_ARGS": training(plan),
         "PARALLEL_ARGS": parallel(plan),
         "DATA_ARGS": data(plan),
+        **({"LOAD_ARGS": LOAD} if weights.is_given(plan) else {}),
     }
     node = plan.layout["node_size"]
     nodes = plan.layout["n_gpus"] // node
     about = "\n".join(plan.head)
+    given = f"PRETRAINED=${{PRETRAINED:?{FOLDER_OF}}}\n" if weights.is_given(plan) else ""
     head = f"""\
 #!/bin/bash
 {about}
 # The data are Megatron's mock data, whose tokenizer adds a token to --vocab-size; the learning rate is a placeholder.
 # Megatron pads the vocabulary to 128 x tp.
 {connections(plan)}
-LR=${{LR:-3.0e-4}}
+{given}LR=${{LR:-{weights.learning_rate(plan):.1e}}}
 DISTRIBUTED_ARGS=(
     --nproc_per_node {node}
     --nnodes {nodes}
@@ -48,7 +63,7 @@ DISTRIBUTED_ARGS=(
     use = " ".join(f'"${{{name}[@]}}"' for name in blocks)
     tail = f'torchrun "${{DISTRIBUTED_ARGS[@]}}" pretrain_gpt.py {use} --lr $LR --min-lr 0 --log-throughput --log-interval 1\n'
     notes = ["data and learning rate are placeholders", *megatron_kept.notes(plan)]
-    if plan.training["optimizer"] not in ("adamw", "sgd", "muon"):
+    if plan.training["optimizer"] not in OPTIMIZERS:
         notes.append(f"optimizer {plan.training['optimizer']}: Megatron-LM trains with Adam here")
     if plan.training["optimizer"] == "muon":
         notes.append("gradients are not reduced behind the backward pass, as the plan counts: not with Muon")
@@ -57,12 +72,7 @@ DISTRIBUTED_ARGS=(
 
 def _check(plan: TrainingPlan) -> None:
     """See that Megatron-LM has what a plan asks for."""
-    x, wrong = plan.layout, []
-    if x["pp"] > 1 and x["schedule"] not in ("1f1b", "interleaved"):
-        wrong.append(f"its pipelines are 1F1B, not {x['schedule']} (--set parallelism.schedule=1f1b)")
-    if plan.training["optimizer"] == "muon" and x["zero_stage"] > 0:
-        wrong.append("its Muon works with no sharded optimizer (--set parallelism.zero_stage=0)")
-    if wrong:
+    if wrong := demands.megatron(plan):
         raise SpecError("Megatron-LM cannot hold this plan: " + "; ".join(wrong))
 
 
@@ -100,7 +110,7 @@ def model(plan: TrainingPlan) -> list[str]:
         + megatron_kept.positions(plan)
         + windows(s)
         + latent(s)
-        + experts(s)
+        + experts(s, grouped=plan.training["precision"] in demands.GROUPED)
         + megatron_kept.routing(plan)
     )
 
@@ -136,7 +146,7 @@ def latent(s: dict[str, int]) -> list[str]:
     return lines + ([f"--q-lora-rank {s['q_lora_rank']}"] if s.get("q_lora_rank") else [])
 
 
-def experts(s: dict[str, int]) -> list[str]:
+def experts(s: dict[str, int], *, grouped: bool = True) -> list[str]:
     """Arguments of a mixture of experts."""
     if not s.get("num_experts"):
         return []
@@ -145,8 +155,8 @@ def experts(s: dict[str, int]) -> list[str]:
         f"--moe-router-topk {s['num_experts_per_tok']}",
         f"--moe-ffn-hidden-size {s['moe_intermediate_size']}",
         "--moe-token-dispatcher-type alltoall",
-        "--moe-grouped-gemm",
     ]
+    lines += ["--moe-grouped-gemm"] if grouped else []
     if s.get("shared_expert_intermediate_size"):
         lines.append(f"--moe-shared-expert-intermediate-size {s['shared_expert_intermediate_size']}")
     lines += ["--moe-shared-expert-gate"] if s.get("shared_expert_gate") else []
@@ -177,8 +187,7 @@ def training(plan: TrainingPlan) -> list[str]:
     lines += {"bf16": ["--bf16"], "fp16": ["--fp16"], "fp8": ["--bf16", "--fp8-format hybrid"]}.get(
         t["precision"], []
     )
-    if t["optimizer"] in ("sgd", "muon"):
-        lines.append(f"--optimizer {t['optimizer']}")
+    lines += OPTIMIZERS.get(t["optimizer"], [])
     if t["recompute"] == "full":
         lines += ["--recompute-granularity full", "--recompute-method uniform", "--recompute-num-layers 1"]
     elif t["recompute"] == "selective":

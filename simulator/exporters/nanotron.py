@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from simulator.errors import SpecError
+from simulator.exporters import demands, weights
 from simulator.exporters.kept import EPSILON, THETA, first, note_absent, note_lost
 from simulator.exporters.plan import TrainingPlan
 
@@ -44,7 +45,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
         "model": {
             "ddp_bucket_cap_mb": 25,
             "dtype": DTYPES[plan.training["precision"]],
-            "init_method": {"std": 0.02},
+            "init_method": {"path": weights.FOLDER} if weights.is_given(plan) else {"std": 0.02},
             "make_vocab_size_divisible_by": 1,
             "model_config": model_config(plan),
         },
@@ -71,7 +72,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
 def _check(plan: TrainingPlan) -> None:
     """See that nanotron has what a plan asks for."""
     x, t = plan.layout, plan.training
-    wrong = []
+    wrong = demands.nanotron(plan)
     if x["zero_stage"] > 1:
         wrong.append(f"it has ZeRO 0 and 1, not {x['zero_stage']} (--set parallelism.zero_stage=1)")
     if t["precision"] not in DTYPES:
@@ -91,12 +92,12 @@ def _optimizer(plan: TrainingPlan, steps: int) -> dict[str, Any]:
         "accumulate_grad_in_fp32": True,
         "clip_grad": 1.0,
         "learning_rate_scheduler": {
-            "learning_rate": 3e-4,
+            "learning_rate": weights.learning_rate(plan),
             "lr_decay_steps": max(1, steps - 1),
             "lr_decay_style": "cosine",
             "lr_warmup_steps": 1,
             "lr_warmup_style": "linear",
-            "min_decay_lr": 3e-5,
+            "min_decay_lr": float(f"{weights.learning_rate(plan) / 10:.3g}"),
         },
         "optimizer_factory": _factory(plan.training["optimizer"]),
         "weight_decay": 0.1,

@@ -110,6 +110,7 @@ def _training(scenario: Scenario, answer: dict[str, Any]) -> dict[str, Any]:
         "compile": bool(asked.compile),
         "trainable": asked.trainable,
         "lora_rank": asked.lora_rank,
+        "from_pretrained": bool(asked.from_pretrained),
     }
 
 

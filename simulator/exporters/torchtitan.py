@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.errors import SpecError, UnknownNameError
+from simulator.exporters import demands, weights
 from simulator.exporters.kept import EPSILON, THETA, first, note_lost
 from simulator.exporters.plan import TrainingPlan
 from simulator.importers.torchtitan import FLAVORS
@@ -26,6 +27,14 @@ LOOPED = {"1f1b": "Interleaved1F1B", "interleaved": "Interleaved1F1B", "zero_bub
 
 GONE = ("llama2",)
 """Models of torchtitan that left it before the keys that are written here came (``local_batch_size``, in 0.1)."""
+
+LOAD = {
+    "enable": True,
+    "initial_load_path": weights.FOLDER,
+    "initial_load_model_only": True,
+    "initial_load_in_hf": True,
+}
+"""Keys of ``[checkpoint]`` that load given weights of Hugging Face's format before the first step, and nothing else."""
 
 ROPE = {"rope_theta": 500_000, "rope_scaling": 8}
 """Base and factor of the flavors of llama3 and of Llama 3.1."""
@@ -49,7 +58,8 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
     optimizer = plan.training["optimizer"]
     if optimizer != "adamw":
         notes.append(f"optimizer {optimizer}: torchtitan trains with AdamW here")
-    for title, values in _blocks(plan, name, flavor).items():
+    load = {"checkpoint": LOAD} if weights.is_given(plan) else {}
+    for title, values in {**_blocks(plan, name, flavor), **load}.items():
         lines += ["", f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
     return "\n".join(lines) + "\n", notes
 
@@ -57,7 +67,7 @@ def write(plan: TrainingPlan) -> tuple[str, list[str]]:
 def _check(plan: TrainingPlan) -> None:
     """See that torchtitan has what a layout asks for."""
     x = plan.layout
-    wrong = _pipeline(plan) if x["pp"] > 1 else []
+    wrong = [*(_pipeline(plan) if x["pp"] > 1 else []), *demands.torchtitan(plan)]
     if x["zero_stage"] not in (0, 3) and x["dp"] * x["cp"] > 1:
         wrong.append(f"it shards with FSDP, not with ZeRO {x['zero_stage']} (--set parallelism.zero_stage=3)")
     if x["ep"] > 1 and (x["etp"] or x["tp"]) not in (1, x["tp"]):
@@ -94,7 +104,7 @@ def _blocks(plan: TrainingPlan, name: str, flavor: str) -> dict[str, dict[str, A
     blocks: dict[str, dict[str, Any]] = {
         "job": {"dump_folder": "./outputs"},
         "model": {"name": name, "flavor": flavor, "converters": ["float8"] if fp8 else []},
-        "optimizer": {"name": "AdamW", "lr": 3e-4},
+        "optimizer": {"name": "AdamW", "lr": weights.learning_rate(plan)},
         "training": {
             "local_batch_size": t["micro_batch_size"] if x["pp"] == 1 else t["global_batch_size"] // x["dp"],
             "global_batch_size": t["global_batch_size"],

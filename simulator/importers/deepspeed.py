@@ -166,7 +166,9 @@ def _numbers(book: Ledger) -> None:
         "adamw": "adamw",
         "fusedadam": "adamw",
         "cpuadam": "adamw",
-        "sgd": "sgd",
+        "lion": "lion",
+        "fusedlion": "lion",
+        "sgd": "sgd_momentum" if book.raw("optimizer.params.momentum") else "sgd",
         "muon": "muon",
     }
     if str(kind).lower() in names:

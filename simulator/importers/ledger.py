@@ -19,7 +19,7 @@ class Imported:
     """A scenario read from another program's file, and how every line of it was treated."""
 
     kind: str
-    """Program: ``megatron``, ``torchtitan``, ``nanotron``, ``deepspeed``, ``llm-foundry`` or ``huggingface``."""
+    """Program: ``megatron``, ``torchtitan``, ``nanotron``, ``deepspeed``, ``llm-foundry``, ``accelerate`` or ``huggingface``."""
     data: dict[str, Any]
     """Fields of a scenario (of a model, for ``huggingface`` without options), as they are written in YAML."""
     taken: tuple[str, ...] = ()

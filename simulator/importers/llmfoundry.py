@@ -178,6 +178,8 @@ def _batch(book: Ledger) -> None:
     optimizer = str(book.raw("optimizer.name") or "")
     if "adamw" in optimizer:
         book.put("training.optimizer", "adamw", f"optimizer.name {optimizer}")
+    elif "lion" in optimizer:
+        book.put("training.optimizer", "lion", f"optimizer.name {optimizer}")
     elif optimizer:
         book.doubt(f"optimizer.name {optimizer}: the states of AdamW are counted")
 

@@ -186,7 +186,8 @@ def _training(book: ArgumentLedger) -> None:
     _precision(book)
     _recompute(book)
     optimizer = str(book.raw("optimizer") or "adam").lower()
-    ours = {"adam": "adamw", "sgd": "sgd", "muon": "muon", "dist_muon": "muon"}
+    plain = str(book.raw("sgd-momentum")) in ("0", "0.0")  # it is 0.9 by default
+    ours = {"adam": "adamw", "muon": "muon", "dist_muon": "muon", "sgd": "sgd" if plain else "sgd_momentum"}
     if optimizer in ours:
         book.put("training.optimizer", ours[optimizer], f"--optimizer {optimizer}")
     else:
@@ -194,6 +195,9 @@ def _training(book: ArgumentLedger) -> None:
     backend = str(book.raw("attention-backend") or "auto")
     flash = backend not in ("unfused", "local") or book.on("use-flash-attn")
     book.put("training.flash_attention", flash, f"--attention-backend {backend}")
+    given = [name for name in ("pretrained-checkpoint", "finetune") if book.on(name)]
+    if given:
+        book.put("training.from_pretrained", True, " ".join(f"--{name}" for name in given))
     if book.on("cpu-offloading") or book.on("optimizer-cpu-offload"):
         book.doubt("offloading to the host is not modelled")
 

@@ -21,7 +21,7 @@ KIND = "nanotron"
 
 IGNORABLE = """
 checkpoints.* data_stages general.* lighteval* logging.* metrics_logging* profiler* tokenizer.* s3_upload*
-model.init_method.* model.model_config.*
+model.init_method.std model.init_method.scaling_method model.init_method.use_mup model.model_config.*
 optimizer.clip_grad optimizer.learning_rate_scheduler.* optimizer.optimizer_factory.adam_* optimizer.weight_decay*
 optimizer.optimizer_factory.torch_adam_is_fused tokens.limit_* tokens.val_check_interval
 """.split()
@@ -53,6 +53,8 @@ def read_mapping(data: Mapping[str, Any], *, file: str = "", n_gpus: int | None 
     _model(book, model.get("model_config") if isinstance(model, Mapping) else None)
     _parallelism(book, n_gpus)
     _training(book)
+    if (path := book.raw("model.init_method.path")) is not None:
+        book.put("training.from_pretrained", True, f"model.init_method.path {path}")
     book.data["software"] = "nanotron"
     return book.close()
 

@@ -13,7 +13,16 @@ import yaml
 
 from simulator import yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
-from simulator.importers import deepspeed, hub, huggingface, llmfoundry, megatron, nanotron, torchtitan
+from simulator.importers import (
+    accelerate,
+    deepspeed,
+    hub,
+    huggingface,
+    llmfoundry,
+    megatron,
+    nanotron,
+    torchtitan,
+)
 from simulator.importers.kept import kept, longest
 from simulator.importers.ledger import Imported, shown
 from simulator.importers.sizedmodel import model_data
@@ -24,6 +33,7 @@ READERS: dict[str, Callable[..., Imported]] = {
     "nanotron": nanotron.read_mapping,
     "deepspeed": deepspeed.read_mapping,
     "llm-foundry": llmfoundry.read_mapping,
+    "accelerate": accelerate.read_mapping,
 }
 """Program to the reader of its mapping; Megatron's scripts have a reader of their own."""
 
@@ -32,12 +42,26 @@ KINDS = ("huggingface", *READERS)
 MARKS: dict[str, tuple[str, ...]] = {
     "huggingface": ("model_type", "text_config"),
     "deepspeed": ("zero_optimization", "train_micro_batch_size_per_gpu", "train_batch_size"),
-    "llm-foundry": ("global_train_batch_size", "fsdp_config", "train_loader", "max_duration"),
+    "accelerate": ("distributed_type", "compute_environment"),
+    "llm-foundry": (
+        "global_train_batch_size",
+        "device_train_microbatch_size",
+        "train_loader",
+        "max_duration",
+        "max_seq_len",
+    ),
     "nanotron": ("data_stages", "tokens", "checkpoints"),
     "megatron": ("MODEL_ARGS", "num_layers", "--num-layers", "num-layers", "language_model"),
     "torchtitan": ("activation_checkpoint", "parallelism", "training"),
 }
-"""Top-level keys by which a program's file is known, most telling first."""
+"""Top-level keys by which a program's file is known, most telling first. ``fsdp_config`` tells nothing: several have one."""
+
+UNREAD: dict[str, tuple[str, ...]] = {
+    "Axolotl": ("base_model", "sequence_len"),
+    "LLaMA-Factory": ("model_name_or_path", "finetuning_type"),
+    "the Hugging Face Trainer": ("per_device_train_batch_size", "gradient_accumulation_steps"),
+}
+"""Programs whose files are known by these top-level keys together, and not read."""
 
 
 def kind_of(data: Mapping[str, Any]) -> str:
@@ -54,14 +78,25 @@ def kind_of(data: Mapping[str, Any]) -> str:
     return ""
 
 
+def unread(data: Mapping[str, Any]) -> str:
+    """The program that a mapping belongs to whose files are known but not read, or an empty string.
+
+    Examples
+    --------
+    >>> unread({"base_model": "llama", "sequence_len": 4096, "fsdp_config": {}}), unread({"sequence_len": 4096})
+    ('Axolotl', '')
+    """
+    return next((name for name, keys in UNREAD.items() if all(key in data for key in keys)), "")
+
+
 def read_file(path: str | Path, *, kind: str | None = None, n_gpus: int | None = None) -> Imported:
     """Read a file of another program.
 
     Parameters
     ----------
     path : str or Path
-        A ``config.json`` (or its folder), Megatron's script or YAML, torchtitan's TOML, nanotron's or llm-foundry's
-        YAML, DeepSpeed's JSON.
+        A ``config.json`` (or its folder), Megatron's script or YAML, torchtitan's TOML, nanotron's, llm-foundry's or
+        Accelerate's YAML, DeepSpeed's JSON.
     kind : str, optional
         Program, where the file does not tell.
     n_gpus : int, optional
@@ -83,13 +118,23 @@ def read_file(path: str | Path, *, kind: str | None = None, n_gpus: int | None =
         if kind not in (None, "megatron") or "--" not in text:
             raise SpecError(Problem("not a file that can be imported", file=str(path), hint=_known()))
         return megatron.read_script(text, file=str(path), n_gpus=n_gpus)
-    kind = kind or kind_of(data)
-    if not kind:
-        raise SpecError(Problem("no program's file is recognized by its keys", file=str(path), hint=_known()))
+    kind = kind or _recognized(data, str(path))
     if kind == "huggingface":
         name = place.resolve().parent.name if place.name == "config.json" else place.stem
         return _model(data, sizes=huggingface.read_config(place), name=name, source="")
     return READERS[kind](data, file=str(path), n_gpus=n_gpus)
+
+
+def _recognized(data: Mapping[str, Any], path: str) -> str:
+    """The program of a file by its keys."""
+    if name := unread(data):
+        hint = (
+            "write a scenario: model, training.seq_length, micro_batch_size, global_batch_size (trainsim new)"
+        )
+        raise SpecError(Problem(f"a file of {name}, which is not read here", file=path, hint=hint))
+    if not (kind := kind_of(data)):
+        raise SpecError(Problem("no program's file is recognized by its keys", file=path, hint=_known()))
+    return kind
 
 
 def read_hub(name: str, *, revision: str | None = None) -> Imported:

@@ -82,6 +82,8 @@ def read_mapping(
         book.against(
             "parallelism.disable_loss_parallel true: the logits are assumed to be split over the tensor-parallel ranks"
         )
+    if (path := book.raw("checkpoint.initial_load_path")) is not None:
+        book.put("training.from_pretrained", True, f"checkpoint.initial_load_path {path}")
     book.data["software"] = "fsdp"
     book.assumed.append("software = fsdp: torchtitan is PyTorch FSDP")
     return book.close()

@@ -116,12 +116,20 @@ def splits(s: Shape, *, gpus: int, gpus_per_node: int) -> list[tuple[int, int, i
 
 
 def fewest_gpus(
-    s: Shape, layout: Layout, *, capacity: float, gpus_per_node: int = 8, largest: int = 65536, **how: Any
+    s: Shape,
+    layout: Layout,
+    *,
+    capacity: float,
+    gpus_per_node: int = 8,
+    largest: int = 65536,
+    without: tuple[str, ...] = (),
+    **how: Any,
 ) -> Advice | None:
     """Fewest accelerators (a power of two) on which the model trains, over tensor, pipeline and data parallelism.
 
     Micro-batch, sequence length, ZeRO stage and recomputation are those of `layout`; the pipeline is kept full. Among
-    splits that fit, the one that communicates least is taken: smallest tp times pp. ``None`` if `largest` are too few.
+    splits that fit, the one that communicates least is taken: smallest tp times pp. ``None`` if `largest` are too few. Nothing is
+    split in ways that the software is `without`.
 
     Examples
     --------
@@ -132,17 +140,22 @@ def fewest_gpus(
     """
     gpus = 1
     while gpus <= largest:
-        trials = sorted(splits(s, gpus=gpus, gpus_per_node=gpus_per_node), key=lambda t: (t[0] * t[1], t[1]))
+        found = splits(s, gpus=gpus, gpus_per_node=gpus_per_node)
+        found = [
+            t for t in found if ("tp" not in without or t[0] == 1) and ("pp" not in without or t[1] == 1)
+        ]
+        trials = sorted(found, key=lambda t: (t[0] * t[1], t[1]))
         if trials:
             tp, pp, dp = (np.array(column, dtype=float) for column in zip(*trials, strict=True))
             filled = np.maximum(pp, np.asarray(layout.num_microbatches, dtype=float))
-            tried = layout.with_(tp=tp, pp=pp, dp=dp, num_microbatches=filled, sequence_parallel=(tp > 1) * 1)
+            split = (tp > 1) * int("sequence_parallel" not in without)
+            tried = layout.with_(tp=tp, pp=pp, dp=dp, num_microbatches=filled, sequence_parallel=split)
             totals = peak(s, tried, **how)["total"]
             if np.any(totals <= capacity):
                 i = int(np.argmax(totals <= capacity))
                 t, p, d = trials[i]
                 chosen = layout.with_(
-                    tp=t, pp=p, dp=d, num_microbatches=filled[i], sequence_parallel=int(t > 1)
+                    tp=t, pp=p, dp=d, num_microbatches=filled[i], sequence_parallel=int(split[i])
                 )
                 reason = f"{totals[i] / GIB:.1f} of {capacity / GIB:.1f} GiB; half as many do not fit"
                 return Advice(
@@ -247,8 +260,39 @@ def more_parallel(
         new *= 2
 
 
+def possible(
+    changed: Layout, layout: Layout, without: tuple[str, ...], zero_with_tp: int = 3
+) -> Layout | None:
+    """A change of a layout as software makes it that lacks some ways to split a model; ``None`` where it cannot.
+
+    Examples
+    --------
+    >>> whole = Layout(dp=8)
+    >>> split = whole.with_(tp=2, dp=4, sequence_parallel=1)
+    >>> possible(split, whole, ("tp",)), possible(split, whole, ("sequence_parallel",)).sequence_parallel
+    (None, 0)
+    """
+    if any(getattr(changed, name) > getattr(layout, name) for name in without if name != "sequence_parallel"):
+        return None
+    if changed.tp > 1 and changed.zero_stage > max(
+        zero_with_tp, int(layout.zero_stage) if layout.tp > 1 else 0
+    ):
+        return None
+    if "sequence_parallel" not in without or changed.sequence_parallel == layout.sequence_parallel:
+        return changed
+    return changed.with_(sequence_parallel=layout.sequence_parallel) if changed.tp > layout.tp else None
+
+
 def smallest_change(
-    s: Shape, layout: Layout, *, capacity: float, gpus_per_node: int = 8, most_zero: int = 3, **how: Any
+    s: Shape,
+    layout: Layout,
+    *,
+    capacity: float,
+    gpus_per_node: int = 8,
+    most_zero: int = 3,
+    without: tuple[str, ...] = (),
+    zero_with_tp: int = 3,
+    **how: Any,
 ) -> Advice | None:
     """Smallest single change of a layout that fits; ``None`` if none does.
 
@@ -262,6 +306,10 @@ def smallest_change(
         Accelerators of a scale-up domain, within which tensor parallelism stays. [-]
     most_zero : int, optional
         Largest ZeRO stage that the software has. [-]
+    without : tuple of str, optional
+        Ways to split a model that the software lacks, by the names of a layout's fields.
+    zero_with_tp : int, optional
+        Largest ZeRO stage that the software has beside tensor parallelism. [-]
     **how
         Passed on to `peak`: optimizer, precision, constants.
 
@@ -274,8 +322,9 @@ def smallest_change(
     zero_stage 0 -> 1 | from 134.4 to 68.5 of 74.5 GiB
     """
     before = float(peak(s, layout, **how)["total"])
-    for name, changed in changes(s, layout, gpus_per_node=gpus_per_node, most_zero=most_zero):
-        if changed.tp > layout.tp and not divided(s, int(changed.tp)):
+    for name, change in changes(s, layout, gpus_per_node=gpus_per_node, most_zero=most_zero):
+        changed = possible(change, layout, without, zero_with_tp)
+        if changed is None or (changed.tp > layout.tp and not divided(s, int(changed.tp))):
             continue
         total = float(peak(s, changed, **how)["total"])
         if total <= capacity:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.layout import Layout, expert_shard_degree, is_dualpipe, shard_degree
+from simulator.layout import NF4_BYTES, Layout, expert_shard_degree, is_dualpipe, shard_degree
 from simulator.memory import activations, states
 from simulator.memory.constants import MEMORY_PROFILES, MemoryConstants
 from simulator.memory.held import STAGES, Held, hold, hold_both_ends
@@ -60,6 +60,11 @@ def is_frozen(layout: Layout, recipe: Recipe) -> Numeric:
     return np.asarray(layout.frozen) > 0 if recipe.trainable == "full" else np.asarray(True)
 
 
+def is_quantized(layout: Layout, recipe: Recipe) -> Numeric:
+    """Whether the frozen weights of layers are kept in 4 bits."""
+    return np.asarray(layout.quantized) > 0 if recipe.trainable == "full" else recipe.trainable == "qlora"
+
+
 def adapter_parameters(s: Shape, layout: Layout, held: Held, recipe: Recipe) -> Numeric:
     """Adapters of one stage. [parameters]"""
     return held.layers * states.lora_parameters_per_layer(s, rank=recipe.lora_rank, tp=layout.tp)
@@ -71,7 +76,7 @@ def state_bytes(
     """Weights, gradients and optimizer states of one stage. [B]
 
     Under autocast weights and gradients have 32 bits, no master copy is apart, and the 16-bit copies of the layers' weights
-    live until the backward pass has used them.
+    live until the backward pass has used them. Of quantized weights those of layers have 4 bits, tables and head 16.
     """
     bytes_, moments = states.PRECISIONS[recipe.precision], states.OPTIMIZERS[recipe.optimizer]
     z, ranks = layout.zero_stage, shard_degree(layout)
@@ -83,7 +88,7 @@ def state_bytes(
         np.where(in_place, 0.0, bytes_.master),
     )
     gradient = np.where(cast, 4.0, bytes_.gradient or constants.gradient_bytes)
-    frozen = is_frozen(layout, recipe)
+    frozen, packed = is_frozen(layout, recipe), is_quantized(layout, recipe)
     matrix, other, experts = held.matrix, held.other, held.experts
     adapters: Numeric = 0.0
     if np.any(frozen):
@@ -101,8 +106,12 @@ def state_bytes(
 
     per_matrix, per_other = master + moments.matrix, master + moments.other
     buckets = (matrix + other + experts) * np.where(has_buckets, constants.bucket_bytes, 0.0)
+    weights = at(3, held.matrix + held.other, held.experts) * weight
+    if np.any(packed):
+        tables = bytes_.weights * at(3, held.other, np.asarray(0.0))
+        weights = np.where(packed, NF4_BYTES * at(3, held.matrix, held.experts) + tables, weights)
     return {
-        "weights": at(3, held.matrix + held.other, held.experts) * weight
+        "weights": weights
         + at(3, held.matrix, held.experts) * np.where(cast, bytes_.weights, 0.0)
         + adapters * bytes_.weights,
         "gradients": at(2, matrix + other, experts) * gradient + buckets,
@@ -111,13 +120,19 @@ def state_bytes(
 
 
 def gathered_bytes(
-    layout: Layout, held: Held, *, element: float, constants: MemoryConstants, frozen: Numeric = False
+    layout: Layout,
+    held: Held,
+    *,
+    element: float,
+    constants: MemoryConstants,
+    frozen: Numeric = False,
+    packed: Numeric = False,
 ) -> Numeric:
     """Whole weights and gradients of the layers at work where ZeRO shards them. [B]
 
     Under ZeRO-3 the running layer and the prefetched one are present whole, and one layer's gradient before it is
     scattered; under ZeRO-2 the gradient alone; frozen weights have none. Never more than the stage has, and only the part
-    that is not resident: experts that no other rank holds are whole.
+    that is not resident: experts that no other rank holds are whole. `packed` weights of layers travel in 4 bits.
     """
     z = np.asarray(layout.zero_stage)
     if not np.any(z >= 2):
@@ -125,11 +140,26 @@ def gathered_bytes(
     ranks = np.maximum(shard_degree(layout), 1)
     same = np.maximum(np.minimum(expert_shard_degree(layout), ranks * np.asarray(layout.tp)), 1)
     away, experts = 1.0 - 1.0 / np.asarray(ranks), held.experts * (1.0 - 1.0 / same)
-    layer = (held.matrix * away + experts) / np.maximum(held.layers, 1)
-    layer, whole = np.maximum(layer, held.other * away), (held.matrix + held.other) * away + experts
+    layer, whole = held.matrix * away + experts, (held.matrix + held.other) * away + experts
+    if np.any(packed):
+        layer = layer * np.where(packed, NF4_BYTES / element, 1.0)
+        whole = np.where(packed, layer + held.other * away, whole)
+    layer = np.maximum(layer / np.maximum(held.layers, 1), held.other * away)
     weights = np.where(z >= 3, np.minimum(constants.gathered_layers * layer, whole), 0.0)
     gradient = np.where((z >= 2) & ~np.asarray(frozen), np.minimum(layer, whole), 0.0)
     return element * (weights + gradient)
+
+
+def at_work_bytes(
+    s: Shape, layout: Layout, held: Held, *, element: float, constants: MemoryConstants, recipe: Recipe
+) -> Numeric:
+    """What `gathered_bytes` counts, and the matrix that is written out of 4 bits. [B]"""
+    frozen, packed = is_frozen(layout, recipe), is_quantized(layout, recipe)
+    how: dict[str, Any] = {"element": element, "constants": constants, "frozen": frozen, "packed": packed}
+    gathered = gathered_bytes(layout, held, **how)
+    if not np.any(packed):
+        return gathered
+    return gathered + np.where(packed, element * states.largest_matrix(s, layout), 0.0)
 
 
 def update_bytes(layout: Layout, learning: Numeric, *, constants: MemoryConstants) -> Numeric:
@@ -188,7 +218,7 @@ def stage_peak(
     frozen, learning = is_frozen(layout, recipe), both.parameters
     if np.any(frozen):
         learning = np.where(frozen, adapter_parameters(s, layout, held, recipe), learning)
-    gathered = gathered_bytes(layout, held, element=element, constants=constants, frozen=frozen)
+    gathered = at_work_bytes(s, layout, held, element=element, constants=constants, recipe=recipe)
     late = constants.late_tensors * work.whole * layers * np.maximum(held.inflight - 2, 0)
     late = late + constants.late_logit_bytes * logit * (np.asarray(layout.num_microbatches) > 1)
     slack = constants.fragmentation * (kept + logits + gathered) + late
@@ -230,8 +260,9 @@ def peak(
         A key of `OPTIMIZERS`.
     precision : str, optional
         A key of `PRECISIONS`.
-    trainable : {"full", "lora"}, optional
-        What receives gradients; rows with ``layout.frozen`` train adapters in any case.
+    trainable : {"full", "lora", "qlora"}, optional
+        What receives gradients, with ``qlora`` adapters on weights in 4 bits; rows with ``layout.frozen`` train adapters in any
+        case, on weights in 4 bits with ``layout.quantized``.
     lora_rank : numeric, optional
         Rank of the adapters. [-]
     constants : MemoryConstants, optional

@@ -144,6 +144,14 @@ def lora_parameters_per_layer(s: Shape, *, rank: Numeric, tp: Numeric) -> Numeri
     return rank * (attention + transformer.mlp_matrices(s) * (h + f)) / tp
 
 
+def largest_matrix(s: Shape, layout: Layout) -> Numeric:
+    """Weights of the largest matrix of a layer on one accelerator; gate, up and down are three. [parameters]"""
+    h, tp = np.asarray(s.hidden_size), np.asarray(layout.tp)
+    attention = np.maximum(transformer.query_width(s), transformer.value_width(s))
+    wide = np.maximum(attention, np.where(np.asarray(s.num_experts) > 0, 0, s.intermediate_size))
+    return h * np.maximum(wide / tp, np.asarray(s.moe_intermediate_size) / expert_tp(layout))
+
+
 def sharded(amount: Numeric, *, zero_stage: Numeric, at: int, degree: Numeric) -> Numeric:
     """Divide `amount` by `degree` where the ZeRO stage is at least `at`."""
     return amount / np.where(np.asarray(zero_stage) >= at, degree, 1)

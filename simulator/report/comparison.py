@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from simulator.energy import CARBON, ENERGY, rung
-from simulator.ranking import law_of
+from simulator.ranking import by_law
 from simulator.report import sections
 from simulator.report.decision import days
 from simulator.report.text import (
@@ -34,6 +34,12 @@ SPENT = (("energy_mwh", ENERGY, ""), ("co2e_t", CARBON, " CO2e"))
 SPARE = ("params", "MFU", *(unit + of for _, ladder, of in SPENT for unit, _ in ladder))
 """Columns that are left out, in this order of the table, where it would be wider than a page; JSON and CSV keep them."""
 
+USUAL_TERMS = "on_demand"
+"""Terms that a headline does not name."""
+
+LAWS = ("law", "shape_law")
+"""Fields by whose values rows are told apart before they are compared."""
+
 SHOWN_ELSEWHERE = ("hardware.n_gpus", "hardware.accelerator", "hardware.price")
 """Fields that have a column or a line of their own, whether they vary or not."""
 
@@ -45,12 +51,37 @@ def held(rows: Sequence[Document]) -> str:
 
 
 def headline(rows: Sequence[Document]) -> str:
-    """Lowest loss (where it differs), cheapest and fastest in one sentence each, intervals first."""
+    """Lowest loss (where it differs), cheapest and fastest in one sentence each, intervals first; law by law, if several."""
     running = [row for row in rows if row["feasible"]]
     if not running:
         return "None of them runs this."
+    groups = by_law(running)
+    if len(groups) < 2:
+        return _best(running)
+    told = (
+        (", ".join(dict.fromkeys(map(str, law))), [_lawless(row) for row in of]) for law, of in groups.items()
+    )
+    return " ".join(f"By law {law}: {_plan(of[0]) if len(of) == 1 else _best(of)}" for law, of in told)
+
+
+def _lawless(row: Document) -> Document:
+    """A row without the law among what varies."""
+    varied = row.get("vary") or {}
+    return {**row, "vary": {path: each for path, each in varied.items() if path.split(".")[0] not in LAWS}}
+
+
+def _plan(row: Document) -> str:
+    """Accelerators, what varies, time and cost of a row."""
+    figures = ", ".join(
+        filter(None, [f"{row['n_gpus']:,} x {row['accelerator']}{_provider(row)}", _figures(row)])
+    )
+    return f"{figures}."
+
+
+def _best(running: Sequence[Document]) -> str:
+    """The sentences of `headline` for rows of one law."""
     losses = {f"{row['loss']:.4f}" for row in running if row.get("loss") is not None}
-    wanted = [("Lowest loss", "loss")] if len(losses) > 1 and not _several_laws(running) else []
+    wanted = [("Lowest loss", "loss")] if len(losses) > 1 else []
     wanted += [("Cheapest", "cost_usd"), ("Fastest", "time_to_train_days")]
     parts: dict[str, str] = {}
     for name, key in wanted:
@@ -58,7 +89,7 @@ def headline(rows: Sequence[Document]) -> str:
         if known:
             # What a limit cuts off is equal up to rounding; of equals the cheaper one is named.
             best = min(known, key=lambda row: (float(f"{row[key]:.4g}"), _dollars(row)))
-            plan = f"{best['n_gpus']:,} x {best['accelerator']}{_provider(best)}, {_figures(best)}."
+            plan = _plan(best)
             parts[plan] = f"{parts[plan]} and {name.lower()}" if plan in parts else name
     if not parts:
         return f"First: {running[0]['n_gpus']:,} x {running[0]['accelerator']}."
@@ -67,7 +98,7 @@ def headline(rows: Sequence[Document]) -> str:
 
 def _several_laws(rows: Sequence[Document]) -> bool:
     """Whether the losses of rows are predicted by more than one law."""
-    return len({law_of(row) for row in rows if row.get("loss") is not None}) > 1
+    return len(by_law(rows)) > 1
 
 
 def _dollars(row: Document) -> float:
@@ -77,7 +108,9 @@ def _dollars(row: Document) -> float:
 
 def _provider(row: Document) -> str:
     values = ", ".join(f"{path} {value}" for path, value in _varied(row))
-    held = ", ".join(filter(None, (values, str(row.get("provider") or ""))))
+    terms = str(row.get("terms") or "")
+    named = (values, str(row.get("provider") or ""), terms.replace("_", " ") if terms != USUAL_TERMS else "")
+    held = ", ".join(filter(None, named))
     return f" ({held})" if held else ""
 
 

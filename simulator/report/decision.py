@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from simulator.report import growth
+from simulator.report import growth, places
 from simulator.report.text import duration, plural, quantity, span
 from simulator.schema.requirement import Task
 
@@ -132,6 +132,35 @@ SUPERLATIVES = {
 }
 """Objectives of a scenario, as the start of a sentence."""
 
+PLURAL = ("n_gpus", "tokens")
+"""Objectives whose sentence starts with several things."""
+
+AIMED = {
+    "energy": ("energy", "energy_mwh", 3.6e9, "joule", ""),
+    "carbon": ("emissions", "co2e_t", 1e3, "kgCO2e", " CO2e"),
+    "latency": ("latency", "latency_s", 1.0, "second", ""),
+}
+"""Objectives whose figure no other part of the sentence holds: word, figure, its unit in SI, dimension, and what follows."""
+
+
+def aimed(document: Document) -> str:
+    """What the answer comes to in the objectives of `AIMED`, in words; empty if none is asked for.
+
+    Energy and emissions grow with the accelerator-hours, so they have their interval.
+    """
+    answer, parts = document["answer"], []
+    hours = answer["interval"].get("gpu_hours")
+    for name in document["scenario"].get("objective") or []:
+        word, key, scale, dimension, gas = AIMED.get(name, ("", "", 1.0, "", ""))
+        value = answer.get(key)
+        if value is None:
+            continue
+        bounds = [1.0, 1.0]
+        if hours and answer["gpu_hours"] and name != "latency":
+            bounds = [each / answer["gpu_hours"] for each in hours]
+        parts.append(f"{word} {span([value * scale * each for each in bounds], dimension)}{gas}")
+    return ", ".join(parts)
+
 
 def required_words(document: Document) -> str:
     """The quality that is required, in words; empty if none."""
@@ -156,7 +185,8 @@ def _aim(document: Document) -> str:
     if not asked or asked[0] not in SUPERLATIVES:
         return ""
     wanted = required_words(document)
-    return f"{SUPERLATIVES[asked[0]]}{f' that reaches {wanted}' if wanted else ''}: {doing}"
+    verb = "reach" if asked[0] in PLURAL else "reaches"
+    return f"{SUPERLATIVES[asked[0]]}{f' that {verb} {wanted}' if wanted else ''}: {doing}"
 
 
 def _chosen(document: Document) -> str:
@@ -181,21 +211,31 @@ def _answered(document: Document) -> str:
         return f"{_doing(document)} takes about {step} per step of {quantity(answer['global_batch_tokens'], 'token')} tokens."
     loss = f", loss {span(bounds['loss'], '')}" if bounds.get("loss") else ", no loss is predicted"
     training = document["scenario"]["training"]
-    if training.get("trainable") == "lora" or training.get("from_pretrained"):
+    if training.get("trainable", "full") != "full" or training.get("from_pretrained"):
         loss = ""  # laws of loss are for training from scratch; the warning says so
-    cost = f"{span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
+    cost = f"cost {span(bounds['cost_usd'], 'USD')}" if bounds.get("cost_usd") else "no price is known"
+    if bounds.get("cost_usd") and not _price_is_assumed(document) and (had := places.offer_words(answer)):
+        cost += f" ({had})"
     if answer.get("lifetime_cost_usd"):
         cost += f" and with serving {quantity(answer['lifetime_cost_usd'], 'USD')}"
+    comes = ", ".join(filter(None, [aimed(document), cost]))
     if fixed:
         tokens = quantity(answer["tokens"], "token")
         took = days(bounds["time_to_train_days"])
-        text = f"{_chosen(document) or _doing(document)} on {tokens} tokens takes about {took}; cost {cost}{loss}."
+        text = (
+            f"{_chosen(document) or _doing(document)} on {tokens} tokens takes about {took}; {comes}{loss}."
+        )
     else:
         tokens = span(bounds["tokens"], "token")
         took = duration(answer["time_to_train_days"] * DAY)
-        text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; cost {cost}{loss}."
-    grown = growth.words(document)
-    return f"{text} {grown}" if grown else text
+        text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; {comes}{loss}."
+    return " ".join(filter(None, [text, growth.words(document) or _enough(document)]))
+
+
+def _enough(document: Document) -> str:
+    """That a part of the run would nearly do; of a plan that grows a model nothing is known."""
+    found = (document.get("binding") or {}).get("enough")
+    return f"{found['text']}." if found and not document.get("stages") else ""
 
 
 def shape_words(answer: Document) -> str:

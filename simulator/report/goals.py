@@ -18,6 +18,7 @@ MANY = 256
 FIGURES = {
     "loss": ("loss", lambda row: f"{row['loss']:.3f}"),
     "cost_usd": ("cost", lambda row: _or_dash(row["cost_usd"], "USD")),
+    "lifetime": ("in all", lambda row: _or_dash(row["lifetime_cost_usd"], "USD")),
     "wall_s": ("time", lambda row: duration(row["time_to_train_days"] * DAY)),
     "latency_s": ("latency", lambda row: _or_dash(row.get("latency_s"), "second")),
 }
@@ -29,12 +30,20 @@ SPENT = {"energy_j": ("energy", ENERGY), "co2e_kg": ("CO2e", CARBON)}
 KEYS = {
     "loss": "loss",
     "cost_usd": "cost_usd",
+    "lifetime": "lifetime_cost_usd",
     "wall_s": "time_to_train_days",
     "energy_j": "energy_mwh",
     "co2e_kg": "co2e_t",
     "latency_s": "latency_s",
 }
 """Column of a front to the figure of a row, in the order of the table."""
+
+
+MOST_ROWS = 24
+"""Rows of a front that a terminal shows; all of them are in the JSON. [-]"""
+
+AIMS = {"cost": "lifetime", "energy": "energy_j", "carbon": "co2e_kg", "latency": "latency_s"}
+"""Objectives of a scenario to the column that shows them beside alternatives, where they have no other."""
 
 
 def _or_dash(value: float | None, dimension: str) -> str:
@@ -73,18 +82,36 @@ def front(document: Document) -> list[str]:
     if not rows:
         return []
     several = len({row["accelerator"] for row in rows}) > 1 or len({row.get("offer") for row in rows}) > 1
-    heads = ("model", "GPUs", "tokens", *(head for head, _ in shown(rows)), "")
+    columns, some = shown(rows), thinned(rows)
+    heads = ("model", "GPUs", "tokens", *(head for head, _ in columns), "")
     cells = [
         (
             name(row, several),
             f"{row['n_gpus']:,}",
             quantity(row["tokens"], "token"),
-            *(cell(row) for _, cell in shown(rows)),
+            *(cell(row) for _, cell in columns),
             row["mark"],
         )
-        for row in rows
+        for row in some
     ]
-    return table(heads, cells, left=(0, len(heads) - 1))
+    left = len(rows) - len(some)
+    text = f"{left:,} plans between these are left out here; --json has all {len(rows):,}."
+    return table(heads, cells, left=(0, len(heads) - 1)) + (wrap(text, indent=2, hang=2) if left else [])
+
+
+def thinned(rows: list[dict[str, Any]], most: int = MOST_ROWS) -> list[dict[str, Any]]:
+    """Rows of a front for a page: evenly along it, and all that are marked.
+
+    Examples
+    --------
+    >>> rows = [{"place": n, "mark": "knee" if n == 4 else ""} for n in range(10)]
+    >>> [row["place"] for row in thinned(rows, 4)], len(thinned(rows))
+    ([0, 3, 4, 6, 9], 10)
+    """
+    if len(rows) <= most:
+        return rows
+    even = {round(place * (len(rows) - 1) / (most - 1)) for place in range(most)}
+    return [row for place, row in enumerate(rows) if place in even or row["mark"]]
 
 
 def shown(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
@@ -97,11 +124,22 @@ def shown(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
     ]
 
 
+def aims(document: Document) -> list[tuple[str, Any]]:
+    """Columns of the objectives that a table of alternatives has no column for, with how they are written."""
+    rows = [document["answer"], *document["alternatives"]]
+    asked = [AIMS[name] for name in document["scenario"].get("objective") or [] if name in AIMS]
+    return [
+        _spent(column, KEYS[column], rows) if column in SPENT else FIGURES[column]
+        for column in asked
+        if any(row.get(KEYS[column]) is not None for row in rows)
+    ]
+
+
 def _spent(column: str, key: str, rows: list[dict[str, Any]]) -> tuple[str, Any]:
     """Head and cell of energy or carbon."""
     head, ladder = SPENT[column]
-    unit, size = rung(max(row[key] or 0.0 for row in rows), ladder)
-    return head, lambda row: "-" if row[key] is None else f"{number(row[key] / size)} {unit}"
+    unit, size = rung(max(row.get(key) or 0.0 for row in rows), ladder)
+    return head, lambda row: "-" if row.get(key) is None else f"{number(row[key] / size)} {unit}"
 
 
 def name(row: Document, several: bool) -> str:

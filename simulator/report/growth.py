@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simulator.growth.planning import BREAK_EVEN_RANGE
 from simulator.report.text import duration, number, percent, quantity, table, wrap
+from simulator.search.growing_stages import FRUGAL
 
 DAY = 86400.0
 
@@ -35,13 +37,15 @@ SMALLEST = 0.0005
 
 
 def saves(share: float | None) -> str:
-    """A share that is saved; less than a twentieth of a percent either way is none.
+    """A share that is saved; less than a twentieth of a percent either way is none, and what costs twice as much or more is told so.
 
     Examples
     --------
-    >>> saves(-2e-15), saves(0.0947), saves(None)
-    ('0 %', '9.5 %', '-')
+    >>> saves(-2e-15), saves(0.0947), saves(-0.36), saves(-47.0), saves(None)
+    ('0 %', '9.5 %', '-36 %', 'costs 48 times', '-')
     """
+    if share is not None and share <= -1:
+        return f"costs {number(1 - share, 2)} times"
     return "0 %" if share is not None and abs(share) < SMALLEST else percent(share)
 
 
@@ -77,6 +81,8 @@ def words(document: Document) -> str:
     if not growth:
         return _unplanned(document)
     followed = growth["cases"][growth["follows"]]
+    if not stages and followed["pays"] and document["scenario"]["find"] == "growth":
+        return f"Train it from scratch.{_left_out(document)}"
     if not stages:
         return _from_scratch(growth, followed)
     doing = OPERATORS.get(growth["operator"], growth["operator"])
@@ -86,11 +92,28 @@ def words(document: Document) -> str:
         for s in stages[1:]
     ]
     gain, saving = followed["loss_gain"], followed["saving"]
-    worth = f"; {gain:.4f} nats/token better than from scratch" if gain and gain > 0 else ""
+    among = _among(growth)
+    worth = f"; {gain:.4f} nats/token better than from scratch{among}" if gain and gain > 0 else ""
     spared = f", the same loss for {percent(saving)} less" if saving and saving >= SMALLEST else ""
     left_out = _left_out(document) if _asked_for_a_source(document) and not growth.get("given") else ""
     head = "Grow it" if len(stages) > 1 else "Go on with it"
-    return f"{head}: {', then '.join(steps)}{worth}{spared}, {_if(growth, followed)}.{left_out}"
+    return f"{head}: {', then '.join(steps)}{worth}{spared}, {_if(growth, followed)}.{_shape_words(growth)}{left_out}"
+
+
+def _among(growth: Document) -> str:
+    """Which runs from scratch growth was compared with, where not with all under the same limits."""
+    least = growth.get("compared_with") == FRUGAL
+    return " by any model that serves at no higher cost" if least else ""
+
+
+def _shape_words(growth: Document) -> str:
+    """What the law of size alone says, where the law of shape decides."""
+    found = growth.get("by_size") or {}
+    if not found.get("decides"):
+        return ""
+    gain = found["loss_scratch"] - found["loss"]
+    ends = f"{abs(gain):.4f} nats/token {'lower' if gain > 0 else 'higher'}"
+    return f" Between these two plans {found['shape_law']} decides: by size and tokens alone the grown one would end {ends}."
 
 
 def _if(growth: Document, followed: Document) -> str:
@@ -114,16 +137,16 @@ def _from_scratch(growth: Document, followed: Document) -> str:
     )
     if followed["pays"]:
         first = "a smaller model first" if given is None else given_words(given)
-        return f"Growing {first} would end {gain:.4f} nats/token lower than from scratch, at {at}; find: growth answers with it."
+        return f"Growing {first} would end {gain:.4f} nats/token lower than from scratch, at {at}; find: growth answers with it.{_shape_words(growth)}"
     if given is None:
-        return f"Train it from scratch: at {at} growing a smaller model first does not pay."
+        return f"Train it from scratch: at {at} growing a smaller model first does not pay.{_shape_words(growth)}"
     if gain is None:
         return f"Train it from scratch: {given_words(given)} cannot be grown within the limits."
     last = quantity(followed["stages"][-1]["params"], "parameter")
     ends = f"{abs(gain):.4f} nats/token {'lower, which saves too little' if gain > 0 else 'higher'}"
     return (
-        f"Train it from scratch: {given_words(given)}, grown to {last}, would end {ends}, at {at}. Without "
-        "growth.source_model a new small model is considered."
+        f"Train it from scratch: {given_words(given)}, grown to {last}, would end {ends}, at {at}.{_shape_words(growth)} "
+        "Without growth.source_model a new small model is considered."
     )
 
 
@@ -140,6 +163,8 @@ def _left_out(document: Document) -> str:
 def _unplanned(document: Document) -> str:
     """Why no growth was planned, where that was asked."""
     told = _left_out(document)
+    if document["scenario"]["find"] == "estimate":
+        return told.strip()
     return f"Train it from scratch.{told}" if told else ""
 
 
@@ -206,11 +231,13 @@ def reading(growth: Document) -> str:
     known = [
         case["break_even_kappa"] for case in growth["cases"].values() if case["break_even_kappa"] is not None
     ]
-    above = (
-        f"Growth pays above kappa {number(known[0])}. "
-        if known
-        else "Growth pays at no kappa that was tried. "
-    )
+    least, most = BREAK_EVEN_RANGE
+    if not known:
+        above = f"Growth pays at no kappa up to {most:g}. "
+    elif known[0] <= least:
+        above = f"Growth pays at every kappa from {least:g} on. "
+    else:
+        above = f"Growth pays above kappa {number(known[0])}. "
     return (
         f"{above}kappa: what a token is worth after the switch, relative to a model trained from scratch; an assumption read "
         "from published cases (trainsim validate --growth). Gain: loss from scratch minus loss grown. Saves: share of the "

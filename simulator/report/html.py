@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from simulator.report import sections
+from simulator.report import goals, sections
 from simulator.report.decision import days, decision, layout_words, shape_words
 from simulator.report.text import duration, number, percent, quantity, span
 
@@ -39,11 +39,12 @@ def fragment(document: Document) -> str:
         parts.append(f"<p>{_text(shape_words(answer))}<br>{_text(layout_words(answer))}</p>")
     others = document["alternatives"]
     if answer and others:
+        aims = goals.aims(document)
         rows = [
-            (*sections.alternative_row(row, sections.plan_name(row, answer)), row.get("why", ""))
+            (*sections.alternative_row(row, sections.plan_name(row, answer), aims), row.get("why", ""))
             for row in others
         ]
-        parts.append(_table((*sections.ALTERNATIVE_HEADS, "why it lost"), rows))
+        parts.append(_table((*sections.alternative_heads(document), "why it lost"), rows))
     warnings = "".join(
         f"<li>{_text(w['id'])}: {_text(w['message'])}</li>" for w in document.get("warnings", ())
     )

@@ -81,6 +81,13 @@ RESULT: dict[str, tuple[str, str]] = {
     "quality": ("-", "predicted accuracy or error, where one is required"),
     "latency_s": ("s", "least time between two tokens of an answer, a bound"),
     "offer": ("-", "who asks the price, on which terms, and when"),
+    "terms": ("-", "terms of the price: on_demand, spot, reserved_1y, owned (bought, in the scenario), ..."),
+    "outlay_usd": (
+        "USD",
+        "what all accelerators cost at once where they are bought; cost_usd is the run's share",
+    ),
+    "cluster": ("-", "cluster that the accelerators stand in, where one is named"),
+    "network_gbit_per_s": ("Gb/s", "network of one accelerator in one direction"),
     "mark": ("-", "what a plan of a front is best in"),
     "loss_law": ("-", "law of loss"),
     "shape_law": ("-", "law of depth and width on top of it"),

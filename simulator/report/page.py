@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from simulator.report import evidence, page_comparison, page_goals, page_style, sections, sensitivity
+from simulator.report import (
+    evidence,
+    goals,
+    page_comparison,
+    page_goals,
+    page_style,
+    places,
+    sections,
+    sensitivity,
+)
 from simulator.report import html as notebook
 from simulator.report import page_charts as charts
 from simulator.report.decision import decision, ranges
@@ -198,20 +207,22 @@ def _alternatives(document: Document) -> str:
     answer, others = document["answer"], document["alternatives"]
     if not others:
         return ""
-    several = any(row["accelerator"] != answer["accelerator"] for row in others)
-    name = answer["accelerator"] if several else sections.plan_name(answer, answer)
-    names = [name, *(sections.plan_name(row, answer) for row in others)]
+    shown = [answer, *others]
+    names = places.labels(shown, [sections.plan_name(row, answer) for row in shown])
+    own = places.answer_words(answer, others)
+    aims = goals.aims(document)
     rows = [
-        sections.alternative_row(row, f"{place}: {one}")
-        for place, (row, one) in enumerate(zip((answer, *others), names, strict=True))
+        sections.alternative_row(row, f"{place}: {one}", aims)
+        for place, (row, one) in enumerate(zip(shown, names, strict=True))
     ]
-    reasons = (f"{place}: {sections.reason(row, answer)}" for place, row in enumerate(others, 1))
+    reasons = [f"0: {own}"] if own != "the answer" else []
+    reasons += [f"{place}: {sections.reason(row, answer)}" for place, row in enumerate(others, 1)]
     note = (
         "TFLOP/s and tokens/s of one accelerator. GBS, MBS: global and micro-batch in sequences; TP, PP, CP, EP, VP: "
         "tensor, pipeline, context, expert parallelism and interleaving."
     )
     title = "The answer (0) and the next best plans"
-    table = cells(title, sections.ALTERNATIVE_HEADS, rows, first=True, wide=True)
+    table = cells(title, sections.alternative_heads(document), rows, first=True, wide=True)
     return join([table, para(note, "dim"), Raw("<h3>Why each lost</h3>"), items(reasons)])
 
 

@@ -63,7 +63,9 @@ def figure(image: str, caption: str, table: Raw) -> Raw:
 def front(rows: Sequence[Document], answer: Document) -> Raw:
     """The plans that no other beats: loss against cost, or against time without prices."""
     field, name, words = ("cost_usd", "cost", dollars)
-    if any(row["cost_usd"] is None for row in rows) or answer["cost_usd"] is None:
+    if answer.get("lifetime_cost_usd") is not None:
+        field, name = ("lifetime_cost_usd", "cost with serving")
+    if any(row.get(field) is None for row in rows) or answer[field] is None:
         field, name, words = ("time_to_train_days", "time", days)
     ordered = sorted(rows, key=lambda row: row[field])
     first, last = ordered[0], ordered[-1]

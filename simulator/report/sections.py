@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from simulator.energy import CARBON, ENERGY, rung
+from simulator.report import goals, places
 from simulator.report.decision import DAY, batch_words, days, layout_words, shape_words
 from simulator.report.explained import HINT
 from simulator.report.text import (
@@ -121,12 +122,13 @@ def cost(answer: Document) -> str:
     shown, point = span(answer["interval"]["cost_usd"], "USD"), quantity(answer["cost_usd"], "USD")
     text = f"{shown} (point {point})" if " to " in shown else point
     text += f"; ${answer['usd_per_gpu_hour']:.2f} per accelerator-hour"
+    text += f" ({answer['offer']})" if answer.get("offer") else ""
     text += f", {quantity(answer['usd_per_m_tokens'], 'USD', 2)} per million tokens"
     if answer.get("inference_tokens"):
         served = quantity(answer["inference_tokens"], "token")
         text += f"; serving {served} tokens {quantity(answer['serving_cost_usd'], 'USD')}"
         text += f", in all {quantity(answer['lifetime_cost_usd'], 'USD')}"
-    return text
+    return "; ".join(filter(None, (text, places.outlay_words(answer))))
 
 
 def energy(answer: Document) -> str:
@@ -264,8 +266,13 @@ ALTERNATIVE_HEADS = (
 """The column order of NVIDIA's performance pages; TFLOP/s and tokens/s per accelerator."""
 
 
-def alternative_row(row: Document, name: str) -> tuple[str, ...]:
-    """One plan as cells."""
+def alternative_heads(document: Document) -> tuple[str, ...]:
+    """Heads of a table of alternatives: what was to be low stands before the cost."""
+    return (*ALTERNATIVE_HEADS[:-2], *(head for head, _ in goals.aims(document)), *ALTERNATIVE_HEADS[-2:])
+
+
+def alternative_row(row: Document, name: str, aims: Sequence[tuple[str, Any]] = ()) -> tuple[str, ...]:
+    """One plan as cells; `aims` as of `simulator.report.goals.aims`."""
     loss_text = "-" if row.get("loss") is None else f"{row['loss']:.3f}"
     cost_text = quantity(row["cost_usd"], "USD") if row.get("cost_usd") is not None else "-"
     return (
@@ -275,6 +282,7 @@ def alternative_row(row: Document, name: str) -> tuple[str, ...]:
         number(row["step_time_s"]),
         number(row["model_tflops_per_gpu"]),
         number(row["tokens_per_s_per_gpu"]),
+        *(cell(row) for _, cell in aims),
         cost_text,
         loss_text,
     )
@@ -308,14 +316,12 @@ def alternatives(document: Document) -> list[str]:
     answer, others = document["answer"], document["alternatives"]
     if not others:
         return []
-    several = any(row["accelerator"] != answer["accelerator"] for row in others)
-    first = answer["accelerator"] if several else plan_name(answer, answer)
-    rows = [
-        alternative_row(answer, first),
-        *(alternative_row(row, plan_name(row, answer)) for row in others),
-    ]
-    lines = table(ALTERNATIVE_HEADS, rows, gap=1)
-    out = [*lines[:2], *wrap("the answer", indent=4)]
+    shown = [answer, *others]
+    names = places.labels(shown, [plan_name(row, answer) for row in shown])
+    aims = goals.aims(document)
+    rows = [alternative_row(row, name, aims) for row, name in zip(shown, names, strict=True)]
+    lines = table(alternative_heads(document), rows, gap=1)
+    out = [*lines[:2], *wrap(places.answer_words(answer, others), indent=4, hang=4)]
     for line, row in zip(lines[2:], others, strict=True):
         out.append(line)
         out += wrap(reason(row, answer), indent=4, hang=4)

@@ -10,7 +10,16 @@ from simulator.device import Constants
 from simulator.report.tables import Table
 from simulator.report.text import number
 from simulator.schema.scenario import Scenario, Software
-from simulator.search.software import AUTOCASTS, COMPILES, INTERLEAVES, MEMORY_OF, ZERO_OF
+from simulator.search.software import (
+    AUTOCASTS,
+    COMPILES,
+    INTERLEAVES,
+    LACKS,
+    MEMORY_OF,
+    SPLITS,
+    ZERO_OF,
+    ZERO_WITH_TP,
+)
 from simulator.validate.profiles import PROFILES, USUAL
 
 UNITS = {"_s": ("ms", 1e3), "_bytes": ("B", 1.0)}
@@ -46,7 +55,7 @@ def page() -> str:
         *INTRODUCTION.format(usual=usual).splitlines(),
         "",
     ]
-    for table in (_choices(usual), _profiles(), *_constants()):
+    for table in (_choices(usual), _splits(), _lacks(), _profiles(), *_constants()):
         lines += [*table.markdown(), ""]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -81,6 +90,30 @@ def _choices(usual: str) -> Table:
         "freezes are kept in 16 bits and not cast."
     )
     return Table("What can be chosen", heads, rows, left=(0, 1, 2), note=note)
+
+
+def _splits() -> Table:
+    rows = [
+        (f"`{name}`", *("no" if way in LACKS.get(name, {}) else "yes" for way in SPLITS))
+        for name in typing.get_args(Software)
+    ]
+    heads = ("`software:`", *(f"{words} (`{name}`)" for name, words in SPLITS.items()))
+    note = (
+        "The planner chooses no way to split a model that says no here; one that is written under `parallelism` is taken, with the "
+        "warning [software](warnings.md#software)."
+    )
+    note += "".join(
+        f" Beside tensor parallelism `{name}` gets ZeRO up to {stage}."
+        for name, stage in ZERO_WITH_TP.items()
+    )
+    return Table("Ways to split a model that are tried", heads, rows, left=(0,), note=note)
+
+
+def _lacks() -> Table:
+    rows = [
+        (f"`{name}`", f"`{way}`", reason) for name, lacks in LACKS.items() for way, reason in lacks.items()
+    ]
+    return Table("Why others are not", ("`software:`", "not tried", "reason"), rows, left=(0, 1, 2))
 
 
 def _profiles() -> Table:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from . import batch, data, inference, kaplan, learning_rate, quality, samples, schedule, shape
-from .evaluate import loss, methods, shape_correction
+from .evaluate import loss, methods, shape_correction, shape_size
 from .fitting import Fit, fit
 from .frontier import (
     asymptote,
@@ -59,6 +59,7 @@ __all__ = [
     "schedule",
     "shape",
     "shape_correction",
+    "shape_size",
     "terms_of",
     "time_exponent",
     "time_optimal_size",

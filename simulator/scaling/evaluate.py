@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from simulator.errors import SimulatorError, UnknownNameError
 
 from . import chinchilla, data
-from .law import Law, Numeric
+from .law import Law, Numeric, Power
 from .registry import DEFAULT, get, laws
 
 REFERENCE_ASPECT = 70.0
@@ -82,6 +83,86 @@ def shape_correction(
         mlp_attention_ratio=REFERENCE_MLP_ATTENTION,
     )
     return here / typical
+
+
+SIZES = {"hidden_size": 1 / 3, "num_hidden_layers": 1 / 3, "params": 1.0, "non_embedding_params": 1.0}
+"""Inputs of a law that grow with the size of a model of unchanged shape, to the power with which they do."""
+
+NEWTON = 12
+"""Steps at most, far more than are needed: the exponents of a law lie within a factor of a few of each other. [-]"""
+
+
+def shape_size(
+    *,
+    shape_law: str | Law,
+    params: Numeric,
+    hidden_size: Numeric,
+    num_hidden_layers: Numeric,
+    non_embedding_params: Numeric | None = None,
+) -> Numeric:
+    r"""Size of the usual shape that is as good as a shape, over the size of that shape. [-]
+
+    For laws that see size only: a model that is too wide or too deep counts as a smaller one of `REFERENCE_ASPECT`.
+
+    Parameters
+    ----------
+    shape_law : str or Law
+        A law whose loss is a sum of powers of width, depth, size and tokens. [-]
+    params, hidden_size, num_hidden_layers, non_embedding_params : numeric
+        As of `shape_correction`.
+
+    Returns
+    -------
+    numeric
+        One where the law is of another form, whose terms do not part shape from tokens.
+
+    Notes
+    -----
+    The s that solves, with :math:`w_0 = 70\,d_0` of the same size,
+
+    .. math:: c_w w^{-a_w} + c_d d^{-a_d} + c_p N^{-a_p} = c_w (s^{1/3} w_0)^{-a_w} + c_d (s^{1/3} d_0)^{-a_d} + c_p (s N)^{-a_p}
+
+    by Newton's method in the logarithms, in which the right side is convex. Tokens drop out, so s is a number of the shape alone.
+    It is as uncertain as the difference that the law sees between shapes, and an extrapolation beyond 2B parameters.
+
+    Examples
+    --------
+    >>> sizes = {"params": 14.3e9, "non_embedding_params": 13.9e9}
+    >>> [round(float(shape_size(shape_law="Gemstones2025", hidden_size=w, num_hidden_layers=d, **sizes)), 2)
+    ...  for w, d in ((6656, 26), (4352, 62), (2048, 276))]
+    [0.68, 1.01, 0.84]
+    """
+    law = get(shape_law)
+    powers = [power for power in law.form.powers if power.input in SIZES and not power.point]
+    if not law.sees_shape or not powers:
+        return np.ones(np.broadcast_shapes(np.shape(params), np.shape(hidden_size)))[()]
+    width, depth = np.asarray(hidden_size, dtype=float), np.asarray(num_hidden_layers, dtype=float)
+    inside = 12 * depth * width**2 if non_embedding_params is None else np.asarray(non_embedding_params)
+    usual = np.cbrt(REFERENCE_ASPECT * inside / 12)
+    both: dict[str, Any] = {"params": params, "non_embedding_params": inside}
+    here = both | {"hidden_size": width, "num_hidden_layers": depth}
+    there = both | {"hidden_size": usual, "num_hidden_layers": usual / REFERENCE_ASPECT}
+    return np.exp(_same_sum(law, powers, here, there))
+
+
+def _same_sum(law: Law, powers: Sequence[Power], here: dict[str, Any], there: dict[str, Any]) -> Numeric:
+    """Logarithm of the size at which terms of a law there sum to what they are here."""
+
+    def terms(values: dict[str, Any]) -> list[Any]:
+        rates = [power.sign * law.constants[power.exponent] for power in powers]
+        return [
+            law.constants[power.scale] * np.asarray(values[power.input], dtype=float) ** -rate
+            for power, rate in zip(powers, rates, strict=True)
+        ]
+
+    slopes = [SIZES[power.input] * power.sign * law.constants[power.exponent] for power in powers]
+    wanted, parts = np.log(sum(terms(here))), terms(there)
+    size = 0.0 * wanted
+    for _ in range(NEWTON):
+        now = [part * np.exp(-slope * size) for part, slope in zip(parts, slopes, strict=True)]
+        slope_now = sum(slope * each for slope, each in zip(slopes, now, strict=True)) / sum(now)
+        size = size + (np.log(sum(now)) - wanted) / slope_now
+    return size
 
 
 def _check_names(law: Law, given: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from simulator.errors import Problem, nearest
-from simulator.schema.synonyms import FIELDS, VALUES
+from simulator.schema.synonyms import ABSENT, FIELDS, VALUES
 from simulator.yamlio import Document, Path_
 
 # Fields that belong to another block are looked for here, block by block.
@@ -146,6 +146,8 @@ def _ours(key: str) -> str:
 def _unknown(cls: type[BaseModel], raw: tuple[int | str, ...]) -> tuple[str, str]:
     """An unknown field: a foreign spelling, a field of another block, or a typing mistake."""
     key, ours, reason = str(raw[-1]), _ours(str(raw[-1])), "unknown field"
+    if absent := ABSENT.get(key.lower().replace("-", "_")):
+        return reason, absent
     meant = _meant(cls, raw)
     if ours and ours == meant:
         return reason, f"`{key}` is called `{ours}` here"

@@ -16,8 +16,8 @@ class Reliability(Spec):
     """Mean time between failures of one accelerator with its share of the node; a job of n fails n times as often."""
     node_interruption: Seconds | None = None
     """Mean time until a provider takes a node away, on spot or marketplace terms; a job stops when it loses any of its nodes."""
-    checkpoint_time: Seconds | None = None
-    """Time that writing a checkpoint stops training."""
+    checkpoint_time: Annotated[float, Field(ge=0, lt=1e30), Quantity("second")] | None = None
+    """Time that writing a checkpoint stops training; 0 where it is written beside training, which needs `checkpoint_interval`."""
     checkpoint_interval: Seconds | None = None
     """Time between checkpoints; the one that loses least if absent."""
     restart_time: Seconds | None = None
@@ -39,5 +39,10 @@ class Reliability(Spec):
             raise fail(
                 "checkpoint_interval needs checkpoint_time",
                 "write checkpoint_time: 30 s, restart_time: 10 min",
+            )
+        if self.checkpoint_time == 0 and self.checkpoint_interval is None:
+            raise fail(
+                "checkpoint_time 0 needs checkpoint_interval",
+                "checkpoints that cost nothing have no best interval; write checkpoint_interval: 10 min, or a time above 0 s",
             )
         return self

@@ -69,7 +69,7 @@ class Scenario(Spec):
     law: LossLaw = "Besiroglu2024"
     """Scaling law that predicts the loss: a name, a file of your own, or its constants inline."""
     shape_law: Text | None = None
-    """Law of depth and width on top of it."""
+    """Law of depth and width on top of it; ``none`` for no correction, which a search over shapes otherwise has."""
     clock: Text = "memory_copies"
     """Clock that predicts the time of a step."""
     software: Software = "megatron"
@@ -86,6 +86,15 @@ class Scenario(Spec):
     """Named blocks of ``dotted.key: value`` that change this scenario."""
     scenarios: dict[str, Annotated[tuple[str, ...], OneOrMany()]] = Field(default_factory=dict)
     """Named lists of overrides, each a variant of this scenario."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out(cls, data: Any) -> Any:
+        """Nothing under the name of a field that may be left out is as if it were left out."""
+        if not isinstance(data, dict):
+            return data
+        free = {name for name, field in cls.model_fields.items() if not field.is_required()}
+        return {name: value for name, value in data.items() if value is not None or name not in free}
 
     @model_validator(mode="after")
     def _answerable(self) -> Scenario:
@@ -168,12 +177,13 @@ class Scenario(Spec):
         if not self.training.fine_tunes:
             return []
         found: Found = []
-        written = "trainable: lora" if self.training.trainable == "lora" else "from_pretrained: true"
+        trainable = self.training.trainable
+        written = f"trainable: {trainable}" if self.training.adapts else "from_pretrained: true"
         why, hint = "is for training from scratch", f"leave out {written}"
         if self.find in ("architecture", "growth"):
             found.append((("find",), f"find: {self.find} {why}", hint))
         elif self.model is None and self.find == "hardware":
-            at = "trainable" if self.training.trainable == "lora" else "from_pretrained"
+            at = "trainable" if self.training.adapts else "from_pretrained"
             found.append((("training", at), "a fine-tune needs a model", "write model: <id>"))
         if self.require is not None:
             found.append((("require",), f"a law of loss {why}", hint))

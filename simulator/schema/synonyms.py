@@ -181,6 +181,56 @@ FIELDS: dict[str, str] = {
     "task": "find",
 }
 
+# Settings of other tools that no field of ours stands for, and what to write instead. No unit or case matters.
+ABSENT: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "gradient_accumulation_steps",
+            "gradient_accumulation",
+            "grad_accum",
+            "accumulate_grad_batches",
+            "batch_accumulation_per_replica",
+            "num_microbatches",
+        ),
+        "it is global_batch_size / (micro_batch_size x dp); write micro_batch_size and global_batch_size",
+    ),
+    **dict.fromkeys(
+        (
+            "dropout",
+            "hidden_dropout",
+            "attention_dropout",
+            "resid_pdrop",
+            "embd_pdrop",
+            "attn_pdrop",
+            "lora_dropout",
+        ),
+        "no masks of dropout are counted, neither in time nor in memory; leave it out",
+    ),
+    **dict.fromkeys(
+        ("num_train_epochs", "num_epochs", "epochs"),
+        "write tokens: those of all epochs, and unique_tokens: those of one",
+    ),
+    **dict.fromkeys(
+        (
+            "learning_rate",
+            "lr",
+            "weight_decay",
+            "warmup_steps",
+            "warmup_ratio",
+            "lr_scheduler_type",
+            "lora_alpha",
+        ),
+        "neither time nor memory depends on it; leave it out",
+    ),
+    **dict.fromkeys(
+        ("target_modules", "lora_target_modules"), "adapters are counted on every projection; leave it out"
+    ),
+    **dict.fromkeys(
+        ("load_in_4bit", "bnb_4bit_quant_type"), "write trainable: qlora, adapters on weights in 4 bits"
+    ),
+    "load_in_8bit": "8-bit weights below adapters are not modelled; trainable: qlora has 4 bits, lora 16",
+}
+
 # Foreign value to ours, by field.
 VALUES: dict[str, dict[str, str]] = {
     "precision": {
@@ -194,7 +244,23 @@ VALUES: dict[str, dict[str, str]] = {
         "mxfp8": "fp8",
     },
     "recompute": {"FullAC": "full", "SelectiveAC": "selective", "attn_only": "selective", "off": "none"},
-    "optimizer": {"adam": "adamw", "adam8bit": "adamw_8bit", "adamw_bnb_8bit": "adamw_8bit"},
+    "optimizer": {
+        "adam": "adamw",
+        "adamw_torch": "adamw",
+        "adamw_torch_fused": "adamw",
+        "paged_adamw_32bit": "adamw",
+        "adam8bit": "adamw_8bit",
+        "adamw_bnb_8bit": "adamw_8bit",
+        "paged_adamw_8bit": "adamw_8bit",
+        "lion_32bit": "lion",
+    },
+    "trainable": {
+        "peft": "lora",
+        "adapters": "lora",
+        "adapter": "lora",
+        "qlora_4bit": "qlora",
+        "all": "full",
+    },
     "schedule": {"afab": "gpipe", "ZBV": "zero_bubble", "ZB-H1": "zero_bubble"},
     "software": {
         "pytorch": "fsdp",

@@ -9,7 +9,10 @@ from pydantic import model_validator
 from simulator.schema.accelerator import Precision
 from simulator.schema.base import Count, Flag, Spec, Tokens, Whole, fail_all
 
-Optimizer = Literal["adamw", "adamw_8bit", "adafactor", "muon", "sgd"]
+Optimizer = Literal["adamw", "adamw_bf16", "adamw_8bit", "adafactor", "muon", "lion", "sgd", "sgd_momentum"]
+WRITTEN_OUT = ("bf16", "fp16")
+"""Precisions in which weights that are kept in 4 bits are written out."""
+
 Recompute = Literal["none", "selective", "full"]
 
 
@@ -42,10 +45,10 @@ class Training(Spec):
     """A graph compiler fuses the small operations; the framework's usual if absent."""
     unique_tokens: Tokens | None = None
     """Distinct tokens available; more training than this repeats data."""
-    trainable: Literal["full", "lora"] = "full"
-    """Which weights are trained."""
+    trainable: Literal["full", "lora", "qlora"] = "full"
+    """Which weights are trained: all, or adapters on frozen ones, which ``qlora`` keeps in 4 bits."""
     lora_rank: Whole | None = None
-    """Rank of the adapters, with ``trainable: lora``."""
+    """Rank of the adapters, with ``trainable: lora`` or ``qlora``."""
     from_pretrained: Flag | None = None
     """The run goes on from trained weights, all of which it trains (a full fine-tune); no loss is predicted then."""
 
@@ -65,9 +68,13 @@ class Training(Spec):
             if value is not None and value < self.seq_length:
                 reason = f"{value:g} tokens are less than one sequence of {self.seq_length}"
                 found.append(((name,), reason, f"write {value:g}B for {value:g} billion"))
-        if self.lora_rank is not None and self.trainable != "lora":
+        if self.lora_rank is not None and not self.adapts:
             found.append((("lora_rank",), "lora_rank without `trainable: lora`", ""))
-        if self.from_pretrained is False and self.trainable == "lora":
+        if self.trainable == "qlora" and (self.precision not in WRITTEN_OUT or self.autocast):
+            reason = "weights in 4 bits are written out in 16 bits for every matmul"
+            at = ("autocast",) if self.precision in WRITTEN_OUT else ("precision",)
+            found.append((at, reason, "write precision: bf16, and no autocast"))
+        if self.from_pretrained is False and self.adapts:
             reason = "adapters are trained on a model that exists"
             found.append((("from_pretrained",), reason, "leave it out, or write trainable: full"))
         if found:
@@ -77,7 +84,12 @@ class Training(Spec):
     @property
     def fine_tunes(self) -> bool:
         """Whether a trained model is trained on, of which laws of loss say nothing."""
-        return self.trainable == "lora" or bool(self.from_pretrained)
+        return self.adapts or bool(self.from_pretrained)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether adapters are trained on frozen weights."""
+        return self.trainable != "full"
 
     @property
     def batch_sequences(self) -> float | None:

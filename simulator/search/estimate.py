@@ -9,6 +9,7 @@ import numpy as np
 
 from simulator import memory, transformer
 from simulator.layout import Layout
+from simulator.schema.training import WRITTEN_OUT
 from simulator.search import choice, evaluate, feasibility, lattice, planner, shortfalls, undivided
 from simulator.search.evaluate import Counts
 from simulator.search.machines import LORA_RANK
@@ -81,7 +82,13 @@ def remedies(
     Each of them is a plan that was looked for and found. Below the `smallest` model there is none to advise.
     """
     setting = question.machines[machine].setting
-    first = smallest_change(setting, shape, plan.layout, most_zero=max(question.zero_stages))
+    first = smallest_change(
+        setting,
+        shape,
+        plan.layout,
+        most_zero=max(question.zero_stages),
+        pins=question.pins,
+    )
     if "accelerators" not in first and "no single change" not in first:
         return first
     if "no single change" in first:
@@ -129,21 +136,29 @@ def adapters(question: Question, machine: int, n_gpus: int, shape: Shape) -> str
     where = question.machines[machine]
     if where.setting.trainable != "full" or question.qualities or question.learning.shape_law is not None:
         return ""
-    setting = replace(where.setting, trainable="lora", lora_rank=LORA_RANK)
-    frozen = replace(
-        question,
-        machines=tuple(
+    packs = where.setting.precision in WRITTEN_OUT and not question.pins.autocast_frozen
+    for trainable in ("lora", "qlora") if packs else ("lora",):
+        setting = replace(where.setting, trainable=trainable, lora_rank=LORA_RANK)
+        pins = replace(
+            question.pins,
+            frozen=1,
+            quantized=int(trainable == "qlora"),
+            autocast=question.pins.autocast_frozen,
+        )
+        machines = tuple(
             replace(each, setting=setting) if place == machine else each
             for place, each in enumerate(question.machines)
-        ),
-        pins=replace(question.pins, frozen=1, autocast=question.pins.autocast_frozen),
-    )
-    plans, _ = choice.layouts(frozen, machine, n_gpus, shape, number=1)
-    return "training.trainable: lora, for a fine-tune" if plans else ""
+        )
+        frozen = replace(question, machines=machines, pins=pins)
+        if choice.layouts(frozen, machine, n_gpus, shape, number=1)[0]:
+            return f"training.trainable: {trainable}, for a fine-tune"
+    return ""
 
 
-def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, *, most_zero: int) -> str:
-    """The smallest change of a layout that fits, in words."""
+def smallest_change(
+    setting: evaluate.Setting, shape: Shape, layout: Layout, *, most_zero: int, pins: lattice.Pins
+) -> str:
+    """The smallest change of a layout that fits, in words; nothing that the software lacks."""
     capacity, domain = float(setting.device.memory_capacity), int(setting.device.link_domain)
     how: dict[str, Any] = {
         "optimizer": setting.optimizer,
@@ -151,6 +166,7 @@ def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, *, 
         "trainable": setting.trainable,
         "lora_rank": setting.lora_rank,
         "constants": setting.profile,
+        "without": pins.without,
     }
     whole = replace(
         layout,
@@ -160,7 +176,13 @@ def smallest_change(setting: evaluate.Setting, shape: Shape, layout: Layout, *, 
         },
     )
     change = memory.smallest_change(
-        shape, whole, capacity=capacity, gpus_per_node=domain, most_zero=most_zero, **how
+        shape,
+        whole,
+        capacity=capacity,
+        gpus_per_node=domain,
+        most_zero=most_zero,
+        zero_with_tp=pins.zero_with_tp,
+        **how,
     )
     if change is not None:
         return f"{change.change}: {change.reason}"
@@ -195,10 +217,6 @@ def why_no_plan(question: Question, candidates: Shape, counts: Counts) -> dict[s
     if short:
         return {**short, **({"refused": dict(sorted(refused.items()))} if refused else {})}
     if counts.considered == 0 or (not refused and question.limits.given):
-        if question.limits.cost_usd is not None:
-            bare = [m.label for m in question.machines if m.usd_per_gpu_hour is None]
-            if bare:
-                return shortfalls.no_price(", ".join(bare))
         tight = "cost" if question.limits.cost_usd is not None else "time"
         text = f"no plan ends within the limits ({', '.join(question.limits.given)})"
         change = "raise the limit, or lower tokens" if question.fixed else "raise the limit"

@@ -165,12 +165,12 @@ def timed(shape: Shape, axes: Axes, setting: Setting, runs: Any) -> Array:
 def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting, asked: Any = True) -> Any:
     """Whether plans fit in memory; it may say no where it is not asked.
 
-    What a stage keeps grows with the number of micro-batches only until the pipeline is full. With several batches
+    What a stage keeps grows with the number of micro-batches only until the pipeline is full. Where the batch is free
     there are at least as many micro-batches as stages, so that two evaluations (just full, and the most that
-    interleaving keeps) stand for all. GPipe keeps every micro-batch and is evaluated one by one.
+    interleaving keeps) stand for all. GPipe keeps every micro-batch and is evaluated one by one, as batches that are given.
     """
     capacity = setting.memory_limit
-    if axes.batches == 1 or axes.pins.schedule == SCHEDULES["gpipe"]:
+    if not axes.fills_pipelines or axes.pins.schedule == SCHEDULES["gpipe"]:
         return setting.memory(shape, layout)["total"] <= capacity
     full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
     fewer = layout.vp > 1
@@ -303,7 +303,6 @@ def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
     dp = axes.n_gpus / (tp * cp * pp)
     micro = float(axes.micro_batch_size[kernel])
     zero = float(axes.zero_stage[spread]) if dp * cp > 1 else 0.0
-    pinned = axes.pins.sequence_parallel
     return Layout(
         tp=tp,
         cp=cp,
@@ -317,10 +316,11 @@ def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
         seq_length=float(axes.seq_length),
         zero_stage=zero,
         shard_group=float(axes.pins.shard_group or 0),
-        sequence_parallel=float(tp > 1 and pinned is not False),
+        sequence_parallel=float(tp > 1 and axes.pins.splits_sequences),
         recompute=float(axes.recompute[kernel]),
         flash_attention=float(axes.flash_attention),
         frozen=float(axes.pins.frozen),
+        quantized=float(axes.pins.quantized),
         autocast=float(axes.pins.autocast),
         update_share=axes.pins.update_share,
         schedule=float(axes.pins.schedule),

@@ -9,12 +9,12 @@ import numpy as np
 
 from simulator import memory, scaling
 from simulator.errors import SimulatorError
-from simulator.search import choice, goal, required
+from simulator.search import choice, enough, goal, places, required
 from simulator.search.breakdown import breakdown
 from simulator.search.choice import Pool
 from simulator.search.question import ENOUGH_DATA, RESOLUTION_NATS, Limits, Question
 from simulator.search.shortfalls import DAY, LIMIT_NAMES
-from simulator.search.table import Found, Plan
+from simulator.search.table import Found, Plan, plan_of
 
 TEN_THOUSAND = 10_000.0
 """A little more money, where the limit is at least as much. [USD]"""
@@ -48,8 +48,10 @@ def binding(question: Question, plan: Plan, found: Found | None = None) -> dict[
         out: dict[str, Any] = {"constraint": _fixed_constraint(question, plan)}
     else:
         out = {"constraint": _constraint(question, plan)}
-        if found is not None:
+        if found is not None or (question.from_scratch and plan.columns["runs"] >= 1):
             out |= _shadow_prices(question, plan, found, out["constraint"])
+        if spared := enough.report(question, plan):
+            out["enough"] = spared
     out["text"] = _binding_text(out)
     return out
 
@@ -67,15 +69,22 @@ def _constraint(question: Question, plan: Plan) -> str:
     return "none" if place < 0 else LIMIT_NAMES[question.limits.given[place]]
 
 
-def _shadow_prices(question: Question, plan: Plan, found: Found, tight: str) -> dict[str, Any]:
+def _least_loss(question: Question, plan: Plan, found: Found | None, limits: Limits) -> float | None:
+    """Loss of the answer to a changed question: the best of the plans found, or the same plan where none are at hand."""
+    if found is None:
+        asked = replace(question, limits=limits)
+        again = plan_of(asked, plan.machine, plan.n_gpus, plan.shape, plan.layout, plan.step_time_s)
+        return again.columns["loss"] if again.columns["runs"] >= 1 else None
+    better = choice.pool(question, found, limits)
+    return float(better.columns["loss"][choice.lifetime_first(question, better)]) if len(better) else None
+
+
+def _shadow_prices(question: Question, plan: Plan, found: Found | None, tight: str) -> dict[str, Any]:
     """What a little more of each limit would buy; data are the constraint if they buy more than the limit itself."""
 
     def gain(changed: Question, limits: Limits) -> float | None:
-        better = choice.pool(changed, found, limits)
-        if not len(better):
-            return None
-        first = choice.lifetime_first(changed, better)
-        return min(float(better.columns["loss"][first]) - plan.columns["loss"], 0.0)
+        loss = _least_loss(changed, plan, found, limits)
+        return None if loss is None else min(loss - plan.columns["loss"], 0.0)
 
     prices: dict[str, Any] = {}
     for name in question.limits.given:
@@ -113,17 +122,24 @@ def _binding_text(out: dict[str, Any]) -> str:
         if limit == "tokens"
         else f"{limit} is the binding limit"
     )
-    for price in out.get("shadow_prices", {}).values():
-        if price["loss_difference"] < 0:
-            worth = (
-                f", worth {100 * (price['compute_multiplier'] - 1):.1f} % compute"
-                if price["compute_multiplier"]
-                else ""
-            )
-            text += f"; {price['change']} lowers the loss by {-price['loss_difference']:.4f}{worth}"
-        else:
-            text += f"; {price['change']} changes nothing"
-    return text
+    text = "; ".join([text, *(_price_words(price) for price in out.get("shadow_prices", {}).values())])
+    return f"{text}; {out['enough']['text']}" if "enough" in out else text
+
+
+SHOWN_NATS = 5e-5
+"""Differences of losses below this are zero as they are written. [nats/token]"""
+
+
+def _price_words(price: dict[str, Any]) -> str:
+    """What a little more of a limit buys."""
+    lower = -price["loss_difference"]
+    if lower <= 0:
+        return f"{price['change']} changes nothing"
+    if lower < SHOWN_NATS:
+        return f"{price['change']} lowers the loss by less than {2 * SHOWN_NATS:.4f}"
+    times = price["compute_multiplier"]
+    worth = f", worth {100 * (times - 1):.1f} % compute" if times else ""
+    return f"{price['change']} lowers the loss by {lower:.4f}{worth}"
 
 
 def family(question: Question, choices: Pool, plan: Plan) -> dict[str, Any]:
@@ -206,13 +222,16 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
         parts = [f"loss {gap:.4f}"]
     else:
         parts = ["same loss"]
-    cost = plan.columns["cost_usd"] - best.columns["cost_usd"]
-    if np.isfinite(cost) and abs(cost) > 1e-6 * abs(best.columns["cost_usd"]):
-        parts.append(f"cost {'+' if cost > 0 else '-'}${abs(cost):,.0f}")
+    parts += _aim_words(question, plan, best)
+    mine, other = _cost_usd(question, plan), _cost_usd(question, best)
+    if np.isfinite(mine - other) and abs(mine - other) > 1e-6 * abs(other):
+        parts.append(
+            f"{goal.words(question, 'cost_usd')} {'+' if mine > other else '-'}${abs(mine - other):,.0f}"
+        )
     if not np.isclose(size, 1.0) or not np.isclose(data, 1.0):
         moves = ((size, "parameters"), (data, "tokens"))
         parts += [f"{100 * (by - 1):+.0f} % {what}" for by, what in moves if abs(by - 1) >= 0.005]
-    parts += _place_words(question, plan, best)
+    parts += places.words(question, plan, best)
     days = (plan.columns["wall_s"] - best.columns["wall_s"]) / DAY
     if np.isfinite(days) and abs(days) > 1e-6 * best.columns["wall_s"] / DAY:
         parts.append(f"{days:+.2f} days")
@@ -220,15 +239,29 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
     return "; ".join([*parts, *([tight] if tight else [])])
 
 
-def _place_words(question: Question, plan: Plan, best: Plan) -> list[str]:
-    """Offer and grid of a plan on the answer's accelerator, where they are not the answer's."""
-    here, there = question.machines[plan.machine], question.machines[best.machine]
-    if here.label != there.label:
-        return []
-    mine, other = (machine.about.get("offer") or {} for machine in (here, there))
-    words = [f"price: {mine['text']}"] if mine.get("text") and mine != other else []
-    if here.grid_g_per_kwh is not None and here.grid_g_per_kwh != there.grid_g_per_kwh:
-        words.append(f"grid of {here.grid_g_per_kwh:g} gCO2e/kWh")
+def _cost_usd(question: Question, plan: Plan) -> float:
+    """What a plan costs, with serving where the question demands it. [USD]"""
+    price = question.machines[plan.machine].usd_per_gpu_hour or 0.0
+    served = plan.columns["serving_s"] / 3600.0 * price if question.inference_tokens else 0.0
+    return plan.columns["cost_usd"] + served
+
+
+AIMS = ("energy_j", "co2e_kg", "latency_s")
+"""Objectives whose figure stands in no other part of the reasons."""
+
+
+def _aim_words(question: Question, plan: Plan, best: Plan) -> list[str]:
+    """What a plan takes more, or less, of what was to be low."""
+    words = []
+    for name in (each for each in question.objectives if each in AIMS):
+        mine, other = plan.columns[name], best.columns[name]
+        if not np.isfinite(mine - other) or np.isclose(mine, other):
+            continue
+        scale, unit = required.UNIT[name]
+        shown = required.difference_words(abs(mine - other) / scale, unit)
+        words.append(
+            f"{goal.WORDS[name]} {'+' if mine > other else '-'}{shown} ({100 * (mine / other - 1):+.0f} %)"
+        )
     return words
 
 

@@ -60,6 +60,25 @@ class Failures:
         mtbf = self.mtbf_s(n_gpus=n_gpus, accelerators_per_node=accelerators_per_node)
         return share * self.at(mtbf)
 
+    def lost(self, mtbf_s: float) -> dict[str, float]:
+        """What is lost beside an hour of useful steps of a job that is interrupted this often, by cause. [-]
+
+        Examples
+        --------
+        >>> lost = Failures(checkpoint_s=30.0, restart_s=600.0, interval_s=900.0).lost(9000.0)
+        >>> {name: round(share, 4) for name, share in lost.items()}
+        {'checkpoints': 0.0333, 'lost work': 0.05, 'restarts': 0.0667}
+        """
+        checkpoint, restart = self.times
+        interval = self.interval_s
+        if interval is None:
+            interval = float(goodput.checkpoint_interval_s(checkpoint_s=checkpoint, mtbf_s=mtbf_s))
+        return {
+            "checkpoints": checkpoint / interval if checkpoint else 0.0,
+            "lost work": interval / 2.0 / mtbf_s if np.isfinite(mtbf_s) else 0.0,
+            "restarts": restart / mtbf_s,
+        }
+
     def at(self, mtbf_s: float) -> float:
         """Goodput of a job that is interrupted this often, without stragglers. [-]"""
         checkpoint, restart = self.times

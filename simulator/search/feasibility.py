@@ -17,7 +17,7 @@ REASONS = {
     "degree": "dp, ep or a sharding stage does not fit the other degrees",
     "heads": "tp does not divide the heads or the feed-forward width",
     "layers": "vp does not divide the layers of a stage, the fullest holds over a tenth more than the mean, or there are more stages than layers",
-    "batch": "micro_batch_size x dp does not divide the batch, or there are fewer micro-batches than pipeline stages",
+    "batch": "micro_batch_size x dp does not divide the batch, or a free batch has fewer micro-batches than pipeline stages",
     "schedule": "DualPipe needs an even pp and an even number of micro-batches, at least twice as many, and vp 1",
     "memory": "the peak memory exceeds the accelerator's",
     "latency": "the trained model would not fit the accelerators that serve it, or not answer fast enough",
@@ -49,7 +49,7 @@ def refusals(shape: Shape, layout: Layout, axes: Axes) -> Iterator[tuple[str, Ma
     yield "layers", ~_dealt(shape, layout, pinned=pins.pp is not None)
     m = layout.num_microbatches
     batch = (m >= 1) & (np.floor(m) == m)
-    if axes.batches > 1:
+    if axes.fills_pipelines:
         batch = batch & (m >= layout.pp)
     yield "batch", ~(batch & ((layout.vp == 1) | divides(layout.pp, m)))
     if pins.schedule == SCHEDULES["dualpipe"]:
@@ -80,6 +80,8 @@ def _degree(layout: Layout, axes: Axes) -> Mask:
         bad = bad | (layout.dp != pins.dp)
     if pins.shard_group is not None:
         bad = bad | ~divides(float(pins.shard_group), ranks)
+    if pins.zero_with_tp < 3 and (pins.zero_stage is None or pins.tp is None):
+        bad = bad | ((layout.tp > 1) & (layout.zero_stage > pins.zero_with_tp))
     if pins.zero_stage is None and len(set(axes.zero_stage.tolist())) > 1:
         first = axes.zero_stage[0]
         bad = bad | ((ranks == 1) & (axes.zero_stage.reshape(1, 1, -1, 1) != first))

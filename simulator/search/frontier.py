@@ -233,7 +233,7 @@ def binding(question: Question, plans: list[Plan]) -> dict[str, Any]:
     """What the answer is among the plans of a front, and what the next step along it costs."""
     first, last = question.objectives[0], question.objectives[-1]
     place = knee(question, plans)
-    words = " and ".join(goal.WORDS[name] for name in question.objectives)
+    words = " and ".join(goal.words(question, name) for name in question.objectives)
     text = [f"of {len(plans)} plans that no other beats in {words}, the answer gives up least of each"]
     steps = []
     for side, told in ((place - 1, "one step back"), (place + 1, "one step on")):
@@ -242,7 +242,8 @@ def binding(question: Question, plans: list[Plan]) -> dict[str, Any]:
         changes = {name: _change(question, plans[side], plans[place], name) for name in (first, last)}
         steps.append({"step": told, **{goal.WORDS[name]: change for name, change in changes.items()}})
         text.append(
-            f"{told}: " + ", ".join(f"{goal.WORDS[name]} {change}" for name, change in changes.items())
+            f"{told}: "
+            + ", ".join(f"{goal.words(question, name)} {change}" for name, change in changes.items())
         )
     return {"constraint": "front", "steps": steps, "text": "; ".join(text)}
 
@@ -259,7 +260,7 @@ def marks(question: Question, plans: list[Plan]) -> list[list[str]]:
     out: list[list[str]] = [[] for _ in plans]
     for name in question.objectives:
         values = [float(goal.value(question, plan.figures, name)) for plan in plans]
-        out[int(np.argmin(values))].append(f"least {goal.WORDS[name]}")
+        out[int(np.argmin(values))].append(f"least {goal.words(question, name)}")
     if len(plans) > 2:
         out[knee(question, plans)].append("knee")
     return out
@@ -294,6 +295,10 @@ def rows(question: Question, plans: list[Plan]) -> list[dict[str, Any]]:
             "energy_mwh": c["energy_j"] / 3.6e9,
             "co2e_t": c["co2e_kg"] / 1e3,
         }
+        if question.inference_tokens:
+            rent = machine.usd_per_gpu_hour
+            served = None if rent is None else c["serving_s"] / 3600.0 * rent
+            record["lifetime_cost_usd"] = None if served is None else c["cost_usd"] + served
         if question.service is not None:
             record["latency_s"] = c["latency_s"]
         task = next((q for q in question.qualities if q.task is not None), None)

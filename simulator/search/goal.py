@@ -47,6 +47,12 @@ MARGIN = 0.05
 resolution of a loss into compute. [-]"""
 
 
+def words(question: Question, name: str) -> str:
+    """An objective in words; cost says where it covers serving."""
+    served = name == "cost_usd" and question.inference_tokens
+    return f"{WORDS[name]} with serving" if served else WORDS[name]
+
+
 def value(question: Question, columns: Mapping[str, Any], name: str) -> Any:
     """An objective of plans, lower is better; the parameters are columns of `question.outcome` with ``n_gpus params``.
 

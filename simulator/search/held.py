@@ -8,20 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from simulator import growth, money, scaling, transformer
+from simulator import growth, money, scaling
 from simulator.growth import warm_start
 from simulator.search import answer as answers
-from simulator.search import growing
+from simulator.search import explain, growing, growing_laid, growing_stages
 from simulator.search import question as questions
 from simulator.search.answer import DAY
 from simulator.search.growing import Grown
 from simulator.search.question import Question
+from simulator.search.shortfalls import LIMIT_NAMES
 from simulator.search.spread import step_factors
 from simulator.search.table import Plan
 from simulator.search.uncertain import Case
 from simulator.units import format_quantity
 
 NAN = float("nan")
+
+SHOWN_NATS = 5e-5
+"""A difference of losses below this is none as it is written. [nats/token]"""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,8 @@ class Held:
     grown: Grown
     plans: tuple[Plan, ...]
     """Each model in its own fastest layout; a given model that is grown at once comes first."""
-
-    @property
-    def schedule(self) -> growth.Schedule:
-        """Stages with their tokens and losses."""
-        return self.grown.answer.best
+    schedule: growth.Schedule
+    """Stages with their tokens and losses."""
 
     @property
     def first(self) -> int:
@@ -43,9 +44,10 @@ class Held:
         return 0 if self.grown.given is not None and not self.schedule.stages[0].tokens else 1
 
 
-def hold(question: Question, grown: Grown) -> Held:
-    """The schedule of an answer with its plans."""
-    return Held(grown, tuple(growing.stage_plans(question, grown, grown.answer.best)))
+def hold(question: Question, grown: Grown, schedule: growth.Schedule | None = None) -> Held:
+    """A schedule with its plans; that of the answer if none is named."""
+    schedule = grown.answer.best if schedule is None else schedule
+    return Held(grown, tuple(growing_stages.stage_plans(question, grown, schedule)), schedule)
 
 
 # --- one stage ------------------------------------------------------------------------------------------------------
@@ -74,7 +76,7 @@ def record(question: Question, held: Held, number: int) -> dict[str, Any]:
     machine = question.machines[plan.machine]
     wall = stage.cost / question.goodput_of(plan.n_gpus, machine)
     hours = float(money.gpu_hours(n_gpus=plan.n_gpus, seconds=wall))
-    tokens = stage.tokens / growing.token_worth(stage, plan)
+    tokens = stage.tokens / growing_stages.token_worth(stage, plan)
     columns = {
         "tokens": tokens,
         "steps": tokens / plan.batch_tokens,
@@ -158,7 +160,8 @@ def formulas(record: Mapping[str, Any], stages: Sequence[Mapping[str, Any]]) -> 
         else:
             for name in heads:
                 lines[name].append(f"  stage 0: given, worth {s['credit_tokens']:.6g} tokens, none trained")
-    return {name: "\n  ".join([head, *lines[name]]) for name, head in heads.items()}
+    told = {name: "\n  ".join([head, *lines[name]]) for name, head in heads.items()}
+    return {**told, "steps": f"sum over stages of tokens / ({batch})"}
 
 
 def _numbers(record: Mapping[str, Any], s: Mapping[str, Any]) -> dict[str, str]:
@@ -178,7 +181,7 @@ def _numbers(record: Mapping[str, Any], s: Mapping[str, Any]) -> dict[str, str]:
 # --- under other inputs ---------------------------------------------------------------------------------------------
 
 
-def outcome(held: Held, scratch: Plan, case: Case) -> dict[str, float]:
+def outcome(held: Held, case: Case) -> dict[str, float]:
     """Figures of the plan under other inputs; NaN where the limit leaves the last stage nothing.
 
     Every stage keeps its model, layout and batch, and each but the last its tokens; the last one ends with the limit.
@@ -186,9 +189,8 @@ def outcome(held: Held, scratch: Plan, case: Case) -> dict[str, float]:
     Parameters
     ----------
     held : Held
-        The plan.
-    scratch : Plan
-        The best run from scratch: limits and the worth of a batch were taken at its size and tokens.
+        The plan. Limits are taken at the size of its run from scratch, the worth of a batch at the tokens that each model would
+        see alone.
     case : Case
         The inputs.
 
@@ -198,30 +200,19 @@ def outcome(held: Held, scratch: Plan, case: Case) -> dict[str, float]:
         ``tokens loss cost_usd time_to_train_days step_time_s``
     """
     question, machine, last = case.question, case.machine, held.plans[-1]
-    active = np.asarray(transformer.active_parameters(scratch.shape), dtype=float)
+    active = np.asarray(growing_laid.active(held.grown.scratch.shape), dtype=float)
     cap = float(questions.wall_limit_s(question, machine, last.n_gpus, active, question.limits)[0])
     left = cap * question.goodput_of(last.n_gpus, machine)
-    terms, at = scaling.get(question.learning.law).terms, scratch.columns["tokens"]
-    law = {"B": float(terms["B"]), "beta": float(terms["beta"])}
     seen, loss, step = [], NAN, NAN
     for number, (stage, plan) in enumerate(zip(held.schedule.stages, held.plans, strict=True)):
         step = float(machine.setting.step_time(plan.shape, plan.layout)) * case.step_factor
+        at = float(held.grown.laid.tokens[stage.size])
         worth = float(question.learning.batch_factor(tokens=at, batch_tokens=plan.batch_tokens))
         seconds = step / plan.batch_tokens
         left -= held.grown.switch_s if stage.switch_cost else 0.0
         seen.append(left / seconds if plan is last else stage.tokens / worth)
         left -= seen[-1] * seconds
-        floor = float(question.learning.loss(plan.shape, tokens=at)) - law["B"] * at ** -law["beta"]
-        credit, kappa = stage.credit_tokens, stage.kappa
-        if number:
-            credit = float(warm_start.tokens_for_loss(floor=floor, loss=loss, **law))
-            kappa = stage.kappa if case.kappa is None else case.kappa
-        counted = max(seen[-1], 0.0) * worth
-        loss = float(
-            warm_start.loss_after_growth(
-                floor=floor, credit_tokens=credit, tokens=counted, kappa=kappa, **law
-            )
-        )
+        loss = _learned(case, plan, stage, at, max(seen[-1], 0.0) * worth, loss if number else None)
     runs = seen[-1] > 0 and np.isfinite(loss)
     hours = float(money.gpu_hours(n_gpus=last.n_gpus, seconds=cap))
     return {
@@ -231,3 +222,78 @@ def outcome(held: Held, scratch: Plan, case: Case) -> dict[str, float]:
         "time_to_train_days": cap / DAY,
         "step_time_s": step,
     }
+
+
+def _learned(
+    case: Case, plan: Plan, stage: growth.Stage, at: float, counted: float, before: float | None
+) -> float:
+    """Loss after a stage, from the loss before it; the first stage starts with what it is credited with. [nats/token]"""
+    learning = case.question.learning
+    terms = {name: float(scaling.get(learning.law).terms[name]) for name in ("B", "beta")}
+    floor = float(
+        growing_laid.floor(case.question, plan.shape, terms=terms, tokens=at, batch_tokens=plan.batch_tokens)
+    )
+    credit, kappa = stage.credit_tokens, stage.kappa
+    if before is not None:
+        credit = float(warm_start.tokens_for_loss(floor=floor, loss=before, **terms))
+        kappa = stage.kappa if case.kappa is None else case.kappa
+    after = warm_start.loss_after_growth(
+        floor=floor, credit_tokens=credit, tokens=counted, kappa=kappa, **terms
+    )
+    return float(after)
+
+
+def by_size(question: Question, grown: Grown) -> dict[str, Any]:
+    """What the law of size alone says of the schedule and of the run from scratch, where a law of shape is asked.
+
+    Both plans are held, so what is told is whether the law of shape decides between them.
+
+    Returns
+    -------
+    dict
+        ``shape_law loss loss_scratch decides``; empty without a law of shape. [-], [nats/token]
+    """
+    schedule, scratch = grown.answer.grown, grown.scratch
+    name = question.learning.shape_law
+    if name is None or schedule is None:
+        return {}
+    plain = replace(question, learning=replace(question.learning, shape_law=None))
+    case = Case(plain, plain.machines[grown.machine])
+    after = outcome(hold(question, grown, schedule), case)["loss"]
+    alone = float(
+        plain.learning.loss(
+            scratch.shape, tokens=scratch.columns["tokens"], batch_tokens=scratch.batch_tokens
+        )
+    )
+    decides = (after < alone) != (schedule.loss < grown.answer.scratch.loss)
+    return {"shape_law": name, "loss": after, "loss_scratch": alone, "decides": bool(decides)}
+
+
+def binding(question: Question, held: Held) -> dict[str, Any]:
+    """The limit that ends the plan, and what a little more of each limit buys its last stage.
+
+    Returns
+    -------
+    dict
+        As of `simulator.search.explain.binding`; what other models would make of a little more is not counted.
+    """
+    machine = question.machines[held.grown.machine]
+    place = int(held.grown.scratch.columns["binding"])
+    loss, prices, texts = held.schedule.loss, {}, []
+    for name in question.limits.given:
+        limits, change = explain.more(question.limits, name)
+        again = outcome(held, Case(replace(question, limits=limits), machine))["loss"]
+        lower = max(loss - again, 0.0)
+        worth = explain.multiplier(question, loss - lower, loss)
+        prices[LIMIT_NAMES[name]] = {
+            "change": change,
+            "loss_difference": -lower,
+            "compute_multiplier": worth,
+        }
+        bought = "changes nothing" if lower <= 0 else f"lowers the loss by less than {2 * SHOWN_NATS:.4f}"
+        bought = f"lowers the loss by {lower:.4f}" if lower > SHOWN_NATS else bought
+        bought += f", worth {100 * (worth - 1):.1f} % compute" if worth and lower > SHOWN_NATS else ""
+        texts.append(f"{change} {bought}")
+    tight = "none" if place < 0 else LIMIT_NAMES[question.limits.given[place]]
+    text = "; ".join([f"{tight} is the binding limit", *texts, "the stages before the last are held"])
+    return {"constraint": tight, "shadow_prices": prices, "text": text}

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from simulator import goodput
+from simulator.search import held as held_plans
 from simulator.search.failures import Failures
+from simulator.search.held import Held
 from simulator.search.question import Question
 from simulator.search.table import Plan, plan_of
+from simulator.search.uncertain import Case
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -21,8 +24,15 @@ OFTEN = min(run.gpu_hours_per_interruption[0] for run in goodput.PUBLISHED) / 10
 """Accelerator-hours between interruptions ten times as frequent as in the worst published run. [h]"""
 
 
-def report(question: Question, plan: Plan) -> dict[str, Any]:
+def report(question: Question, plan: Plan, held: Held | None = None) -> dict[str, Any]:
     """Goodput of a plan, and what other rates of interruptions would do.
+
+    Parameters
+    ----------
+    question, plan
+        What was asked, and the plan.
+    held : Held, optional
+        The models trained in turn, where the plan grows one into the next: all stages but the last keep their tokens.
 
     Returns
     -------
@@ -38,7 +48,7 @@ def report(question: Question, plan: Plan) -> dict[str, Any]:
         out["job_mtbf_h"] = mtbf / HOUR
         out["checkpoint_interval_s"] = _interval(failures, mtbf)
     if np.isfinite(plan.columns["tokens"]):
-        out["curve"] = [_at(question, plan, failures, hours) for hours in RATES]
+        out["curve"] = [_at(question, plan, failures, hours, held) for hours in RATES]
         out["break_even"] = _break_even(question, plan, failures)
     out["published"] = [
         {
@@ -50,6 +60,24 @@ def report(question: Question, plan: Plan) -> dict[str, Any]:
     ]
     out["text"] = _text(question, plan, out)
     return out
+
+
+def formulas(question: Question, plan: Plan) -> dict[str, str]:
+    """The goodput of a plan as its terms in numbers, where it follows from rates and times; else as the answer's formulas say."""
+    machine = question.machines[plan.machine]
+    failures = machine.failures or Failures()
+    if question.goodput is not None:
+        return {"goodput": "as the scenario says"}
+    if not failures.rated:
+        return {}
+    mtbf = failures.mtbf_s(n_gpus=plan.n_gpus, accelerators_per_node=machine.node_size)
+    terms = " + ".join(f"{share:.3g} {name}" for name, share in failures.lost(mtbf).items())
+    text = f"(1 - {failures.stragglers:g} stragglers) / (1 + {terms}): an interruption every {_hours(mtbf / HOUR)} h"
+    if every := _interval(failures, mtbf):
+        text += f", a checkpoint every {every / 60:.3g} min"
+    if failures.gpu_mtbf_s is None:
+        text += f"; times {float(goodput.scaled(n_gpus=plan.n_gpus)):.4g} for failures of accelerators, as of Llama 3"
+    return {"goodput": text}
 
 
 def _source(question: Question, failures: Failures) -> str:
@@ -64,19 +92,25 @@ def _interval(failures: Failures, mtbf_s: float) -> float | None:
     return float(goodput.checkpoint_interval_s(checkpoint_s=failures.checkpoint_s, mtbf_s=mtbf_s))
 
 
-def _at(question: Question, plan: Plan, failures: Failures, gpu_hours: float) -> dict[str, float | None]:
+def _at(
+    question: Question, plan: Plan, failures: Failures, gpu_hours: float, held: Held | None
+) -> dict[str, float | None]:
     """The same plan, interrupted once in so many accelerator-hours."""
     share = failures.at(gpu_hours * HOUR / plan.n_gpus) * (1.0 - failures.stragglers)
     changed = replace(question, goodput=share)
-    c = plan_of(changed, plan.machine, plan.n_gpus, plan.shape, plan.layout, plan.step_time_s).columns
+    if held is None:
+        c = plan_of(changed, plan.machine, plan.n_gpus, plan.shape, plan.layout, plan.step_time_s).columns
+    else:
+        again = held_plans.outcome(held, Case(changed, question.machines[plan.machine]))
+        c = {**again, "wall_s": again["time_to_train_days"] * DAY, "runs": float(np.isfinite(again["loss"]))}
     return {
         "gpu_hours_per_interruption": gpu_hours,
         "job_mtbf_h": gpu_hours / plan.n_gpus,
         "goodput": share,
         "time_to_train_days": c["wall_s"] / DAY,
-        "tokens": c["tokens"],
+        "tokens": c["tokens"] if np.isfinite(c["tokens"]) else None,
         "cost_usd": c["cost_usd"] if np.isfinite(c["cost_usd"]) else None,
-        "loss": c["loss"] if question.from_scratch else None,
+        "loss": c["loss"] if question.from_scratch and np.isfinite(c["loss"]) else None,
         "keeps_the_limits": bool(c["runs"]),
     }
 

@@ -61,12 +61,18 @@ class Pins:
     shard_group: int | None = None
     """Ranks of a group of hybrid sharding; ``None`` shards over all."""
     sequence_parallel: bool | None = None
+    without: tuple[str, ...] = ()
+    """Ways to split a model that are not chosen, since the software lacks them (`software.not_tried`)."""
+    zero_with_tp: int = 3
+    """Largest ZeRO stage that is chosen beside tensor parallelism."""
     schedule: int = 1
     micro_batch_size: int | None = None
     recompute: int | None = None
     global_batch_size: float | None = None
     frozen: int = 0
     """1 where only adapters learn."""
+    quantized: int = 0
+    """1 where the frozen weights are kept in 4 bits."""
     autocast: int = 0
     """1 where weights are kept in 32 bits and cast for every matmul."""
     autocast_frozen: int = 0
@@ -75,6 +81,17 @@ class Pins:
     """Bytes that the optimizer's sweep moves, relative to AdamW with 32-bit states. [-]"""
     pads_vocabulary: int = 0
     """1 where the software pads the vocabulary."""
+
+    @property
+    def splits_sequences(self) -> bool:
+        """Whether tensor parallelism is joined by sequence parallelism: as it is fixed, else where the software has it."""
+        usual = "sequence_parallel" not in self.without
+        return usual if self.sequence_parallel is None else self.sequence_parallel
+
+    def whole(self, name: str) -> int | None:
+        """A degree that is not chosen: the one that is fixed, or 1 where the software lacks it; ``None`` where it is free."""
+        fixed: int | None = getattr(self, name)
+        return 1 if fixed is None and name in self.without else fixed
 
 
 @dataclass(frozen=True)
@@ -111,6 +128,11 @@ class Axes:
         return len(self.global_batch_size)
 
     @property
+    def fills_pipelines(self) -> bool:
+        """Whether plans need as many micro-batches as stages: where the batch is free, and larger ones are tried beside it."""
+        return self.batches > 1 and self.pins.global_batch_size is None
+
+    @property
     def layouts(self) -> int:
         """Layouts per shape."""
         return self.kernels * self.spreads * self.batches
@@ -126,7 +148,6 @@ class Axes:
         tp, cp = on_axis(self.tp, KERNEL), on_axis(self.cp, KERNEL)
         micro, pp = on_axis(self.micro_batch_size, KERNEL), on_axis(self.pp, SPREAD)
         dp = self.n_gpus / (tp * cp * pp)
-        pinned = self.pins.sequence_parallel
         return Layout(
             tp=tp,
             cp=cp,
@@ -140,10 +161,11 @@ class Axes:
             seq_length=float(self.seq_length),
             zero_stage=np.where(dp * cp > 1, on_axis(self.zero_stage, SPREAD), 0.0),
             shard_group=float(self.pins.shard_group or 0),
-            sequence_parallel=(tp > 1) * 1.0 if pinned is None else (tp > 1) * float(pinned),
+            sequence_parallel=(tp > 1) * float(self.pins.splits_sequences),
             recompute=on_axis(self.recompute, KERNEL),
             flash_attention=float(self.flash_attention),
             frozen=float(self.pins.frozen),
+            quantized=float(self.pins.quantized),
             autocast=float(self.pins.autocast),
             update_share=self.pins.update_share,
             schedule=float(self.pins.schedule),
@@ -270,6 +292,18 @@ def _spread(
     ]
 
 
+def _degrees(
+    n_gpus: int, link_domain: int, experts: int, seq_length: int, pins: Pins
+) -> tuple[list[int], list[int], list[int]]:
+    """Degrees of tensor, context and expert parallelism that are tried."""
+    tp, cp, ep = (pins.whole(name) for name in ("tp", "cp", "ep"))
+    tps = [tp] if tp else [d for d in divisors(link_domain, MAX_TP) if n_gpus % d == 0]
+    cps = [cp] if cp else context_degrees(seq_length, n_gpus)
+    if ep or not experts:
+        return tps, cps, [ep or 1]
+    return tps, cps, [d for d in divisors(experts, MAX_TP) if n_gpus % d == 0]
+
+
 def layout_axes(
     *,
     n_gpus: int,
@@ -309,15 +343,9 @@ def layout_axes(
     one_microbatch : bool, optional
         Try micro-batches of one sequence only.
     """
-    experts, depth = int(np.max(shape.num_experts)), int(np.max(shape.num_hidden_layers))
+    depth, pp = int(np.max(shape.num_hidden_layers)), pins.whole("pp")
     largest = max(1, min(MAX_TOKENS_PER_MICROBATCH // seq_length, int(max(batches))))
-    tps = [pins.tp] if pins.tp else [d for d in divisors(link_domain, MAX_TP) if n_gpus % d == 0]
-    cps = [pins.cp] if pins.cp else context_degrees(seq_length, n_gpus)
-    eps = (
-        [pins.ep]
-        if pins.ep
-        else ([d for d in divisors(experts, MAX_TP) if n_gpus % d == 0] if experts else [1])
-    )
+    tps, cps, eps = _degrees(n_gpus, link_domain, int(np.max(shape.num_experts)), seq_length, pins)
     micro = (
         [pins.micro_batch_size]
         if pins.micro_batch_size
@@ -326,7 +354,7 @@ def layout_axes(
     modes = [0, 1, 2] if selective or not flash_attention else [0, 2]
     modes = modes if pins.recompute is None else [pins.recompute]
     kernel = np.array(list(itertools.product(tps, cps, eps, micro, modes)), dtype=float)
-    pps = [pins.pp] if pins.pp else divisors(n_gpus, min(MAX_PP, depth))
+    pps = [pp] if pp else divisors(n_gpus, min(MAX_PP, depth))
     columns = np.array(_spread(pps, pins, zero_stages, interleave=interleave), dtype=float)
     return Axes(
         n_gpus=n_gpus,

@@ -87,6 +87,20 @@ class Learning:
                 **known,
             )
 
+    @property
+    def shape_worth(self) -> str | scaling.Law | None:
+        """The law that says what width and depth are worth: the law of shape, or a law of loss that sees them."""
+        return self.law if scaling.get(self.law).sees_shape else self.shape_law
+
+    def shape_size(self, shape: Shape) -> Any:
+        """Size of the usual shape that is as good as each shape, over its own; one where no law sees shape. [-]"""
+        if self.shape_worth is None:
+            return 1.0
+        known = _of_shape(shape)
+        del known["mlp_attention_ratio"]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return scaling.shape_size(shape_law=self.shape_worth, **known)
+
     def best_tokens(self, shape: Shape, *, most: Any, batch_tokens: Any) -> Any:
         """Tokens of least loss up to `most`: a model with parameters to spare gets worse on repeated data. [tokens]
 

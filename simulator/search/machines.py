@@ -76,8 +76,10 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         about={
             "evidence": {"grade": evidence.grade, "sets": list(evidence.sets), "text": evidence.sentence},
             "offer": offer,
+            "cluster": None if hardware.cluster is None else hardware.cluster.label,
             "no_network": network is None and accelerator.network is None,
             "no_link": accelerator.link is None,
+            "power_without": _left_out(hardware),
         },
         grid_g_per_kwh=hardware.grid_g_per_kwh,
         failures=failures_of(scenario, hardware, notes, offer.get("text", "")),
@@ -172,7 +174,7 @@ def _setting(scenario: Scenario, device: Device, constants: Constants, used: str
         precision=_recipe(training.precision, used),
         optimizer=training.optimizer,
         trainable=training.trainable,
-        lora_rank=training.lora_rank or (LORA_RANK if training.trainable == "lora" else 0),
+        lora_rank=training.lora_rank or (LORA_RANK if training.adapts else 0),
         profile=MEMORY_PROFILES.get(profile, MEMORY_PROFILES["megatron"]),
     )
 
@@ -258,14 +260,20 @@ def _power(hardware: Hardware, notes: Notes) -> float | None:
             tdp_w=tdp, host_power_w=host, accelerators_per_node=hardware.node_size, pue=pue or 1.0
         )
     )
-    left_out = [] if host else ["the nodes' own power"]
-    left_out += [] if pue else ["cooling (PUE 1)"]
+    left_out = _left_out(hardware)
     without = f", without {' and '.join(left_out)}" if left_out else ""
     at = f" at PUE {pue:g}" if hardware.pue is not None else ""
     text = f"{hardware.accelerator.label} draws its board limit of {tdp:,.0f} W{at}{without}"
     if text not in notes.assumptions:
         notes.assumptions.append(text)
     return power
+
+
+def _left_out(hardware: Hardware) -> list[str]:
+    """What the power at the meter does not contain, since nothing is known of it."""
+    cluster = hardware.cluster
+    left_out = [] if cluster and cluster.host_power else ["the nodes' own power"]
+    return left_out + ([] if hardware.building_pue else ["cooling (PUE 1)"])
 
 
 def failures_of(scenario: Scenario, hardware: Hardware, notes: Notes, offer: str) -> Failures | None:

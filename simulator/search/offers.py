@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 
 from simulator import goodput, money
+from simulator.schema.hardware import TAKEN_AWAY
+from simulator.search import places
 from simulator.search.failures import Failures
+from simulator.search.notes import Notes
 from simulator.search.question import Machine, Question
 from simulator.search.table import Plan
+from simulator.units import format_quantity
 
 HOUR = 3600.0
 
@@ -41,6 +45,26 @@ def report(question: Question, plans: list[Plan]) -> list[dict[str, Any]]:
         if offer.get("owned"):
             rows += _owned(question, plan, _without(question, others, _is_owned, _is_spot))
     return rows
+
+
+def annotate(question: Question, notes: Notes, plan: Plan) -> None:
+    """Say what a purchase takes at once, and that a plan rests on machines of which nobody knows how often they are taken away."""
+    machine = question.machines[plan.machine]
+    limit, outlay = question.limits.cost_usd, places.outlay_usd(machine, plan.n_gpus)
+    if limit is not None and outlay is not None and outlay > limit:
+        paid, share = (format_quantity(each, "USD", digits=3) for each in (outlay, plan.columns["cost_usd"]))
+        notes.warn(
+            "outlay",
+            f"the {plan.n_gpus:,} x {machine.label} are bought for {paid} at once, more than budget.cost "
+            f"({format_quantity(limit, 'USD', digits=3)}): only the run's share of it, {share}, is held against that limit",
+        )
+    terms = places.offer_of(machine).get("terms")
+    if terms in TAKEN_AWAY and not _taken_away(machine):
+        notes.warn(
+            "spot",
+            f"the answer rests on {_name(machine)}, which may be taken away, at a rate that is not known: the run is planned without "
+            "such interruptions; write reliability.node_interruption",
+        )
 
 
 def _without(
@@ -100,7 +124,7 @@ def _spot(question: Question, plan: Plan, others: list[Plan]) -> list[dict[str, 
         "n_gpus": plan.n_gpus,
         "nodes": nodes,
         "known_interruption_h": None if known is None else known / HOUR,
-        "lost_per_interruption_s": None if checkpoint else restart,
+        "lost_per_interruption_s": restart if failures.checkpoint_s is None else None,
     }
     if ratio >= 1:
         text = f"{_name(machine)} costs no less than {against}, even without interruptions"
@@ -134,7 +158,7 @@ def _spot(question: Question, plan: Plan, others: list[Plan]) -> list[dict[str, 
 
 def _spot_text(machine: Machine, against: str, failures: Failures, nodes: float, mtbf_s: float) -> str:
     """The break-even of spot in words."""
-    known, (checkpoint, restart) = failures.node_interruption_s, failures.times
+    known, (_, restart) = failures.node_interruption_s, failures.times
     told = "its rate of interruptions is not known"
     if known is not None:
         verdict = "pays" if known >= mtbf_s * nodes else "does not pay"
@@ -143,7 +167,7 @@ def _spot_text(machine: Machine, against: str, failures: Failures, nodes: float,
         f"{_name(machine)} pays against {against} as long as each of the {nodes:.0f} nodes is kept for more than "
         f"{_hours(mtbf_s * nodes / HOUR)} on average (the job is then interrupted every {_hours(mtbf_s / HOUR)}); {told}"
     )
-    if checkpoint == 0.0 and failures.checkpoint_s is None:
+    if failures.checkpoint_s is None:
         text += f"; an interruption is taken to cost {restart / 60:.0f} minutes, as in Llama 3's run"
     return text
 

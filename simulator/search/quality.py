@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from simulator import scaling, transformer
 from simulator.scaling import quality as laws
 from simulator.search.learning import Learning
 from simulator.transformer import Shape
+
+if TYPE_CHECKING:
+    from simulator.search.table import Plan
 
 Array = NDArray[np.float64]
 
@@ -61,7 +64,7 @@ class Quality:
             useful = scaling.data.effective_tokens(
                 tokens=useful, unique_tokens=learning.unique_tokens * factor
             )
-        return laws.ladder_loss(task=self.task, params=ladder_parameters(shape), tokens=useful)
+        return laws.ladder_loss(task=self.task, params=ladder_parameters(learning, shape), tokens=useful)
 
     def bound(self, learning: Learning, shape: Shape, tokens: Any) -> Any:
         """Lowest that loss can be after at most these tokens, in any batch."""
@@ -73,7 +76,7 @@ class Quality:
         """`bound` of some shapes as a function of tokens."""
         if self.task is None:
             return learning.bound_along(shape)
-        size, task = ladder_parameters(shape), self.task
+        size, task = ladder_parameters(learning, shape), self.task
         return lambda tokens: laws.ladder_loss(task=task, params=size, tokens=tokens)
 
     def shown(self, loss: Any) -> Any:
@@ -83,11 +86,26 @@ class Quality:
         return laws.gadre_error(loss=loss, **scaling.get(self.curve).constants) if self.curve else loss
 
 
-def ladder_parameters(shape: Shape) -> Any:
-    """Size as the OLMo ladder counts it: the blocks and one vocabulary matrix; of experts the active ones. [-]"""
+def of_plan(q: Quality, learning: Learning, plan: Plan) -> float:
+    """The loss that a plan is judged by; a plan that grows a model by what its last model is trained as far as."""
+    columns = plan.columns
+    if "worth_tokens" not in columns:
+        return float(q.loss(learning, plan.shape, columns["tokens"], plan.batch_tokens))
+    if q.task is None:
+        return columns["loss"]
+    return float(q.loss(replace(learning, unique_tokens=None), plan.shape, columns["worth_tokens"]))
+
+
+def ladder_parameters(learning: Learning, shape: Shape) -> Any:
+    """Size as the OLMo ladder counts it: the blocks and one vocabulary matrix; of experts the active ones. [-]
+
+    Where a law of shape counts, width and depth are worth what they are worth to the loss (`scaling.shape_size`): the ladder was
+    fitted to models of usual shapes and says nothing of others.
+    """
     idle = transformer.parameters(shape) - transformer.active_parameters(shape)
     matrix = np.asarray(shape.vocab_size) * np.asarray(shape.hidden_size)
-    return np.maximum(transformer.non_embedding_parameters(shape) + matrix - idle, 1.0)
+    size = np.maximum(transformer.non_embedding_parameters(shape) + matrix - idle, 1.0)
+    return size * learning.shape_size(shape)
 
 
 def first_task(qualities: tuple[Quality, ...]) -> str:
@@ -170,7 +188,7 @@ def required_tokens(
         def loss(tokens: Any, judged: Quality = q) -> Any:
             return judged.loss(learning, shape, tokens, batch_tokens)
 
-        found.append(_crossing(loss, q.limit, most))
+        found.append(crossing(loss, q.limit, most))
     return np.asarray(np.max(np.stack(found), axis=0))
 
 
@@ -183,11 +201,11 @@ def least_tokens(learning: Learning, qualities: tuple[Quality, ...], shape: Shap
         return required_tokens(learning, qualities, shape, 0.0)
     size = np.shape(transformer.active_parameters(shape))
     most = np.full(size, MOST)
-    found = [_crossing(q.bound_along(learning, shape), q.limit, most) for q in qualities]
+    found = [crossing(q.bound_along(learning, shape), q.limit, most) for q in qualities]
     return np.asarray(np.max(np.stack(found), axis=0))
 
 
-def _crossing(loss: Callable[[Array], Any], limit: float, most: Array) -> Array:
+def crossing(loss: Callable[[Array], Any], limit: float, most: Array) -> Array:
     """Fewest tokens up to `most` at which a falling loss is at its limit; infinite where it stays above.
 
     Chandrupatla's method (Adv. Eng. Softw. 28, 1997) in the logarithm of the tokens: an interval that holds the crossing is

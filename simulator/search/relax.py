@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator.search import choice, evaluate, goal, planner, quality, required
+from simulator.search import choice, evaluate, goal, lacking, planner, quality, required
 from simulator.search import question as questions
 from simulator.search.evaluate import Counts
 from simulator.search.lattice import powers_of_two
@@ -39,6 +39,8 @@ def changes(question: Question, candidates: Shape) -> list[Change]:
 
 def why(question: Question, candidates: Shape, counts: Counts) -> dict[str, Any]:
     """The reason that nothing runs, with what would help; empty if no limit is to blame."""
+    if unknown := lacking.reason(question):
+        return unknown
     if not (question.limits.given or question.qualities or question.service):
         return {}
     known = changes(question, candidates)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from simulator import goodput, library, money, pipeline, scaling, transformer
-from simulator.kernels import ALIGNED, unfused_softmax
 from simulator.scaling.reference import range_text
 from simulator.schema import Scenario
 from simulator.search import answer as answers
-from simulator.search import growing
+from simulator.search import growing, kernel_remarks, offers, uneven
 from simulator.search.notes import Notes
 from simulator.search.question import BATCH_LAW, REFERENCE_BATCH_LAW, Machine, Question
 from simulator.search.table import Plan
@@ -24,9 +25,6 @@ EXCLUDED = (
     "time in a queue",
 )
 """What no answer contains."""
-
-PADDED = 128
-"""Multiple to which Megatron-LM pads a vocabulary by default. [-]"""
 
 FEW_TOKENS = 1.0
 """Fewer tokens are those of a fine-tune rather than of a run from scratch: a choice, GPT-3 saw 1.7. [tokens/parameter]"""
@@ -48,11 +46,11 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     _annotate_goodput(question, notes, best)
     _annotate_cluster(scenario, notes)
     _annotate_links(notes, machine, best)
+    offers.annotate(question, notes, best)
+    uneven.annotate(question, notes, best)
     _annotate_positions(scenario, notes)
     _annotate_stages(question, notes, best)
-    _annotate_vocabulary(notes, best)
-    _annotate_heads(notes, best)
-    _annotate_softmax(question, notes, best)
+    kernel_remarks.annotate(question, notes, best)
     _annotate_simplified(question, notes, best)
     if question.inference_tokens:
         use = question.serving_utilisation or float(money.request_utilisation())
@@ -150,38 +148,6 @@ def dealt_words(shape: Shape, *, stages: int, balance: float = 0.0) -> str:
     return f"{depth:,} layers on {stages} stages: {dealt}; a step takes as long as the fullest"
 
 
-def _annotate_vocabulary(notes: Notes, best: Plan) -> None:
-    """Say what a vocabulary costs whose rows tensor cores cannot load whole."""
-    size = int(best.shape.vocab_size)
-    if size % ALIGNED and int(best.layout.tp) < 2 and not best.layout.pads_vocabulary:
-        better = PADDED * -(-size // PADDED)
-        notes.warn(
-            "ragged-vocabulary",
-            f"a vocabulary of {size:,} is no multiple of {ALIGNED}; padded to {better:,} the output matmul runs up to twice as fast",
-        )
-
-
-def _annotate_heads(notes: Notes, best: Plan) -> None:
-    """Say what heads cost whose products tensor cores cannot load, where attention is not fused."""
-    width = float(transformer.query_width(best.shape) / best.shape.num_attention_heads)
-    if width % ALIGNED and not best.layout.flash_attention:
-        notes.warn(
-            "ragged-heads",
-            f"heads of {width:g} are no multiple of {ALIGNED}; attention that is not fused then leaves the tensor cores, and whole steps were measured a third slower",
-        )
-
-
-def _annotate_softmax(question: Question, notes: Notes, best: Plan) -> None:
-    """Say where the stack's fused softmax does not take the plan's score matrices."""
-    c = question.machines[best.machine].setting.constants
-    if np.any(unfused_softmax(best.shape, best.layout, c)):
-        heads = float(best.shape.num_attention_heads / best.layout.tp)
-        notes.warn(
-            "unfused-softmax",
-            f"{heads:g} heads of a rank times a micro-batch of {best.layout.micro_batch_size:g} are no multiple of {c.softmax_multiple:g}; the stack's softmax is then five operations instead of one",
-        )
-
-
 NARROW = ("fp8", "fp4")
 """Formats of matmuls in which not all of a step runs."""
 
@@ -260,10 +226,12 @@ def _annotate_links(notes: Notes, machine: Machine, best: Plan) -> None:
         )
     if machine.about.get("no_network") and best.n_gpus > float(device.link_domain):
         speed = float(device.network_bandwidth) / 1e9
+        cluster = machine.about.get("cluster")
+        where = f"neither {machine.label} nor cluster {cluster} states a network"
         notes.warn(
             "no-network",
-            f"no network of {machine.label} is known; {speed:.3g} GB/s per accelerator are assumed, half of PCIe 4.0 x16; write "
-            "hardware.network_bandwidth, or name a cluster",
+            f"{where if cluster else f'no network of {machine.label} is known'}; {speed:.3g} GB/s per accelerator are assumed, half of "
+            f"PCIe 4.0 x16; write hardware.network_bandwidth{'' if cluster else ', or name a cluster'}",
         )
 
 
@@ -358,8 +326,10 @@ def _annotate_shape(question: Question, notes: Notes, best: Plan) -> None:
         )
 
 
-def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> None:
-    """Say what a schedule rests on."""
+def annotate_growth(
+    question: Question, notes: Notes, grown: growing.Grown, by_size: Mapping[str, Any]
+) -> None:
+    """Say what a schedule rests on, and whether it rests on the law of shape (`held.by_size`)."""
     notes.assumptions.append(
         f"growth: credit for the source's loss, then {grown.answer.kappa:g} times the progress per token (kappa, an "
         "assumption with published cases on both sides); costs are seconds of each stage's own fastest layout"
@@ -369,6 +339,9 @@ def annotate_growth(question: Question, notes: Notes, grown: growing.Grown) -> N
     source = "what one interruption of Llama 3's run cost" if usual else "growth.switch_time"
     share = f"; {100 * grown.switch_s / grown.budget_s:.2g} % of the run each" if grown.switch_s else ""
     notes.assumptions.append(f"a switch stops training for {stop}, {source}{share}")
-    unique = question.learning.unique_tokens
-    if unique and grown.answer.best.tokens > unique:
-        notes.warn("growth-data", "schedules take data as unlimited; this one needs more than unique_tokens")
+    if by_size.get("decides"):
+        notes.warn(
+            "growth-shape",
+            f"{by_size['shape_law']} decides between the schedule and the run from scratch: by {question.learning.law_name} alone they end "
+            f"at {by_size['loss']:.4f} and {by_size['loss_scratch']:.4f} nats/token; shape_law: none plans both without it",
+        )

@@ -153,7 +153,7 @@ def reached(question: Question, plan: Plan) -> dict[str, Any]:
     if not np.isfinite(plan.columns["tokens"]):
         return out
     for q in question.qualities:
-        loss = float(q.loss(question.learning, plan.shape, plan.columns["tokens"], plan.batch_tokens))
+        loss = quality.of_plan(q, question.learning, plan)
         low, high = _interval(q, loss, law_error(question, plan))
         out[q.name] = {
             "wanted": q.wanted,
@@ -185,11 +185,21 @@ def _certain(question: Question, plan: Plan, q: Quality) -> dict[str, float] | N
         stricter = quality.of_accuracy(q.task, target)
     else:
         stricter = replace(q, limit=q.limit / (1 + law_error(question, plan)))
-    tokens = quality.required_tokens(question.learning, (stricter,), plan.shape, plan.batch_tokens)
-    needed = float(np.max(tokens))
+    needed = _needed(question, plan, stricter)
     if not np.isfinite(needed):
         return None
     return {"tokens": needed, "times": needed / plan.columns["tokens"]}
+
+
+def _needed(question: Question, plan: Plan, q: Quality) -> float:
+    """Tokens at which a plan meets a requirement; one that grows a model trains its last model for longer, or less. [tokens]"""
+    c = plan.columns
+    if "worth_tokens" not in c:
+        tokens = quality.required_tokens(question.learning, (q,), plan.shape, plan.batch_tokens)
+        return float(np.max(tokens))
+    learning = replace(question.learning, unique_tokens=None)
+    worth = float(np.max(quality.required_tokens(learning, (q,), plan.shape, 0.0)))
+    return c["tokens"] + (worth - c["worth_tokens"]) / c["worth_per_token"]
 
 
 def shortfall(question: Question, plan: Plan) -> dict[str, Any]:

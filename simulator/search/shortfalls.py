@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from simulator import memory
-from simulator.search import choice, planner, required
+from simulator.search import choice, lacking, planner, required
 from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Plan
 from simulator.units import DIMENSIONS, format_quantity
@@ -39,15 +39,14 @@ LIMIT_NAMES = {"time_s": "time", "cost_usd": "money", "energy_j": "energy", "co2
 def shortfall(question: Question, plan: Plan) -> dict[str, Any]:
     """Why a plan breaks a limit or is not good enough, by how much, and the smallest change."""
     limits, c, machine = question.limits, plan.columns, question.machines[plan.machine]
-    poor = required.shortfall(question, plan)
-    if poor:
-        return poor
+    alone = replace(question, machines=(machine,))
+    other = lacking.reason(alone) or required.shortfall(question, plan)
+    if other:
+        return other
     needs = _needs(plan, c["wall_s"])
     if c["steps"] < ONE_STEP:
         return too_short(question, plan)
-    over = {n: needs[n] / getattr(limits, n) for n in limits.given if np.isfinite(needs[n])}
-    if not over:
-        return no_price(machine.label)
+    over = {n: needs[n] / getattr(limits, n) for n in limits.given}
     worst = max(over, key=lambda n: over[n])
     scale, unit = UNITS[worst]
     broken = [n for n in limits.given if over.get(n, 0.0) > 1]
@@ -177,12 +176,3 @@ def of(need: float, have: float, name: str) -> str:
         if mine != other:
             break
     return f"{mine} of {other}"
-
-
-def no_price(labels: str) -> dict[str, Any]:
-    """Why a limit on cost cannot be judged, and what to write."""
-    return {
-        "reason": "price",
-        "text": f"a limit on cost needs hardware.price: no price is known for {labels}",
-        "smallest_change": "write hardware.price, such as $2.50/GPU-h",
-    }

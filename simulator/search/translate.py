@@ -7,23 +7,25 @@ from dataclasses import replace
 from simulator import scaling
 from simulator.clocks import CLOCKS
 from simulator.errors import UnknownNameError
-from simulator.layout import RECOMPUTE, SCHEDULES
+from simulator.layout import NF4_BYTES, RECOMPUTE, SCHEDULES
 from simulator.memory import states
 from simulator.scaling import Law
 from simulator.schema import Scenario
-from simulator.search import goal, quality
+from simulator.search import goal, lacking, quality, software
 from simulator.search.lattice import Pins
 from simulator.search.machines import machine_of
 from simulator.search.notes import Notes
 from simulator.search.quality import Quality
 from simulator.search.question import Learning, Limits, Question, Service
-from simulator.search.software import AUTOCASTS, INTERLEAVES, PADS_VOCABULARY, ZERO_OF
 
 LONGEST_DAYS = 90.0
 """Length of a run where neither time nor the number of accelerators is given. [days]"""
 
 DEFAULT_SHAPE_LAW = "Gemstones2025"
 """Law of depth and width for a search over shapes that names none: without one only speed would choose the shape."""
+
+NO_SHAPE_LAW = "none"
+"""What a scenario writes in place of a law of depth and width so that none corrects the loss."""
 
 
 def question_of(scenario: Scenario, notes: Notes) -> Question:
@@ -40,12 +42,11 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         )
     shape_law = _shape_law(scenario, notes)
     _template(scenario, notes)
+    _stack(scenario, notes)
+    _quantized(scenario, notes)
     machines = tuple(
         machine_of(scenario, choice, notes) for hardware in scenario.hardware for choice in hardware.choices
     )
-    if budget.cost is not None and any(m.usd_per_gpu_hour is None for m in machines):
-        bare = ", ".join(m.label for m in machines if m.usd_per_gpu_hour is None)
-        notes.warn("no-price", f"no price is known for {bare}; write hardware.price, such as $2.50/GPU-h")
     question = Question(
         machines=machines,
         limits=Limits(time_s, budget.cost, budget.energy, budget.carbon),
@@ -57,8 +58,8 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         goodput=scenario.goodput,
         inference_tokens=scenario.inference.tokens if scenario.inference else None,
         serving_utilisation=scenario.inference.utilisation if scenario.inference else None,
-        zero_stages=ZERO_OF.get(scenario.software, (1, 3)),
-        interleave=scenario.software in INTERLEAVES,
+        zero_stages=software.ZERO_OF.get(scenario.software, (1, 3)),
+        interleave=scenario.software in software.INTERLEAVES,
         flash_attention=training.flash_attention,
         max_alternatives=scenario.search.max_alternatives,
         batch_in_tokens=training.global_batch_tokens is not None,
@@ -67,6 +68,8 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         service=service_of(scenario),
         pretrained=training.fine_tunes,
     )
+    lacking.annotate(question, notes)
+    _tasks(question, notes)
     return replace(question, counts_batch="n_gpus" in scenario.objective and question.batch_matters)
 
 
@@ -81,6 +84,28 @@ def _template(scenario: Scenario, notes: Notes) -> None:
     )
 
 
+def _stack(scenario: Scenario, notes: Notes) -> None:
+    """Say where the scenario fixes a way to split a model that its software lacks."""
+    for name, reason in software.LACKS.get(scenario.software, {}).items():
+        fixed, usual = getattr(scenario.parallelism, name), 0 if name == "sequence_parallel" else 1
+        if fixed is not None and fixed > usual:
+            value = f" {fixed}" if usual else ""
+            notes.warn(
+                "software",
+                f"{software.SPLITS[name]} is not chosen for {scenario.software} ({reason}); parallelism.{name}{value} is taken as it "
+                "is written",
+            )
+
+
+def _quantized(scenario: Scenario, notes: Notes) -> None:
+    """Say how weights in 4 bits are counted."""
+    if scenario.training.trainable == "qlora":
+        notes.assumptions.append(
+            f"frozen weights of layers are kept in {8 * NF4_BYTES:.3f} bits (NF4, double quantization, arXiv:2305.14314), tables and "
+            "head in 16, and layers are written out in 16 bits for every pass; no measured run backs the time of that"
+        )
+
+
 def _law(scenario: Scenario) -> str | Law:
     """The name of a registered law; one's own as the law that it is."""
     return scenario.law if isinstance(scenario.law, str) else scaling.get(scenario.law)
@@ -89,6 +114,10 @@ def _law(scenario: Scenario) -> str | Law:
 def _shape_law(scenario: Scenario, notes: Notes) -> str | None:
     """The law of shape that corrects the loss; a law that sees width and depth itself takes none."""
     law = scaling.get(scenario.law)
+    if scenario.shape_law == NO_SHAPE_LAW:
+        if scenario.searches_shapes and not law.sees_shape:
+            notes.assumptions.append(f"depth and width do not move the loss (shape_law: {NO_SHAPE_LAW})")
+        return None
     if law.sees_shape:
         if scenario.shape_law is not None:
             notes.assumptions.append(
@@ -120,6 +149,20 @@ def qualities_of(scenario: Scenario, notes: Notes) -> tuple[Quality, ...]:
     return tuple(found)
 
 
+def _tasks(question: Question, notes: Notes) -> None:
+    """Say what accuracies see of width and depth: the laws of tasks see size and tokens only."""
+    law = question.learning.shape_worth
+    if law is None or all(each.task is None for each in question.qualities):
+        return
+    found = scaling.get(law)
+    seen = (
+        f"for accuracies width and depth count as the size that they are worth to the loss under {found.name}"
+        if found.form.powers
+        else f"accuracies see size and tokens, not width and depth: {found.name} does not part shape from tokens"
+    )
+    notes.assumptions.append(seen)
+
+
 def service_of(scenario: Scenario) -> Service | None:
     """How the trained model answers, where the scenario asks about its speed."""
     asked = scenario.inference
@@ -148,15 +191,18 @@ def pins_of(scenario: Scenario) -> Pins:
         zero_stage=p.zero_stage,
         shard_group=p.shard_group,
         sequence_parallel=p.sequence_parallel,
+        without=software.not_tried(scenario.software),
+        zero_with_tp=software.ZERO_WITH_TP.get(scenario.software, 3),
         schedule=SCHEDULES[p.schedule] if p.schedule else SCHEDULES["1f1b"],
         micro_batch_size=training.micro_batch_size,
         recompute=None if training.recompute is None else RECOMPUTE[training.recompute],
         global_batch_size=training.batch_sequences,
-        frozen=int(training.trainable == "lora"),
+        frozen=int(training.adapts),
+        quantized=int(training.trainable == "qlora"),
         autocast=int(autocasts(scenario)),
         autocast_frozen=int(autocasts(scenario) and training.autocast is True),
         update_share=states.update_share(precision=training.precision, optimizer=training.optimizer),
-        pads_vocabulary=int(scenario.software in PADS_VOCABULARY),
+        pads_vocabulary=int(scenario.software in software.PADS_VOCABULARY),
     )
 
 
@@ -166,5 +212,5 @@ def autocasts(scenario: Scenario) -> bool:
     Frozen weights are loaded in 16 bits, so that nothing is cast: only adapters, which are small, have 32.
     """
     asked, narrow = scenario.training.autocast, scenario.training.precision not in states.WHOLE
-    usual = scenario.software in AUTOCASTS and scenario.training.trainable == "full"
+    usual = scenario.software in software.AUTOCASTS and scenario.training.trainable == "full"
     return narrow and (usual if asked is None else asked)

@@ -72,7 +72,10 @@ def _released(question: Question, machine: int, n_gpus: int, shape: Shape) -> tu
 
 
 def _near_batches(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
-    """The nearest batches that run, on both sides of the one that is written, in words; empty if none was found."""
+    """The nearest batches that run, on both sides of the one that is written, in words; empty if none was found.
+
+    Each is asked for as it would be written: one in tokens may be rounded again.
+    """
     pinned = int(question.pins.global_batch_size or 0)
     divisors = lattice.divisors(n_gpus)
     smaller = {pinned // d * d for d in divisors} - {0, pinned}
@@ -80,7 +83,8 @@ def _near_batches(question: Question, machine: int, n_gpus: int, shape: Shape) -
 
     def first(batches: Iterable[int]) -> list[int]:
         for batch in list(batches)[:NEAREST]:
-            if choice.layouts(question, machine, n_gpus, shape, batch=float(batch), number=1)[0]:
+            pins = replace(question.pins, global_batch_size=float(batch))
+            if choice.layouts(replace(question, pins=pins), machine, n_gpus, shape, number=1)[0]:
                 return [batch]
         return []
 
@@ -96,4 +100,21 @@ def _other_number(question: Question, machine: int, n_gpus: int, shape: Shape) -
     for other in sorted(near - {n_gpus}, key=lambda n: abs(n - n_gpus))[: 2 * NEAREST]:
         if other > 0 and choice.layouts(question, machine, other, shape, number=1)[0]:
             return f"use {other:,} accelerators"
-    return f"another number of accelerators than {n_gpus:,}"
+    return (
+        _other_software(question, machine, n_gpus, shape) or f"another number of accelerators than {n_gpus:,}"
+    )
+
+
+def _other_software(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
+    """The ways to split the model that its software lacks and that would help, in words; empty if none would."""
+    whole = replace(question, pins=replace(question.pins, without=()))
+    plans, _ = (
+        choice.layouts(whole, machine, n_gpus, shape, number=1) if question.pins.without else ([], None)
+    )
+    degrees = [
+        f"{name} {getattr(plan.layout, name):g}"
+        for plan in plans
+        for name in question.pins.without
+        if name != "sequence_parallel" and getattr(plan.layout, name) > 1
+    ]
+    return f"take software that has {' and '.join(degrees)}" if degrees else ""

@@ -15,7 +15,7 @@ from simulator.errors import Problem, SimulatorError, SpecError, UnknownNameErro
 from simulator.schema import Scenario
 from simulator.schema.load import validate
 from simulator.search.notes import Notes
-from simulator.search.translate import question_of
+from simulator.search.translate import NO_SHAPE_LAW, question_of
 from simulator.yamlio import Document
 
 TRIED = 256
@@ -255,7 +255,7 @@ def _names(scenario: Scenario, seen: set[str]) -> None:
         return
     question_of(scenario, Notes())
     scaling.get(scenario.law)
-    if scenario.shape_law:
+    if scenario.shape_law not in (None, NO_SHAPE_LAW):
         scaling.get(scenario.shape_law)
     seen.add(key)
 

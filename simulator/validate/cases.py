@@ -42,6 +42,7 @@ class Cases:
     id: np.ndarray
     source: np.ndarray
     gpu: np.ndarray
+    """Accelerator, under the first name that the table has for it."""
     complete: np.ndarray
     quality: np.ndarray
     config_group: np.ndarray
@@ -154,7 +155,7 @@ def _gather(
     return Cases(
         id=column("id"),
         source=source,
-        gpu=column("gpu"),
+        gpu=_accelerators(rows),
         complete=np.array([r.complete for r in rows], dtype=bool),
         quality=column("quality"),
         config_group=column("config_group"),
@@ -168,6 +169,14 @@ def _gather(
         seen=np.array([name in groups for name, groups in zip(source, measured_by, strict=True)], dtype=bool),
         skipped=reasons,
     )
+
+
+def _accelerators(rows: list[Row]) -> np.ndarray:
+    """Accelerators as the table first writes them: RTX4090 after RTX 4090 is the same one."""
+    first: dict[str, str] = {}
+    for row in rows:
+        first.setdefault(row.accelerator.label, str(row.raw["gpu"]))
+    return np.array([first[row.accelerator.label] for row in rows], dtype=object)
 
 
 def check_some(cases: Cases, path: Path, what: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator import transformer
 from simulator.errors import SpecError, UnknownNameError
-from simulator.layout import RECOMPUTE
+from simulator.layout import NF4_BYTES, RECOMPUTE
 from simulator.validate.cells import NO, YES, SkipError, empty, number, text
 from simulator.validate.profiles import SOFTMAX_MULTIPLE, Profile
 
@@ -199,8 +199,21 @@ def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: D
 
 
 def _state_bytes(row: dict[str, Any], device: Device) -> tuple[float, float]:
-    """Bytes per parameter that every replica keeps, and that replicas share: frozen weights have the matmuls' width."""
+    """Bytes per parameter that every replica keeps, and that replicas share: frozen weights have the matmuls' width, or 4 bits."""
+    if is_qlora(row):
+        return NF4_BYTES, 0.0
     return (float(device.operand_bytes), 0.0) if is_lora(row) else (6.0, 12.0)
+
+
+def is_qlora(row: dict[str, Any]) -> int:
+    """Whether the frozen weights below the adapters are kept in 4 bits, written into the model column as a word, QLoRA.
+
+    Examples
+    --------
+    >>> is_qlora({"model_name": "Llama-3-8B QLoRA"}), is_qlora({"model_name": "Llama-3-8B LoRA"})
+    (1, 0)
+    """
+    return int(is_lora(row) and re.search(r"qlora(?![a-z])", text(row["model_name"])) is not None)
 
 
 def is_lora(row: dict[str, Any]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import simulator as sim
@@ -105,3 +107,28 @@ def test_what_does_not_fit_is_told_of_a_pipeline_that_runs() -> None:
     assert why["smallest_change"].startswith("pp 1 -> 2, 2 times the accelerators")
     wider = ["hardware.n_gpus=16", "parallelism.pp=2"]
     assert sim.run("does-not-fit", set=wider).feasible
+
+
+LLAMA_405B = {
+    "model": "llama-3.1-405b",
+    "training": {"tokens": "15T", "seq_length": 8192, "global_batch_tokens": "16M"},
+    "hardware": {"accelerator": "h100-sxm-80gb", "n_gpus": 24576},
+}
+
+
+def test_a_rounded_batch_may_have_fewer_micro_batches_than_stages() -> None:
+    """The nearest batches leave ten micro-batches for sixteen stages, which a batch in sequences always could."""
+    result = sim.run(LLAMA_405B)
+    assert result.feasible
+    assert abs(result.answer["global_batch_tokens"] / 16e6 - 1) <= 0.05
+    assert result.answer["num_microbatches"] < result.answer["pp"]
+    assert sim.run(LLAMA_405B, set=["training.global_batch_tokens=16121856"]).feasible
+
+
+def test_batches_that_are_named_in_tokens_run_when_they_are_asked_for() -> None:
+    asked = {**LLAMA_405B, "hardware": {**LLAMA_405B["hardware"], "n_gpus": 8 * 509}}
+    why = sim.run(asked, set=["training.global_batch_tokens=3M"]).infeasible
+    near = re.findall(r"global_batch_tokens ([\d,]+)", why["smallest_change"])
+    assert near
+    for tokens in near:
+        assert sim.run(asked, set=[f"training.global_batch_tokens={tokens.replace(',', '')}"]).feasible

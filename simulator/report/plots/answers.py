@@ -310,9 +310,10 @@ def _front(document: Document, ax: Axes | None) -> Axes:
         return style.nothing(ax, "one objective was asked for: write several")
     rows = [{**row, "gpu_hours": 24.0 * row["n_gpus"] * row["time_to_train_days"]} for row in rows]
     priced = all(row["cost_usd"] is not None for row in rows)
-    figures = (
-        FIGURE_OF if priced else FIGURE_OF | {"cost": "gpu_hours"}
-    )  # what the planner takes without a price
+    served = all(row.get("lifetime_cost_usd") is not None for row in rows)
+    # What the planner takes: the cost with serving where that counts, hours without a price.
+    cost = "lifetime_cost_usd" if served else "cost_usd" if priced else "gpu_hours"
+    figures = FIGURE_OF | {"cost": cost}
     asked = [figures[name] for name in document["scenario"]["objective"]]
     lacking = [style.label(name) for name in asked[:2] if any(row.get(name) is None for row in rows)]
     if lacking:
@@ -337,7 +338,7 @@ def _front(document: Document, ax: Axes | None) -> Axes:
     ax.margins(0.15)
     low, high = ax.get_xlim()
     if high > 4 * low:  # else powers of ten, twos and fives are too few
-        ticks = {"cost_usd": fields.dollars, "time_to_train_days": fields.duration_of}
+        ticks = {cost: fields.dollars if priced else fields.count, "time_to_train_days": fields.duration_of}
         fields.plain_ticks(ax, "x", ticks.get(x, fields.count))
     ax.set_xlabel(style.label(x))
     ax.set_ylabel(style.label(y))

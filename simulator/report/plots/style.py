@@ -19,6 +19,7 @@ INK = "#222222"
 
 LABELS = {
     "cost_usd": "cost [USD]",
+    "lifetime_cost_usd": "cost with serving [USD]",
     "time_to_train_days": "time [days]",
     "gpu_hours": "accelerator time [h]",
     "energy_mwh": "energy [MWh]",
