@@ -12,7 +12,7 @@ and a set that no row describes takes the mean of those that rows do describe. A
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from simulator.calibrate.priors import OVERRIDES, Key, prior_of
 
 SHARED = 0.5
 """Share of a prior's variance that all sets have in common: a choice, neither all nor nothing. [-]"""
+
+HOLD = 1e3
+"""How much surer of a constant a fit is that holds it. [-]"""
 
 INSIDE = 1e-6
 """Distance from a bound at which an optimiser starts. [-]"""
@@ -47,6 +50,16 @@ class Belief:
     def residuals(self, x: np.ndarray) -> np.ndarray:
         """How far the unknowns are from what was believed, in standard deviations."""
         return np.asarray(self.slopes @ x - self.offsets)
+
+    def settled(self, x: np.ndarray, held: np.ndarray) -> np.ndarray:
+        """The unknowns, those that are held at what they are drawn to: their mean over sets, or their own centre."""
+        drawn = (self.offsets - self.slopes @ x) / np.diag(self.slopes) + x
+        return np.asarray(np.where(held, drawn, x))
+
+    def holding(self, held: np.ndarray) -> Belief:
+        """The same belief with some constants held at what they are drawn to, a thousand times as sure of it."""
+        factor = np.where(held, HOLD, 1.0)
+        return replace(self, slopes=self.slopes * factor[:, None], offsets=self.offsets * factor)
 
     def inside(self, x: np.ndarray) -> np.ndarray:
         """The unknowns, moved between their bounds."""

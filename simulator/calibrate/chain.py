@@ -79,6 +79,7 @@ def run(
         names=names,
         own={name: known[name].applies_to for name in own},
         centre="the set that ships" if shipped else write.MEASURED_CENTRE,
+        kept=known if shipped else None,
     )
     found = _outcome(rows, {**prior_values(), **start}, final, names, files)
     if found.after["median_ape"] > DOUBTFUL:

@@ -1,8 +1,8 @@
 """Fit the few physical constants of accelerators, fabrics and software stacks to measured step times.
 
-Every constant has a prior with a source. Robust least squares on the logarithm of the step time moves the constants that
-the rows identify; a constant whose posterior is hardly narrower than what its mean over sets leaves open says so. Groups of
-rows (organisations) are weighted so that none dominates, and a configuration that was measured several times counts once.
+Every constant has a prior with a source. Robust least squares on the logarithm of the step time moves them; a constant that the
+rows neither narrow nor move far is refused, put back to its mean over sets or to its own centre, and the others are fitted again.
+Groups of rows (organisations) are weighted so that none dominates, and a configuration that was measured several times counts once.
 """
 
 from __future__ import annotations
@@ -86,9 +86,27 @@ def fit(
     first = belief.centre.copy()
     first[: len(keys)] = np.log([(warm or {}).get(key, base[key]) for key in keys])
     x, posterior = _solve(errors, list(places.values()), belief, first, max_evaluations)
+    held = ~_identified(belief, x, posterior)
+    held[len(keys) :] = False
+    x, narrowed = _solve(
+        errors, list(places.values()), belief.holding(held), belief.settled(x, held), max_evaluations
+    )
+    x, posterior = belief.settled(x, held), np.where(held, posterior, narrowed)
     values = _unseen(base, start or {}, belief.means(x))
     values |= dict(zip(keys, np.exp(x[: len(keys)]).tolist(), strict=True))
-    identified = posterior < IDENTIFIED * belief.own
+    rows, groups = _support(cases)
+    return Fit(
+        values=values,
+        spread={key: float(min(posterior[i], belief.spread[i])) for i, key in enumerate(keys)},
+        rows=rows,
+        groups=groups,
+        identified={key: not held[i] for i, key in enumerate(keys)},
+        centred=frozenset(start or {}),
+    )
+
+
+def _support(cases: Cases) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
+    """Rows and organisations that describe each set."""
     names = [{key for key, _ in row.values()} for row in cases.keys]
     sets = {name for each in names for name in each}
     rows = {name: sum(name in each for each in names) for name in sets}
@@ -96,18 +114,20 @@ def fit(
         name: tuple(sorted({str(s) for s, each in zip(cases.source, names, strict=True) if name in each}))
         for name in sets
     }
-    return Fit(
-        values=values,
-        spread={key: float(min(posterior[i], belief.spread[i])) for i, key in enumerate(keys)},
-        rows=rows,
-        groups=groups,
-        identified={key: bool(identified[i]) for i, key in enumerate(keys)},
-        centred=frozenset(start or {}),
-    )
+    return rows, groups
 
 
 IDENTIFIED = 0.9
-"""Posterior over prior spread, the mean over sets known, above which rows say nothing of a constant. [-]"""
+"""Posterior over prior spread, the mean over sets known, below which the rows identify a constant. [-]"""
+
+MOVED = 1.0
+"""Distance from what a constant is drawn to, in standard deviations, above which the rows identify it too: where the clock is not
+linear in it, they can move it without narrowing it. [-]"""
+
+
+def _identified(belief: Belief, x: np.ndarray, posterior: np.ndarray) -> np.ndarray:
+    """Which unknowns the rows narrow, or move far."""
+    return np.asarray((posterior < IDENTIFIED * belief.own) | (np.abs(belief.residuals(x)) > MOVED))
 
 
 TOLERANCE = 1e-6

@@ -24,8 +24,6 @@ class Moved:
     name: str
     before: float
     after: float
-    identified: bool
-    """Whether the rows narrowed it; else it moved with its prior."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Outcome:
     def moved(self) -> list[Moved]:
         """Constants of the written sets that moved, furthest first."""
         found = [
-            Moved(key[0], key[1], self.start[key], value, self.fit.identified.get(key, False))
+            Moved(key[0], key[1], self.start[key], value)
             for key, value in self.fit.values.items()
             if key[0] in self.sets and abs(value / self.start.get(key, value) - 1.0) > SAME
         ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from simulator.calibrate.belief import has_mean
 from simulator.calibrate.fit import Fit
-from simulator.calibrate.priors import CONSTANTS_OF, SETS, prior_of, prior_values
+from simulator.calibrate.priors import CONSTANTS_OF, SETS, Key, prior_of, prior_values
 from simulator.errors import SpecError
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ def significant(value: float, digits: int = 4) -> float:
     return float(f"{value:.{digits}g}")
 
 
+def bounds(key: Key, value: float, spread: float | None = None) -> tuple[float, float]:
+    """80 % range of a constant, within the bounds of its prior: a share is never above 1.
+
+    Examples
+    --------
+    >>> low, high = bounds(("hopper", "tile_efficiency_32"), 0.75)
+    >>> print(round(low, 3), high)
+    0.511 1.0
+    """
+    prior = prior_of(key)
+    width = float(np.exp(1.2816 * (prior.spread if spread is None else spread)))
+    return max(value / width, min(prior.low, value)), min(value * width, max(prior.high, value))
+
+
 def set_document(
     name: str,
     result: Fit,
@@ -48,6 +62,7 @@ def set_document(
     date: str | None,
     applies_to: Sequence[str] = (),
     centre: str = MEASURED_CENTRE,
+    kept: Calibration | None = None,
 ) -> dict[str, Any]:
     """One calibration set as plain data, ready to be written as YAML.
 
@@ -63,18 +78,23 @@ def set_document(
         Of a set that is none of `SETS`.
     centre : str, optional
         What the fit was centred on, in words.
+    kept : Calibration, optional
+        The set that the fit started from: what the rows do not identify stays as it has it, with its range and its source.
     """
     kind, applies = SETS.get(name, ("accelerator", tuple(applies_to)))
     written = {}
     for constant in CONSTANTS_OF[kind]:
         key = (name, constant)
         value, spread, known = result.values[key], result.spread.get(key), result.identified.get(key, False)
+        if not known and kept is not None and constant in kept.constants:
+            written[constant] = kept.constants[constant].model_dump(mode="json", exclude_none=True)
+            continue
         prior = prior_of(key)
-        width = np.exp(1.2816 * (spread if spread is not None else prior.spread))
+        low, high = bounds(key, value, spread)
         entry: dict[str, Any] = {
             "value": significant(value),
-            "low": significant(value / width, 3),
-            "high": significant(min(value * width, max(prior.high, value)), 3),
+            "low": significant(low, 3),
+            "high": significant(high, 3),
             "status": "fitted" if known else "prior",
         }
         if not known:
@@ -105,17 +125,26 @@ def write_sets(
     names: Sequence[str] | None = None,
     own: Mapping[str, Sequence[str]] | None = None,
     centre: str = MEASURED_CENTRE,
+    kept: Mapping[str, Calibration] | None = None,
 ) -> list[Path]:
     """Write sets as YAML into a folder, all of them unless some are named; the files are replaced whole.
 
-    `own` holds what the sets of accelerators that are none of `SETS` apply to; `centre` is what the fit was centred on, in words.
+    `own` holds what the sets of accelerators that are none of `SETS` apply to; `centre` is what the fit was centred on, in words,
+    and `kept` the sets that it started from.
     """
     head = "# yaml-language-server: $schema=../../schemas/calibration.json\n"
     paths = []
     for name in SETS if names is None else names:
         applies = (own or {}).get(name, ())
         document = set_document(
-            name, result, command=command, data=data, date=date, applies_to=applies, centre=centre
+            name,
+            result,
+            command=command,
+            data=data,
+            date=date,
+            applies_to=applies,
+            centre=centre,
+            kept=(kept or {}).get(name),
         )
         paths.append(write_yaml(folder / f"{name}.yaml", document, head))
     return paths

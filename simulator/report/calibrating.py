@@ -65,16 +65,12 @@ def _moved(found: Outcome) -> Table:
             number(each.before),
             number(each.after),
             f"{'+' if each.after > each.before else '-'}{percent(abs(each.after / each.before - 1.0))}",
-            "identified" if each.identified else "prior",
         )
         for each in moved[:SHOWN]
     ]
-    note = (
-        "Identified: the rows narrow it. Prior: they move it and hardly narrow it. The other constants of these sets are as "
-        "they were."
-    )
-    heads = ("constant", "set", "before", "after", "", "")
-    left = (0, 1, 5)
+    note = "What the rows do not identify is as it was."
+    heads = ("constant", "set", "before", "after", "")
+    left = (0, 1)
     return Table("Constants that moved", heads, rows, left=left, note=note, hidden=len(moved) - len(rows))
 
 
