@@ -14,14 +14,14 @@ from figures_of_runs import (
     percent,
 )
 
-from simulator import calibrations, library, scaling, simulate
+from simulator import calibrations, kernels, library, scaling, simulate
 from simulator.calibrate import gemm, links
 from simulator.growth import published
 from simulator.memory.constants import MEMORY_PROFILES
 from simulator.memory_fit import fit_memory
 from simulator.report.text import number
 from simulator.validate import cases as tables
-from simulator.validate import growth, kernels, memory
+from simulator.validate import growth, memory
 from simulator.validate.slices import FEW
 
 if TYPE_CHECKING:

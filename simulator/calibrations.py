@@ -241,7 +241,9 @@ def constants_of(
     }
     if not compiled:
         values["compiled_factor"] = 1.0
-    return Constants(**values), evidence.evidence_of(accelerator, (chip, fabric, stack), known)
+    return Constants(**values), evidence.evidence_of(
+        accelerator, (chip, fabric, stack), BITS[precision], known
+    )
 
 
 def device_of(

@@ -1,8 +1,9 @@
 """How well the constants of a prediction are known: by whose runs, on which parts, with which software.
 
-A part counts as measured if published runs on it are among the calibration data, its architecture has a handful of them, and
-some were made with the software of the plan: that a TPU was measured with one framework says little of another. Sets of a
-user's own, found before those that ship, are runs of that user.
+A part counts as measured if published runs on it are among the calibration data, its architecture has a handful of them, some
+were made with the software of the plan, and a handful in a format as wide as the plan's: that a TPU was measured with one
+framework says little of another, and rates in 16 bits say little of those in 32. Sets of a user's own, found before those that
+ship, are runs of that user.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ FEWEST_ROWS = 5
 
 FEWEST_OWN = 3
 """Rows of one's own from which on a prediction is one of a known organisation. [-]"""
+
+RATE = "tile_efficiency_"
+"""Beginning of the name of a constant that tells the rate of matmuls; their width follows."""
 
 MEANING = {
     "measured": "measured on this accelerator",
@@ -115,9 +119,9 @@ def grade_of(accelerator: Accelerator, chip: str, applies_to: Iterable[str] = ()
 
 
 def evidence_of(
-    accelerator: Accelerator, sets: tuple[str, str, str], known: dict[str, Calibration]
+    accelerator: Accelerator, sets: tuple[str, str, str], bits: str, known: dict[str, Calibration]
 ) -> Evidence:
-    """Evidence behind the constants of an accelerator with a software stack.
+    """Evidence behind the constants of an accelerator with a software stack, in a format of some width.
 
     Parameters
     ----------
@@ -125,6 +129,8 @@ def evidence_of(
         The part.
     sets : (str, str, str)
         Ids of the sets of the accelerator, of the fabric and of the software.
+    bits : str
+        Width class of the matmuls' format: ``32``, ``16``, ``8`` or ``4``.
     known : dict
         Every set by id.
     """
@@ -141,10 +147,37 @@ def evidence_of(
     elif chip in mine and rows < FEWEST_OWN and not _is_shipped(accelerator, known):
         grade = "datasheet"
         why = f"from datasheet: {counted} of your own, fewer than {FEWEST_OWN}"
-    elif grade != "datasheet" and not ({chip, stack} <= mine or (chip, stack) in measured_pairs()):
+    elif grade != "datasheet" and (lacking := _lacking(chip, stack, bits, known, mine)):
         grade = "transferred"
-        why = f"transferred: {chip} was measured, never with {stack}"
+        why = f"transferred: {chip} was measured, {' and '.join(lacking)}"
     return Evidence(grade, sets, why, own)
+
+
+def _lacking(chip: str, stack: str, bits: str, known: dict[str, Calibration], mine: set[str]) -> list[str]:
+    """What of a plan the runs behind an accelerator's set lack, in words: its software, its format."""
+    found = []
+    if not ({chip, stack} <= mine or (chip, stack) in measured_pairs()):
+        found.append(f"never with {stack}")
+    rows = measured_formats().get((chip, bits), 0)
+    if _format_is_known(known[chip], bits, rows, own=chip in mine):
+        return found
+    if not rows:
+        return [*found, f"never in {bits} bits"]
+    if rows < FEWEST_ROWS:
+        return [*found, f"in {bits} bits by {'one row' if rows == 1 else f'{rows} rows'} only"]
+    return [*found, f"by {rows} rows in {bits} bits that do not tell the rate of its matmuls"]
+
+
+def _format_is_known(chip: Calibration, bits: str, rows: int, *, own: bool) -> bool:
+    """Whether the rate of matmuls of a width was measured: by a handful of shipped rows that tell it, or by runs of one's own.
+
+    A set of one's own does not say in which formats its runs were: a rate that they tell was measured, and where they tell none
+    of any width, every width is taken to be theirs.
+    """
+    told = {name for name, one in chip.constants.items() if name.startswith(RATE) and one.status != "prior"}
+    if own:
+        return rows >= FEWEST_ROWS or RATE + bits in told or not told
+    return rows >= FEWEST_ROWS and RATE + bits in told
 
 
 def _is_shipped(accelerator: Accelerator, known: dict[str, Calibration]) -> bool:
@@ -201,3 +234,24 @@ def measured_pairs() -> frozenset[tuple[str, str]]:
         if "architecture" in pairs and "software" in pairs:
             found.add((pairs["architecture"], pairs["software"]))
     return frozenset(found)
+
+
+@functools.lru_cache(maxsize=1)
+def measured_formats() -> dict[tuple[str, str], int]:
+    """Rows of the shipped table by the accelerator's set and the width of the format, by the regimes of their errors. [-]
+
+    Each row stands once in the regimes of its architecture whose organisation was left out.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for name, row in intervals()["regimes"].items():
+        pairs = dict(pair.split("=", 1) for pair in name.split() if "=" in pair)
+        if {"architecture", "software"} <= pairs.keys() and pairs["seen"] == "false":
+            for key in (key for key in row if key.startswith("rows_")):
+                place = (pairs["architecture"], key.removeprefix("rows_"))
+                found[place] = found.get(place, 0) + int(row[key])
+    return found
+
+
+def is_measured_in(chip: str, bits: str) -> bool:
+    """Whether the shipped table has a handful of rows of an accelerator's set in a format of this width."""
+    return measured_formats().get((chip, bits), 0) >= FEWEST_ROWS

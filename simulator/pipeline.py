@@ -198,4 +198,5 @@ def handing_time(
     across = boundaries * send_s / (np.clip(boundaries, 1.0, 2.0) * vp)
     m = np.asarray(num_microbatches)
     steady = (m - 1.0) * send_s * (boundaries > 0.0) + across * idle
-    return np.where(np.asarray(serial) > 0, m * across, steady)
+    alone = (np.asarray(serial) > 0) * 1.0
+    return alone * m * across + (1.0 - alone) * steady

@@ -18,6 +18,10 @@ FIGURES = (
 ).split()
 """Figures of a row, as in the answer of a result."""
 
+NEAREST = ("median_error", "rows", "regime", "bits")
+"""What a row says of the nearest measured runs: how wrong the clock was on them, how many they are, and which; and the width of
+its format."""
+
 PARETO = ("loss", "time_to_train_days", "cost_usd")
 """Figures in which a row may be beaten; smaller is better in each."""
 
@@ -79,7 +83,9 @@ def row_of(
         asked.hardware[0].accelerator.label if isinstance(asked, Scenario) else _text(entry["accelerator"])
     )
     row |= _price(asked, answer.get("offer", WRITTEN_RENT) if answer else None)
-    row["evidence"] = (answer.get("evidence") or {}).get("grade")
+    known = answer.get("evidence") or {}
+    row["evidence"] = known.get("grade")
+    row |= {f"evidence_{name}": known.get(name) for name in NEAREST}
     if not result.feasible:
         row["why"] = str(result.infeasible.get("text", "nothing runs"))
     return row

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simulator import assembly, transformer
 from simulator.errors import InfeasibleError
-from simulator.memory.advice import TIGHT_SHARE
 from simulator.result import Result
 from simulator.schema import Scenario, load_scenario
 from simulator.search import (
@@ -20,13 +20,15 @@ from simulator.search import (
     growth_answers,
     planner,
     relax,
+    room,
     shapes,
     shortfalls,
 )
 from simulator.search.choice import Pool
 from simulator.search.efforts import Effort
 from simulator.search.notes import Notes
-from simulator.search.question import ONE_STEP, Question
+from simulator.search.question import Question
+from simulator.search.room import Tried
 from simulator.search.table import Basis, Found, Plan, scalar_shape, single
 from simulator.search.translate import question_of
 
@@ -105,13 +107,8 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
     growth_answers.annotate_unasked(scenario, notes)
     machine, n_gpus = 0, question.machines[0].counts[0]
     number = question.max_alternatives + 1
-    roomy = planner.with_headroom(question, TIGHT_SHARE)
-    plans, counts = choice.layouts(roomy, machine, n_gpus, shape, number=number)
-    tight, with_tight = choice.layouts(question, machine, n_gpus, shape, number=number if not plans else 1)
-    if not plans:
-        plans, counts, tight = tight, with_tight, []
-    elif _falls_short(question, plans[0]) and tight and not _falls_short(question, tight[0]):
-        plans, tight = [*tight, *plans], []
+    asked, plans, counts = room.layouts(question, machine, n_gpus, shape, number=number)
+    tight, _ = choice.layouts(question, machine, n_gpus, shape, number=number)
     infeasible: dict[str, Any] = {}
     if not plans:
         closest = estimate.closest(question, machine, n_gpus, shape)
@@ -120,25 +117,17 @@ def _estimate(scenario: Scenario, question: Question, notes: Notes) -> Result:
             return assembly.nothing(scenario, notes, infeasible, Found(counts=counts, shapes_considered=1))
         plans = [closest]
     best = plans[0]
-    if not infeasible and _falls_short(question, best):
+    if not infeasible and room.falls_short(question, best):
         infeasible = shortfalls.shortfall(question, best)
     plans[1:] = [*(plan for plan in tight if plan.worth_s < best.worth_s), *plans[1:]][: number - 1]
     others = [assembly.alternative(question, plan, best, "layout") for plan in plans[1:]]
     found = Found(counts=counts, shapes_considered=1)
     objective = choice.objective_of(question, fixed=True)
-    basis = Basis(question, best, tuple(plans[1:]), objective)
+    basis = Basis(asked, best, tuple(plans[1:]), objective)
     near = choice.near_layouts(question, best) if infeasible.get("reason") != "memory" else {}
     return assembly.result_of(
-        scenario, question, notes, best, others, found, infeasible=infeasible, basis=basis, near=near
+        scenario, asked, notes, best, others, found, infeasible=infeasible, basis=basis, near=near
     )
-
-
-def _falls_short(question: Question, plan: Plan) -> bool:
-    """Whether a plan that fits breaks a limit, is not good enough, or ends before its first step."""
-    c = plan.columns
-    if c["steps"] < ONE_STEP:
-        return True
-    return bool((c["runs"] < 1 and (question.limits.given or not c["good"])) or not c["quick"])
 
 
 # --- search ---------------------------------------------------------------------------------------------------------
@@ -150,17 +139,13 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     if len(question.objectives) > 1:
         return _front(scenario, question, notes, candidates, how)
     objective = choice.objective_of(question, fixed=fixed)
-    for asked in (planner.with_headroom(question, TIGHT_SHARE), question):
-        total = Found()
-        per_machine = _per_machine(asked, candidates, objective, total)
-        if per_machine:
-            break
+    total = Found()
+    asked, per_machine = _per_machine(question, candidates, objective, total)
     if how.coarse:
         notes.warn("preview", how.told(total.counts.considered))
     if not per_machine:
         return _nothing(scenario, question, notes, candidates, total)
     per_machine.sort(key=lambda item: choice.rank_key(asked, item[0], objective))
-    tight = _tight_machines(question, candidates, objective, per_machine)
     best, found, choices = per_machine[0]
     lowest = choices.plan(asked, found, 0) if len(choices) else best
     grown = growth_answers.asked_for(
@@ -177,7 +162,7 @@ def _search(scenario: Scenario, question: Question, notes: Notes, how: Effort) -
     given = growth_answers.given_alternative(asked, grown, best) if grown is not None and not grows else None
     others += [given] if given is not None else []
     beside = [plan for plan, _, _ in per_machine[1:]]
-    others += [assembly.alternative(asked, plan, answer, "hardware") for plan in (*beside, *tight)]
+    others += [assembly.alternative(asked, plan, answer, "hardware") for plan in beside]
     if not how.beside:
         basis = Basis(asked, best, (), objective)
         return assembly.result_of(
@@ -246,15 +231,8 @@ def _front(
         notes.warn(
             "growth", "growth is planned for one objective; the plans of a front are trained from scratch"
         )
-    for asked in (planner.with_headroom(question, TIGHT_SHARE), question):
-        total, plans = Found(), []
-        for index, machine in enumerate(asked.machines):
-            if machine.counts:
-                found, some = frontier.search(asked, candidates, machine=index)
-                total.merge(found)
-                plans += some
-        if plans:
-            break
+    total = Found()
+    asked, plans = _fronts(question, candidates, total)
     if how.coarse:
         notes.warn("preview", how.told(total.counts.considered))
     if not plans:
@@ -288,53 +266,63 @@ def _front(
     )
 
 
-def _per_machine(
-    question: Question, candidates: transformer.Shape, objective: str, total: Found
-) -> list[tuple[Plan, Found, Pool]]:
-    """The best plan of every machine on which something runs."""
-    out = []
+def _fronts(question: Question, candidates: transformer.Shape, total: Found) -> tuple[Question, list[Plan]]:
+    """The fronts of all machines, and the question in the memory that their plans may use."""
+    tried = []
     for index, machine in enumerate(question.machines):
         if not machine.counts:
             continue
-        if not question.bounded:
-            out += _fastest_layout(question, candidates, index, total)
+
+        def attempt(asked: Question, machine: int = index) -> Tried:
+            found, plans = frontier.search(asked, candidates, machine=machine)
+            return Tried(asked, plans, bool(plans), found)
+
+        tried.append((index, room.search(question, index, attempt)))
+        total.merge(tried[-1][1].rest)
+    return room.joined(question, tried), [plan for _, each in tried for plan in each.plans]
+
+
+def _per_machine(
+    question: Question, candidates: transformer.Shape, objective: str, total: Found
+) -> tuple[Question, list[tuple[Plan, Found, Pool]]]:
+    """The best plan of every machine on which something runs, and the question in the memory that plans may use there."""
+    tried, out = [], []
+    look = _best_plan if question.bounded else _fastest_layout
+    for index, machine in enumerate(question.machines):
+        if not machine.counts:
             continue
-        found = planner.search(question, candidates, machine=index)
+
+        def attempt(asked: Question, machine: int = index) -> Tried:
+            return look(asked, candidates, objective, machine)
+
+        tried.append((index, room.search(question, index, attempt)))
+        found, choices = tried[-1][1].rest
         total.merge(found)
-        choices = choice.pool(question, found, objective=objective)
-        if len(choices):
-            place = choice.lifetime_first(question, choices)
-            out.append((choices.plan(question, found, place), found, choices))
-    return out
+        if tried[-1][1].runs:
+            out.append((tried[-1][1].plans[0], found, choices))
+    return room.joined(question, tried), out
 
 
-def _tight_machines(
-    question: Question,
-    candidates: transformer.Shape,
-    objective: str,
-    known: list[tuple[Plan, Found, Pool]],
-) -> list[Plan]:
-    """The best plans of the machines on which nothing leaves memory free: shown beside the answer, which does where any can."""
-    seen = {plan.machine for plan, _, _ in known}
-    left = tuple(
-        replace(machine, counts=()) if place in seen else machine
-        for place, machine in enumerate(question.machines)
+def _best_plan(question: Question, candidates: transformer.Shape, objective: str, machine: int) -> Tried:
+    """The best plan on one machine; beside it the smallest model, and one on the most accelerators."""
+    found = planner.search(question, candidates, machine=machine)
+    choices = choice.pool(question, found, objective=objective)
+    if not len(choices):
+        return Tried(question, [], False, (found, choices))
+    smallest, most = (
+        int(np.argmin(choices.columns[name] * sign)) for name, sign in (("params", 1), ("n_gpus", -1))
     )
-    plans = [
-        plan for plan, _, _ in _per_machine(replace(question, machines=left), candidates, objective, Found())
-    ]
-    return sorted(plans, key=lambda plan: choice.rank_key(question, plan, objective))
+    places = (choice.lifetime_first(question, choices), smallest, most)
+    plans = [choices.plan(question, found, place) for place in dict.fromkeys(places)]
+    return Tried(question, plans, True, (found, choices))
 
 
-def _fastest_layout(
-    question: Question, model: transformer.Shape, machine: int, total: Found
-) -> list[tuple[Plan, Found, Pool]]:
+def _fastest_layout(question: Question, model: transformer.Shape, objective: str, machine: int) -> Tried:
     """The fastest layout of one model on the most accelerators, where nothing ends the run."""
     n_gpus = max(question.machines[machine].counts)
     plans, counts = choice.layouts(question, machine, n_gpus, scalar_shape(model, 0), number=1)
-    found = Found(counts=counts, shapes_considered=1)
-    total.merge(found)
-    return [(plan, found, choice.pool(question, Found())) for plan in plans]
+    nothing = choice.pool(question, Found(), objective=objective)
+    return Tried(question, plans, bool(plans), (Found(counts=counts, shapes_considered=1), nothing))
 
 
 def step_time(model: Any, accelerator: str | Mapping[str, Any], *, n_gpus: int = 1, **settings: Any) -> float:

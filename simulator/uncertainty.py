@@ -14,7 +14,7 @@ exposed communication gets their logarithms times 1 + (r - 1) x (locally weighte
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,7 +74,8 @@ class Table:
     """Percentiles of measured over predicted by regime."""
 
     regimes: Mapping[str, Mapping[str, float]]
-    """By name of the regime, of a step without exposed communication: ``rows sources low high``; and ``median_error``."""
+    """By name of the regime, of a step without exposed communication: ``rows sources low high``; and ``median_error``. The same
+    of the rows whose matmuls are in a format of so many bits: ``rows_16 median_error_16``."""
     communication: float = 1.0
     """Width of the interval of a step that is nothing but exposed communication over that of one without any. [-]"""
 
@@ -196,6 +197,36 @@ def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: fl
     return replace(found, low=found.low**wider, high=found.high**wider)
 
 
+def in_format(regime: Regime, bits: str, known: Table | None = None) -> Factors:
+    """As `step_time_factors`, with error and count of the nearest rows whose format is as wide.
+
+    Of the regimes that may make an interval, the most specific one that has a handful of such rows; ``bits=`` ends its name.
+    Where none has, error and count are those of the regime, whatever the width of its rows.
+
+    Parameters
+    ----------
+    regime : Regime
+        What the prediction is about.
+    bits : str
+        Width class of the format: ``32``, ``16``, ``8`` or ``4``.
+    known : Table, optional
+        Percentiles by regime; the shipped ones if absent.
+
+    Examples
+    --------
+    >>> in_format(Regime(), "16").regime.split()[-1], in_format(Regime(), "32").regime.split()[-1].split("=")[0]
+    ('bits=16', 'architecture')
+    """
+    known = table() if known is None else known
+    found = step_time_factors(regime, known)
+    for name in _usable(regime, known.regimes):
+        row = known.regimes[name]
+        if row.get(f"rows_{bits}", 0) >= evidence.FEWEST_ROWS:
+            rows, error = int(row[f"rows_{bits}"]), float(row[f"median_error_{bits}"])
+            return replace(found, median_error=error, rows=rows, regime=f"{name} bits={bits}")
+    return found
+
+
 def centred(factors: Factors) -> Factors:
     """Percentiles of the same width about the prediction: those of a plan whose constants its own organisation's runs moved.
 
@@ -229,12 +260,16 @@ def _most_specific(
     regime: Regime, known: Mapping[str, Mapping[str, float]], *, sources: int = ENOUGH_SOURCES
 ) -> Factors:
     """Percentiles of the most specific regime that holds enough rows, and enough organisations where those are in doubt."""
-    for level in LEVELS:
-        name = name_of(regime, level)
+    name = next(_usable(regime, known, sources=sources), "all")
+    row = known[name]
+    return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), name)
+
+
+def _usable(
+    regime: Regime, known: Mapping[str, Mapping[str, float]], *, sources: int = ENOUGH_SOURCES
+) -> Iterator[str]:
+    """Names of the regimes that hold enough, most specific first."""
+    for name in (name_of(regime, level) for level in LEVELS):
         row = known.get(name)
-        if row is None or row["rows"] < ENOUGH:
-            continue
-        if regime.seen or row["sources"] >= sources:
-            return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), name)
-    row = known["all"]
-    return Factors(row["low"], row["high"], row["median_error"], int(row["rows"]), "all")
+        if row is not None and row["rows"] >= ENOUGH and (regime.seen or row["sources"] >= sources):
+            yield name

@@ -112,7 +112,25 @@ def test_what_the_rows_do_not_say_keeps_the_prior() -> None:
     fitted = calibrate.fit(synthetic({}))
     key = ("llm-foundry", "send_latency_s")  # no pipeline in these rows
     assert not fitted.identified[key]
-    assert fitted.values[key] == pytest.approx(calibrate.PRIORS["send_latency_s"].value, rel=1e-3)
+    assert fitted.values[key] == pytest.approx(calibrate.PRIORS["send_latency_s"].value, rel=1e-9)
+
+
+def test_what_the_rows_neither_narrow_nor_move_is_refused() -> None:
+    """Such constants are exactly what a set without rows takes, the mean over sets, or their own centre."""
+    cases = synthetic({("ampere", "tile_efficiency_16"): 0.6})
+    fitted = calibrate.fit(cases)
+    assert fitted.identified["ampere", "tile_efficiency_16"]
+    refused = [key for key, known in fitted.identified.items() if not known]
+    assert 10 < len(refused) < len(fitted.identified)
+    unmeasured = {"ampere": "generic", "llm-foundry": "pytorch"}
+    for key in refused:
+        if key[0] in unmeasured:
+            mean = fitted.values[unmeasured[key[0]], key[1]]
+            drawn = mean if has_mean(key) else calibrate.prior_values()[key]
+            assert fitted.values[key] == pytest.approx(drawn, rel=1e-9)
+    again = calibrate.fit(cases, start=fitted.values, warm=fitted.values)
+    for key, known in again.identified.items():
+        assert known or again.values[key] == pytest.approx(fitted.values[key], rel=1e-12)
 
 
 def test_a_stack_without_rows_takes_the_mean_of_those_that_have_some() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from simulator import kernels as clock_kernels
 from simulator import library
 from simulator.cli import main
 from simulator.validate import cases as tables
@@ -155,3 +156,19 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "No published pair isolates" in " ".join(page.split())
     assert all(name.replace("_", " ") in page for name in RIVALS)
     assert main(["validate", "--effects", "--cases", "x.csv"]) == 2
+
+
+def test_kernels_are_timed_by_the_clock_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An effect that is taken out of the clock is missing here too."""
+    micro = library.find("measurements", "micro")
+    heads, products = kernels.attentions(micro), kernels.matmuls(micro)
+    monkeypatch.setattr(clock_kernels, "HEAD_FILL", 0.0)
+    share = clock_kernels.tile_share
+    monkeypatch.setattr(clock_kernels, "tile_share", lambda device, c: 0.5 * share(device, c))
+    flat, slower = kernels.attentions(micro), kernels.matmuls(micro)
+    assert heads.clock.groupby([heads.gpu, heads.length]).agg(np.ptp).max() > 0
+    for rows, fill in ((heads, 22.0), (flat, 0.0)):
+        per_head = rows.clock / (rows.width + fill)
+        for _, same in per_head.groupby([rows.gpu, rows.length]):
+            assert same.to_numpy() == pytest.approx(same.iloc[0])
+    assert (slower.clock / products.clock).max() == pytest.approx(2.0)

@@ -148,8 +148,8 @@ def test_a_dense_model_does_not_pay_for_the_experts_of_its_neighbour_in_an_array
     assert beside[1] > alone
 
 
-def test_a_faster_layout_without_reserve_is_shown_and_told() -> None:
-    """A little more memory once hid the faster layout altogether, because a slower one kept the reserve."""
+def test_a_faster_layout_without_reserve_is_the_answer_until_as_fast_a_one_has_it() -> None:
+    """A little more memory once took 63 % longer, because a slower layout kept the reserve; the page tells that memory is tight."""
     question = {
         "model": {
             "num_hidden_layers": 32,
@@ -160,12 +160,17 @@ def test_a_faster_layout_without_reserve_is_shown_and_told() -> None:
         "training": {"tokens": "100B", "seq_length": 4096, "global_batch_size": 32},
     }
     question["model"]["vocab_size"] = 32000
-    card = {"extends": "h100-sxm-80gb", "memory": "35.07 GB", "memory_usable": "35.07 GB"}
-    found = sim.run({**question, "hardware": {"accelerator": card, "n_gpus": 4}})
-    assert found.answer["memory_verdict"] == "FITS"
-    told = [one for one in found.alternatives if "memory is tight" in one["why"]]
+
+    def on(memory: str) -> sim.Result:
+        card = {"extends": "h100-sxm-80gb", "memory": memory, "memory_usable": memory}
+        return sim.run({**question, "hardware": {"accelerator": card, "n_gpus": 4}})
+
+    full, more, room = (on(memory) for memory in ("35 GB", "35.07 GB", "38 GB"))
+    assert room.answer["step_time_s"] == more.answer["step_time_s"] == full.answer["step_time_s"]
+    assert [each.answer["memory_verdict"] for each in (full, more, room)] == ["TIGHT", "TIGHT", "FITS"]
+    told = [one for one in room.alternatives if "memory is tight" in one["why"]]
     assert told
-    assert told[0]["step_time_s"] < found.answer["step_time_s"]
+    assert told[0]["step_time_s"] < room.answer["step_time_s"]
 
 
 def test_a_layout_that_lost_by_its_batch_says_so() -> None:

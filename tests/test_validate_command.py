@@ -28,6 +28,7 @@ FIGURES = {
     "coverage_80",
     "by_source",
     "by_gpu",
+    "by_regime",
 }
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,6 +70,21 @@ def test_figures_of_the_contract_stand_at_the_top(cases: str, capsys: pytest.Cap
         "spearman",
         "coverage_80",
     }
+
+
+def test_errors_by_regime_count_every_row_once(cases: str, capsys: pytest.CaptureFixture[str]) -> None:
+    report = document(capsys, "--cases", cases)
+    parts = report["by_regime"]
+    assert isinstance(parts, dict)
+    assert list(parts) == ["kind", "format", "scale", "configuration"]
+    assert all(sum(row["n"] for row in groups.values()) == report["n"] for groups in parts.values())
+    whole = report["complete"]
+    assert isinstance(whole, dict)
+    assert parts["configuration"]["complete"]["median_ape"] == whole["median_ape"]
+    main(["validate", "--cases", cases])
+    page = capsys.readouterr().out
+    assert page.index("By accelerator") < page.index("By regime")
+    assert {"dense", "16 bits", "one node"} <= {name for part in parts.values() for name in part}
 
 
 def test_rows_if_asked(cases: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,8 +131,9 @@ def gathered_bytes(
     """Whole weights and gradients of the layers at work where ZeRO shards them. [B]
 
     Under ZeRO-3 the running layer and the prefetched one are present whole, and one layer's gradient before it is
-    scattered; under ZeRO-2 the gradient alone; frozen weights have none. Never more than the stage has, and only the part
-    that is not resident: experts that no other rank holds are whole. `packed` weights of layers travel in 4 bits.
+    scattered; under ZeRO-2 the gradient alone; frozen weights have none. With the allocator's share never more than the stage
+    before holds whole, and only the part that is not resident: experts that no other rank holds are whole. `packed` weights of
+    layers travel in 4 bits.
     """
     z = np.asarray(layout.zero_stage)
     if not np.any(z >= 2):
@@ -145,8 +146,9 @@ def gathered_bytes(
         layer = layer * np.where(packed, NF4_BYTES / element, 1.0)
         whole = np.where(packed, layer + held.other * away, whole)
     layer = np.maximum(layer / np.maximum(held.layers, 1), held.other * away)
-    weights = np.where(z >= 3, np.minimum(constants.gathered_layers * layer, whole), 0.0)
-    gradient = np.where((z >= 2) & ~np.asarray(frozen), np.minimum(layer, whole), 0.0)
+    most = whole / (1.0 + constants.fragmentation)
+    weights = np.where(z >= 3, np.minimum(constants.gathered_layers * layer, most), 0.0)
+    gradient = np.where((z >= 2) & ~np.asarray(frozen), np.minimum(layer, most), 0.0)
     return element * (weights + gradient)
 
 
@@ -162,11 +164,17 @@ def at_work_bytes(
     return gathered + np.where(packed, element * states.largest_matrix(s, layout), 0.0)
 
 
-def update_bytes(layout: Layout, learning: Numeric, *, constants: MemoryConstants) -> Numeric:
-    """Copies made while `learning` updated parameters are gathered after a sharded optimizer step; no activation lives then. [B]"""
+def update_bytes(layout: Layout, dense: Numeric, experts: Numeric, *, constants: MemoryConstants) -> Numeric:
+    """Copies made while updated parameters are gathered after a sharded optimizer step; no activation lives then. [B]
+
+    Experts that no other rank holds are updated whole where they are, and not gathered.
+    """
     ranks = shard_degree(layout)
-    gathers = (np.asarray(layout.zero_stage) >= 1) & (ranks > 1)
-    return np.where(gathers, constants.optimizer_gather_bytes * (1 + 1 / ranks), 0.0) * learning
+    same = np.minimum(expert_shard_degree(layout), ranks * np.asarray(layout.tp))
+    sharded = np.asarray(layout.zero_stage) >= 1
+    parts = ((dense, ranks), (experts, same))
+    copies = (np.where(sharded & (n > 1), 1 + 1 / np.maximum(n, 1), 0.0) * held for held, n in parts)
+    return constants.optimizer_gather_bytes * sum(copies)
 
 
 def work_of(s: Shape, layout: Layout, *, element: float, constants: MemoryConstants) -> Work:
@@ -215,14 +223,15 @@ def stage_peak(
     kept = kept + work.whole * (constants.gathered_tensors + gathers)
     logit = both.has_logits * work.logit
     logits = constants.logit_bytes * logit
-    frozen, learning = is_frozen(layout, recipe), both.parameters
+    frozen, dense, experts = is_frozen(layout, recipe), both.matrix + both.other, both.experts
     if np.any(frozen):
-        learning = np.where(frozen, adapter_parameters(s, layout, held, recipe), learning)
+        dense = np.where(frozen, adapter_parameters(s, layout, held, recipe), dense)
+        experts = np.where(frozen, 0.0, experts)
     gathered = at_work_bytes(s, layout, held, element=element, constants=constants, recipe=recipe)
     late = constants.late_tensors * work.whole * layers * np.maximum(held.inflight - 2, 0)
     late = late + constants.late_logit_bytes * logit * (np.asarray(layout.num_microbatches) > 1)
     slack = constants.fragmentation * (kept + logits + gathered) + late
-    update = update_bytes(layout, learning, constants=constants)
+    update = update_bytes(layout, dense, experts, constants=constants)
     in_backward = kept + logits + gathered + slack >= update
     out["activations"] = np.where(in_backward, kept, 0.0)
     out["logits"] = np.where(in_backward, logits, 0.0)

@@ -81,6 +81,16 @@ def grouped(groups: Report, title: str, *, most: int | None = None) -> Table:
     return Table(title, ("", *HEADS[1:]), rows, hidden=len(order) - len(shown))
 
 
+def regimes(parts: Mapping[str, Report]) -> Table:
+    """Errors by kind of training, width of the format, scale and completeness, the most rows of each first."""
+    rows = [
+        (part, *error_row(name, groups[name]))
+        for part, groups in parts.items()
+        for name in sorted(groups, key=lambda each: -groups[each].get("n", 0))
+    ]
+    return Table("By regime", ("", "", *HEADS[1:]), rows, left=(0, 1))
+
+
 def skipped(report: Report) -> Table | None:
     """Rows that were not predicted, by reason."""
     reasons = report.get("skipped") or {}

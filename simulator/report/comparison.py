@@ -16,6 +16,7 @@ from simulator.report.text import (
     number,
     page_width,
     percent,
+    plural,
     quantity,
     span,
     style,
@@ -258,10 +259,8 @@ def _table(rows: Sequence[Document], *, color: bool) -> list[str]:
             break
         del shown[spare]
     out = [style(lines[0], "bold", color=color)]
-    evidence = len({row["evidence"] for row in rows}) > 1
     for line, row in zip(lines[1:], rows, strict=True):
-        about = [ranges(row), layout(row), price(row)]
-        about.append(f"constants {row['evidence']}" if evidence and row["evidence"] else "")
+        about = [ranges(row), layout(row), price(row), evidence(row)]
         # Where too many fields vary for columns of their own, their values stand here.
         heads = {head for head, _, _ in shown}
         values = [f"{path} {value}" for path, value in _varied(row) if _head(path) not in heads]
@@ -277,6 +276,24 @@ def _spare(heads: Sequence[str], rows: Sequence[Document]) -> int | None:
     figures = (place for place, head in enumerate(heads) if head in SPARE)
     fields = (place for place, head in reversed(list(enumerate(heads))) if head in varied)
     return next(figures, next(fields, None))
+
+
+def evidence(row: Document) -> str:
+    """How well the constants of a row are known, and how wrong the clock was on the nearest measured runs.
+
+    Examples
+    --------
+    >>> known = {"evidence": "measured", "evidence_median_error": 0.086, "evidence_rows": 35}
+    >>> evidence({**known, "evidence_regime": "seen=false bits=16"})
+    'constants measured, median error 8.6 % on 35 rows'
+    """
+    if not row["evidence"]:
+        return ""
+    text = f"constants {row['evidence']}"
+    if not row["evidence_rows"]:
+        return text
+    text += f", median error {percent(row['evidence_median_error'])} on {plural(row['evidence_rows'], 'row')}"
+    return text if "bits=" in row["evidence_regime"] else f"{text} in other formats"
 
 
 def why(row: Document) -> str:

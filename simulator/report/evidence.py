@@ -21,6 +21,8 @@ def evidence(answer: Document) -> list[str]:
     if known.get("rows"):
         whose = " of the shipped constants, which your own sets replace," if known.get("own") else ""
         text = f"Median error{whose} {percent(known['median_error'])} on {plural(known['rows'], 'measured row')} like this one"
+        if "bits" in known and "bits=" not in known["regime"]:
+            text += f" but in other formats, since too few are in {known['bits']} bits"
         left_out = "each with its whole organisation" if "seen=false" in known["regime"] else "each"
         text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit; see docs/accuracy.md."
         out += wrap(text, indent=2, hang=2)
@@ -55,6 +57,7 @@ def regime_words(regime: str) -> str:
         "complete=false": "incomplete configuration",
         "fabric=fabric": "",
         "fabric=fabric-degraded": "degraded fabric",
+        **{f"bits={width}": f"{width} bits" for width in (32, 16, 8, 4)},
     }
     words = [told.get(pair, pair.rpartition("=")[2]) for pair in regime.split()]
     return ", ".join(word for word in words if word) or "of any kind"

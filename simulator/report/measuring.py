@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from simulator.calibrate.write import bounds
 from simulator.measuring.accelerator import values
 from simulator.measuring.tables import HELD_OUT, STEP_COLUMNS, restlessness
 from simulator.measuring.tables import Table as Csv
@@ -159,8 +160,8 @@ def _constants(found: Measured) -> Table:
 def _low_high(result: Fit, key: tuple[str, str]) -> str:
     if not result.identified.get(key):
         return "-"
-    width = math.exp(1.2816 * result.spread[key])
-    return f"{number(result.values[key] / width, 2)} to {number(result.values[key] * width, 2)}"
+    low, high = bounds(key, result.values[key], result.spread[key])
+    return f"{number(low, 2)} to {number(high, 2)}"
 
 
 def _micro(found: Measured) -> Table:

@@ -8,8 +8,8 @@ from typing import Any, get_args
 from simulator.report.tables import Table
 
 EVIDENCE = (
-    "grade (measured, transferred, datasheet), calibration sets, error on rows like this one, exposed share; `own`: sets of "
-    "one's own, each with its file, table, rows and organisations"
+    "grade (measured, transferred, datasheet), calibration sets, error on rows like this one (in formats of as many `bits`, if "
+    "`regime` says so), exposed share; `own`: sets of one's own, each with its file, table, rows and organisations"
 )
 
 RESULT: dict[str, tuple[str, str]] = {

@@ -44,7 +44,7 @@ def section(document: Document) -> Raw:
             lead,
             table,
             *_bars(rows),
-            Raw("<h3>Intervals, layout, price, and why each lost</h3>"),
+            Raw("<h3>Intervals, layout, price, evidence, and why each lost</h3>"),
             items(reasons),
         ]
     )
@@ -56,6 +56,7 @@ def _about(row: Document) -> tuple[str, ...]:
         comparison.ranges(row),
         comparison.layout(row),
         comparison.price(row),
+        comparison.evidence(row),
         comparison.why(row),
     )
 

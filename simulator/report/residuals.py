@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from simulator.validate.cases import Cases
 
-LEAST = 15
+LEAST = 10
 """Rows of a source that gets a picture. [-]"""
 
 SHOWN = 5

@@ -182,6 +182,7 @@ def _case_tables(checked: Checked, *, worst: int, rows: bool) -> list[Table]:
         out.append(accuracy.worst(report["rows"], checked.labels, most=most))
     out.append(accuracy.grouped(report["by_source"], "By source, worst first"))
     out.append(accuracy.grouped(report["by_gpu"], "By accelerator, worst first"))
+    out.append(accuracy.regimes(report["by_regime"]))
     left = accuracy.skipped(report)
     return [*out, left] if left else out
 
@@ -217,6 +218,7 @@ def accuracy_page() -> str:
         _known(cases),
         accuracy.grouped(cases.report["by_source"], "By source, worst first"),
         accuracy.grouped(cases.report["by_gpu"], "By accelerator, worst first"),
+        accuracy.regimes(cases.report["by_regime"]),
         residuals.trends(whole, intervals.step_times(whole)),
         residuals.parts(whole, intervals.step_times(whole)),
         residuals.shipped_effects(frame, columns),

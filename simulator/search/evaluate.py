@@ -41,13 +41,13 @@ class Setting:
     trainable: str = "full"
     lora_rank: int = 0
     profile: MemoryConstants = MEMORY_PROFILES["megatron"]
-    headroom: float = 0.0
-    """Share of the memory that a plan must leave free. [-]"""
+    memory_allowed: float = float("inf")
+    """Memory that a plan may use at most, where it is less than there is. [B]"""
 
     @property
     def memory_limit(self) -> float:
         """Memory that a plan may use. [B]"""
-        return float(self.device.memory_capacity) * (1.0 - self.headroom)
+        return min(float(self.device.memory_capacity), self.memory_allowed)
 
     @property
     def selective_drops(self) -> bool:

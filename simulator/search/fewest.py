@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from simulator import memory
-from simulator.search import choice, lattice, numbers, planner
+from simulator.search import choice, lattice, numbers, room
 from simulator.search.numbers import LEAST_SCALING, counts
 from simulator.search.planner import BATCH_TOLERANCE
 from simulator.search.question import Question
@@ -54,12 +53,9 @@ def report(question: Question, plan: Plan) -> dict[str, Any]:
 
 
 def _asked(question: Question, plan: Plan) -> Question:
-    """The deadline alone, for plans that leave memory free and keep it in spite of their batch, unless the answer does not."""
-    setting, limits = question.machines[plan.machine].setting, question.limits
-    total, capacity = setting.memory(plan.shape, plan.layout)["total"], float(setting.device.memory_capacity)
+    """The deadline alone, for plans that keep it in spite of their batch, unless the answer does not."""
+    limits = question.limits
     alone = replace(question, limits=replace(limits, cost_usd=None, energy_j=None, co2e_kg=None))
-    if memory.verdict(float(total), capacity)[0] == memory.advice.FITS:
-        alone = planner.with_headroom(alone, memory.advice.TIGHT_SHARE)
     counted, limit = replace(alone, counts_batch=alone.batch_matters), limits.time_s or 0.0
     by_its_batch = plan.columns["wall_s"] <= limit < _counted_s(counted, plan)
     return alone if by_its_batch else counted
@@ -137,13 +133,13 @@ def _with_other_batch(question: Question, plan: Plan, n_gpus: int) -> Plan | Non
 def _tight(question: Question, plan: Plan, smaller: list[int]) -> dict[str, Any] | None:
     """The fewest of these numbers on which the model trains in time if no memory need be left free."""
     setting = question.machines[plan.machine].setting
-    if not setting.headroom:
+    capacity = float(setting.device.memory_capacity)
+    if setting.memory_limit >= capacity:
         return None
-    whole = planner.with_headroom(question, 0.0)
+    whole = room.within(question, plan.machine, capacity)
     for n_gpus in smaller:
         found = _fastest(whole, plan, n_gpus)
         if found is not None and found.columns["runs"]:
-            capacity = float(setting.device.memory_capacity)
             left = capacity - float(setting.memory(found.shape, found.layout)["total"])
             return _record(whole, found) | {"memory_margin_gib": left / GIB}
     return None

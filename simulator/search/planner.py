@@ -385,9 +385,3 @@ def figures_of(
         "batch_factor": 1.0,
         "serving_s": questions.serving_s(question, machine, active),
     }
-
-
-def with_headroom(question: Question, headroom: float) -> Question:
-    """A question whose plans leave a share of the memory free."""
-    machines = tuple(replace(m, setting=replace(m.setting, headroom=headroom)) for m in question.machines)
-    return replace(question, machines=machines)

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import memory
-from simulator.search import choice, lacking, planner, required
+from simulator.search import lacking, required, room
 from simulator.search.question import ONE_STEP, Question
 from simulator.search.table import Plan
 from simulator.units import DIMENSIONS, format_quantity
@@ -124,15 +123,10 @@ def _shorter_run(question: Question, plan: Plan, over: float) -> str:
 
 
 def _asked(question: Question, plan: Plan, tokens: float) -> Plan | None:
-    """The plan that a question gets for another number of tokens: one with memory to spare, if that keeps the limits."""
+    """The plan that a question gets for another number of tokens."""
     asked = replace(question, tokens=tokens)
-    best = None
-    for each in (planner.with_headroom(asked, memory.advice.TIGHT_SHARE), asked):
-        plans, _ = choice.layouts(each, plan.machine, plan.n_gpus, plan.shape, number=1)
-        best = best or (plans[0] if plans else None)
-        if plans and plans[0].columns["runs"] >= 1:
-            return plans[0]
-    return best
+    _, plans, _ = room.layouts(asked, plan.machine, plan.n_gpus, plan.shape, number=1)
+    return plans[0] if plans else None
 
 
 def _rounded(value: float, *, up: bool = False, digits: int = 4) -> float:

@@ -28,17 +28,20 @@ def step_factors(question: Question, plan: Plan) -> tuple[float, float]:
 
 
 def rows_like_this(question: Question, plan: Plan) -> dict[str, Any]:
-    """How wrong the clock was on measured rows of the plan's regime: ``median_error``, ``rows``, ``regime``.
+    """How wrong the clock was on measured rows of the plan's regime: ``median_error``, ``rows``, ``regime``, ``bits``.
 
-    Beside them ``exposed_share``, the share of the step that is communication nothing hides: it widens the interval; and
+    They are those of rows whose format is as wide as the plan's (``bits``), which ``regime`` says; where no table has a handful
+    of such rows, those of other widths. Beside them ``exposed_share``, the share of the step that is communication nothing hides: it widens the interval; and
     ``own``, calibration sets that are a user's own, if there are any: the error is that of the shipped sets, which they replace.
     """
     own = [{**vars(each), "groups": list(each.groups)} for each in _own_sets(question, plan)]
-    factors = _factors(question, plan, str(question.machines[plan.machine].about["evidence"]["grade"]))
+    grade, bits = str(question.machines[plan.machine].about["evidence"]["grade"]), _bits(question, plan)
+    factors = uncertainty.in_format(_regime(question, plan, grade), bits)
     return {
         "median_error": factors.median_error,
         "rows": factors.rows,
         "regime": factors.regime,
+        "bits": int(bits),
         "exposed_share": _exposed_share(question, plan),
         **({"own": own} if own else {}),
     }
@@ -53,10 +56,18 @@ def _own_sets(question: Question, plan: Plan) -> tuple[evidence.Own, ...]:
 def _is_known(question: Question, plan: Plan, sets: list[str]) -> bool:
     """Whether the constants were fitted to other runs of whoever asks: the rule for measured rows, by the software's set.
 
-    Only on a part that others measured with that software: of no other is it known how far a fit to one's own runs is off.
+    Only on a part that others measured with that software and in a format as wide: of no other is it known how far a fit to
+    one's own runs is off.
     """
     own = {each.set: each.rows for each in _own_sets(question, plan)}
-    return own.get(sets[-1], 0) >= evidence.FEWEST_OWN and (sets[0], sets[-1]) in evidence.measured_pairs()
+    shared = (sets[0], sets[-1]) in evidence.measured_pairs()
+    shared = shared and evidence.is_measured_in(sets[0], _bits(question, plan))
+    return shared and own.get(sets[-1], 0) >= evidence.FEWEST_OWN
+
+
+def _bits(question: Question, plan: Plan) -> str:
+    """Width class of the format of the plan's matmuls."""
+    return calibrations.BITS[question.machines[plan.machine].matmul_precision]
 
 
 def _exposed_share(question: Question, plan: Plan) -> float:
@@ -65,19 +76,23 @@ def _exposed_share(question: Question, plan: Plan) -> float:
 
 def _factors(question: Question, plan: Plan, grade: str, *, exposed: float = 0.0) -> uncertainty.Factors:
     """Percentiles of the regime that a plan would be in with evidence of a grade."""
+    regime = _regime(question, plan, grade)
+    found = uncertainty.step_time_factors(regime, exposed=exposed)
+    return uncertainty.centred(found) if regime.seen else found
+
+
+def _regime(question: Question, plan: Plan, grade: str) -> uncertainty.Regime:
+    """The regime that a plan would be in with evidence of a grade."""
     machine = question.machines[plan.machine]
     setting = machine.setting
     sets = [str(name) for name in machine.about["evidence"]["sets"]]
-    known = _is_known(question, plan, sets)
-    regime = uncertainty.regime_of(
+    return uncertainty.regime_of(
         grade=grade,
         sets=sets,
-        seen=known,
+        seen=_is_known(question, plan, sets),
         num_experts=float(plan.shape.num_experts),
         frozen=float(plan.layout.frozen),
         n_gpus=float(plan.n_gpus),
         link_domain=float(setting.device.link_domain),
         complete=True,
     )
-    found = uncertainty.step_time_factors(regime, exposed=exposed)
-    return uncertainty.centred(found) if known else found

@@ -85,7 +85,12 @@ def _template(scenario: Scenario, notes: Notes) -> None:
 
 
 def _stack(scenario: Scenario, notes: Notes) -> None:
-    """Say where the scenario fixes a way to split a model that its software lacks."""
+    """Say which software is taken where none is named, and where the scenario fixes a way to split a model that it lacks."""
+    if "software" not in scenario.model_fields_set:
+        notes.assumptions.append(
+            f"the software is {scenario.software}, since none is named (software: ...): each stack has its own layouts, overlap and "
+            "fixed times"
+        )
     for name, reason in software.LACKS.get(scenario.software, {}).items():
         fixed, usual = getattr(scenario.parallelism, name), 0 if name == "sequence_parallel" else 1
         if fixed is not None and fixed > usual:

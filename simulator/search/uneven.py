@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from simulator import memory
-from simulator.search import choice, lattice, numbers, planner
+from simulator.search import choice, lattice, numbers
 from simulator.search.notes import Notes
 from simulator.search.question import Question
 from simulator.search.table import Plan
@@ -21,8 +20,7 @@ def annotate(question: Question, notes: Notes, plan: Plan) -> None:
     """Name fewer accelerators that are as fast as a plan whose micro-batches forbid interleaving, and a batch that is faster."""
     if not _uneven(question, plan):
         return
-    asked = _with_room(question, plan)
-    fewer, other = _fewer(asked, plan), _other_batch(asked, plan)
+    fewer, other = _fewer(question, plan), _other_batch(question, plan)
     if fewer is None and other is None:
         return
     stages, micro = int(plan.layout.pp), int(plan.layout.num_microbatches)
@@ -42,14 +40,6 @@ def _uneven(question: Question, plan: Plan) -> bool:
     x, free = plan.layout, question.pins.vp is None
     able = question.interleave and free and x.vp == 1 and x.pp > 1
     return bool(able and question.fixed and plan.columns["runs"] and x.num_microbatches % x.pp)
-
-
-def _with_room(question: Question, plan: Plan) -> Question:
-    """The question for plans that leave memory free, unless the plan itself does not."""
-    setting = question.machines[plan.machine].setting
-    total, capacity = setting.memory(plan.shape, plan.layout)["total"], float(setting.device.memory_capacity)
-    fits = memory.verdict(float(total), capacity)[0] == memory.advice.FITS
-    return planner.with_headroom(question, memory.advice.TIGHT_SHARE) if fits else question
 
 
 def _fewer(question: Question, plan: Plan) -> Plan | None:

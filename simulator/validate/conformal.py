@@ -19,7 +19,7 @@ import numpy as np
 
 from simulator.uncertainty import LEVELS, Table, name_of, widening
 from simulator.validate import folds
-from simulator.validate.regimes import regimes
+from simulator.validate.regimes import formats, regimes
 
 if TYPE_CHECKING:
     from simulator.validate.cases import Cases
@@ -75,6 +75,7 @@ def percentiles(parts: list[Part], communication: float | None = None) -> Table:
     weight = np.concatenate([folds.row_weights(each.cases) ** 2 for each in parts])
     sources = np.concatenate([each.cases.source.astype(str) for each in parts])
     exposed = np.concatenate([each.exposed for each in parts])
+    bits = np.concatenate([formats(each.cases) for each in parts])
     keep = np.isfinite(ratio)
     if communication is None:
         communication = _communication(np.abs(np.log(ratio[keep])), exposed[keep], weight[keep])
@@ -87,7 +88,8 @@ def percentiles(parts: list[Part], communication: float | None = None) -> Table:
             _, of, rows = np.unique(sources[own], return_inverse=True, return_counts=True)
             symmetric = "seen=false" in name
             even = np.minimum(rows, SAY)[of] / rows[of]
-            table[name] = _summary(ratio[own], wider[own], even, symmetric=symmetric) | {"sources": len(rows)}
+            found = _summary(ratio[own], wider[own], even, symmetric=symmetric) | {"sources": len(rows)}
+            table[name] = found | _by_format(ratio[own], bits[own])
     return Table(table, communication)
 
 
@@ -124,6 +126,15 @@ def _summary(
         "high": round(float(np.exp(high)), 3),
         "median_error": round(float(np.median(error)), 3),
     }
+
+
+def _by_format(ratio: np.ndarray, bits: np.ndarray) -> dict[str, float]:
+    """Rows and median error by the width of the format: ``rows_16 median_error_16``, widest first."""
+    found: dict[str, float] = {}
+    for width in sorted(set(bits.tolist()), key=int, reverse=True):
+        error = np.abs(1.0 / ratio[bits == width] - 1.0)
+        found |= {f"rows_{width}": len(error), f"median_error_{width}": round(float(np.median(error)), 3)}
+    return found
 
 
 def _outwards(values: np.ndarray, weight: np.ndarray, share: float) -> float:

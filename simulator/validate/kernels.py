@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations, collectives, copies
+from simulator import calibrations, collectives, kernels
 from simulator.errors import SpecError, UnknownNameError
-from simulator.kernels import HEAD_FILL, tile_share
+from simulator.layout import Layout
 from simulator.traffic import link_bandwidth
+from simulator.transformer import decoder
 from simulator.validate.cases import read_frame
 from simulator.validate.effects import RIVALS, Tracked, track
 
@@ -31,6 +32,9 @@ FORMATS = {"bf16": "bf16", "fp16": "fp16", "fp8": "fp8", "nvfp4": "fp4"}
 
 SMALL = 1024
 """Rows of a matmul up to which it is small. [-]"""
+
+ATTENDED = 16384
+"""Tokens that a measured attention works on. [-]"""
 
 LARGE = 16e6
 """Message from which on bandwidth, not latency, decides. [B]"""
@@ -52,14 +56,15 @@ def _machine(name: str, precision: str) -> tuple[Device, Constants] | None:
 
 
 def matmul_s(m: Any, n: Any, k: Any, device: Device, c: Constants) -> Any:
-    """Time of one matmul by the clock: the longer of its tiles and its memory traffic. [s]"""
-    b = device.operand_bytes
-    rate = copies.operand_bandwidth(peak_flops=device.peak_flops, operand_bytes=b) * tile_share(device, c)
-    tiles = copies.quantized_tile_bytes(
-        m=m, n=n, k=k, sm_count=device.sm_count, operand_bytes=b, fill=c.tile_fill
-    )
-    memory = copies.matmul_memory_bytes(m=m, n=n, k=k, operand_bytes=b)
-    return np.maximum(tiles / rate, memory / (np.asarray(device.memory_bandwidth) * c.hbm_efficiency))
+    """Time of one matmul by the clock: its forward pass. [s]"""
+    return kernels.matmul(m, n, k, device, c)[0]
+
+
+def attention_s(length: float, width: float, device: Device, c: Constants) -> float:
+    """Time of one head's fused attention on `ATTENDED` tokens by the clock, forward and backward. [s]"""
+    head = decoder(num_hidden_layers=1, hidden_size=int(width), num_attention_heads=1, vocab_size=1)
+    layout = Layout(micro_batch_size=ATTENDED / length, seq_length=length)
+    return float(sum(kernels.attention_time(head, layout, device, c)))
 
 
 def matmuls(path: str | Path) -> pd.DataFrame:
@@ -97,7 +102,8 @@ def _neighbours(rows: pd.DataFrame, keys: list[str], along: str) -> list[Pair]:
 def attentions(path: str | Path) -> pd.DataFrame:
     """Measured fused attention, forward and backward, with the clock's time: ``length width causal s clock flop``.
 
-    Rows print the heads' width and 16k tokens; their FLOP rate is turned into seconds per unmasked FLOP of a head of one width.
+    Rows print the heads' width and 16k tokens; their FLOP rate is turned into seconds of one head, up to a factor that heads of one
+    length share. The clock's time is of the same head.
     """
     frame = read_frame(path, required=COLUMNS)
     frame = frame[(frame.op == "attention_fwd_bwd") & (frame.unit == "TFLOP/s")]
@@ -107,7 +113,11 @@ def attentions(path: str | Path) -> pd.DataFrame:
     frame = frame.join(read).dropna(subset=["length", "width", "measured_value"])
     frame = frame.astype({"length": float, "width": float})
     frame = frame.assign(flop=frame.width, s=frame.width / frame.measured_value)
-    return frame.assign(clock=frame.width + HEAD_FILL)
+    found = {name: _machine(str(name), "bf16") for name in frame.gpu.unique()}
+    machines = {name: machine for name, machine in found.items() if machine is not None}
+    frame = frame[frame.gpu.isin(list(machines))]
+    rows = zip(frame.gpu, frame.length, frame.width, strict=True)
+    return frame.assign(clock=[attention_s(length, width, *machines[name]) for name, length, width in rows])
 
 
 WIRE = {"allreduce": 2.0, "allgather": 1.0, "reducescatter": 1.0, "alltoall": 1.0}

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from simulator.validate.cases import Cases
 
 
+def formats(cases: Cases) -> np.ndarray:
+    """Width class of the format of every row's matmuls: ``32``, ``16``, ``8`` or ``4``."""
+    return np.array([keys["tile_efficiency"][1].rpartition("_")[2] for keys in cases.keys], dtype=str)
+
+
 def regimes(cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool | None = None) -> list[Regime]:
     """Regime of every row.
 

@@ -12,7 +12,7 @@ from simulator.schema import load_accelerator
 from simulator.validate import cases as tables
 from simulator.validate import intervals
 from simulator.validate.metrics import by_group
-from simulator.validate.regimes import regimes
+from simulator.validate.regimes import formats, regimes
 
 GROUPS = ("accelerator", "kind", "precision", "software", "scale", "layout")
 """What rows are grouped by."""
@@ -63,11 +63,10 @@ def support(path: str | Path | None = None, *, clock: str = "memory_copies") -> 
 def _names(cases: tables.Cases) -> dict[str, np.ndarray]:
     known = regimes(cases)
     labels = {name: load_accelerator(name).label for name in set(cases.gpu.tolist())}
-    bits = [keys["tile_efficiency"][1].rpartition("_")[2] for keys in cases.keys]
     lists: dict[str, list[str]] = {
         "accelerator": [labels[name] for name in cases.gpu],
         "kind": [each.kind for each in known],
-        "precision": [BITS.get(each, each) for each in bits],
+        "precision": [BITS.get(each, each) for each in formats(cases).tolist()],
         "software": [keys["launch_s"][0] for keys in cases.keys],
         "scale": [each.scale for each in known],
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,10 @@ from simulator.errors import UnknownNameError
 from simulator.validate import cases as tables
 from simulator.validate import intervals
 from simulator.validate.metrics import by_group, with_coverage
-from simulator.validate.regimes import regimes
+from simulator.validate.regimes import formats, regimes
+
+if TYPE_CHECKING:
+    from simulator.uncertainty import Regime
 
 
 def validate_throughput(
@@ -32,8 +36,8 @@ def validate_throughput(
     Returns
     -------
     dict
-        ``n n_skipped skipped median_ape mape p90_ape bias spearman coverage_80 by_source by_gpu``, the same figures on
-        ``complete`` configurations with ``mean_over_sources``, and ``rows`` if asked.
+        ``n n_skipped skipped median_ape mape p90_ape bias spearman coverage_80 by_source by_gpu by_regime``, the same figures
+        on ``complete`` configurations with ``mean_over_sources``, and ``rows`` if asked.
 
     Raises
     ------
@@ -51,10 +55,11 @@ def validate_cases(
     """Do as `validate_throughput` for a table that has been read, so that several clocks share it."""
     if clock not in clocks.CLOCKS:
         raise UnknownNameError(clock, kind="clock", names=clocks.CLOCKS)
+    known = regimes(cases)
     values = intervals.around(
         cases,
         intervals.step_times(cases, clock),
-        regimes=regimes(cases),
+        regimes=known,
         exposed=intervals.exposed_shares(cases, clock),
     )
     report: dict[str, Any] = {
@@ -67,9 +72,40 @@ def validate_cases(
     report["complete"] = {**with_coverage(whole), **means_over(cases.source[cases.complete], whole)}
     report["by_source"] = by_group(cases.source, values)
     report["by_gpu"] = by_group(cases.gpu, values)
+    report["by_regime"] = by_regime(cases, known, values)
     if rows:
         report["rows"] = _rows(cases, values)
     return report
+
+
+KINDS = {"dense": "dense", "moe": "mixture", "lora": "adapters"}
+"""Kinds of training of a regime, in words."""
+
+SCALES = {"node": "one node", "cluster": "several nodes"}
+"""Scales of a regime, in words."""
+
+
+def by_regime(
+    cases: tables.Cases, known: Sequence[Regime], values: dict[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """Figures by kind of training, width of the matmuls' format, scale and completeness of the configuration.
+
+    Parameters
+    ----------
+    cases : Cases
+        The rows.
+    known : sequence of Regime
+        The regime of each row.
+    values : dict
+        ``predicted measured low high`` of each row. [s]
+    """
+    parts = {
+        "kind": [KINDS[each.kind] for each in known],
+        "format": [f"{width} bits" for width in formats(cases)],
+        "scale": [SCALES[each.scale] for each in known],
+        "configuration": ["complete" if each.complete else "incomplete" for each in known],
+    }
+    return {part: by_group(np.array(names, dtype=str), values) for part, names in parts.items()}
 
 
 def means_over(names: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, float]:

@@ -37,9 +37,9 @@ CONSTANTS = Constants(
 )
 
 
-def make_setting(*, clock="memory_copies", memory_gib=80.0, headroom=0.0):
+def make_setting(*, clock="memory_copies", memory_gib=80.0):
     device = DEVICE.with_(memory_capacity=memory_gib * 2**30)
-    return Setting(device=device, constants=CONSTANTS, clock=CLOCKS[clock], headroom=headroom)
+    return Setting(device=device, constants=CONSTANTS, clock=CLOCKS[clock])
 
 
 def make_machine(*, counts=(8,), price=2.0, power=500.0, label="made-up", **how):
