@@ -156,7 +156,7 @@ def _constants() -> list[Table]:
         "Constants",
         ("", *(f"`{name}`" for name in sets)),
         rows,
-        note="p: the runs hardly narrow the constant, so it is close to the mean of the stacks whose runs do, or to its prior. `nanotron-early` is "
+        note="p: the runs do not identify the constant, so it is the mean of the stacks, or its own prior. `nanotron-early` is "
         "nanotron before the repair of its pipeline engine, `megatron-2021` Megatron-LM before sequence parallelism and overlap; neither is "
         "used for planning. Intervals and sources are in `hardware_specs/calibrations/`; `trainsim calibrate` writes them.",
     )
