@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator import calibrations, clock, library, uncertainty
+from simulator import calibrations, clock, library, pipeline, uncertainty
 from simulator.validate import cases as tables
 from simulator.validate import conformal, folds, intervals, left_out, regimes
 from simulator.validate.slices import SWEEP
@@ -152,6 +152,40 @@ def degraded_layers() -> tuple[str, str]:
     own = own[(own.d_model == 2048) & (own.pp == 2) & (own.micro <= 16)]
     found = (1e3 * own.measured_s / own.slots).groupby(own.micro).median()
     return f"{found.min():.0f}", f"{found.max():.0f}"
+
+
+def across_nodes(f: pd.DataFrame) -> Any:
+    """vTrain's rows with a tensor-parallel group of more than a node."""
+    return (f.source == "vTrain") & (f.tp > 8)
+
+
+def message_scatter() -> tuple[str, str]:
+    """Scatter of measured steps that wait for messages, per message on the longest path and per turn of a pipeline."""
+    rows, every = runs()
+    levels = intervals.levels_of(every)
+    waiting = levels["pipeline_send"] > 0.8 * sum(levels.values())
+    own = np.asarray(waiting & (rows.software == "nanotron-early") & (rows.pp >= 4), dtype=bool)
+    cases = every.take(np.flatnonzero(own))
+    pp, m = cases.layout.pp, cases.layout.num_microbatches
+    paths = (pipeline.handing_time(send_s=1.0, pp=pp, num_microbatches=m), np.asarray(m) + pp - 1.0)
+    return tuple(percent(np.std(np.log(cases.measured_s / path))) for path in paths)  # type: ignore[return-value]
+
+
+def probes() -> tuple[str, ...]:
+    """Median all-reduce probes of the sweep: of the degraded fabric on 64 and 512 GPUs, of the other on 512. [GB/s]"""
+    rows = runs()[0]
+    world = rows.notes.astype(str).str.extract(r"probe ([\d.]+) GB/s world")[0].astype(float)
+    found = world.groupby([rows.fabric, rows.n_gpus]).median()
+    return tuple(
+        f"{found[fabric, n]:.0f}"
+        for fabric, n in (("fabric-degraded", 64), ("fabric-degraded", 512), ("fabric", 512))
+    )
+
+
+def fitted() -> tuple[str, str]:
+    """Constants in the files, and those that rows identify."""
+    entries = [each for one in calibrations.packaged_sets().values() for each in one.constants.values()]
+    return str(len(entries)), str(sum(each.status == "fitted" for each in entries))
 
 
 def largest_share() -> str:

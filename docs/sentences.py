@@ -32,19 +32,23 @@ from figures_of_parts import (
     worst_peaks,
 )
 from figures_of_runs import (
+    across_nodes,
     as_recomputed,
     coverage,
     degraded_layers,
     ends,
     errors,
     fast_rows,
+    fitted,
     inside,
     korthikanti,
     largest_share,
     layer_ms,
+    message_scatter,
     middle,
     percent,
     pipelined,
+    probes,
     recomputed,
     runs,
     settings,
@@ -186,6 +190,19 @@ SENTENCES: tuple[Sentence, ...] = (
         coverage,
     ),
     Sentence("validation.md", "r is # to # if one of the eight largest organisations is left out", widenings),
+    Sentence(
+        "clock.md",
+        "vTrain's runs with tensor parallelism across nodes would be predicted # % too slow instead of #",
+        lambda: [percent(middle(with_constants(across_nodes, tree_all_reduce=trees))) for trees in (0.0, 1.0)],
+    ),
+    Sentence(
+        "clock.md",
+        "one time per message describes them with a scatter of # %, where paying for a whole micro-batch's messages at every stage that "
+        "fills the pipeline would scatter by # %",
+        message_scatter,
+    ),
+    Sentence("clock.md", "from # GB/s on 64 GPUs to # on 512, while that of the healthy cluster stays at #", probes),
+    Sentence("clock.md", "Of the # constants in the files # are fitted", fitted),
     Sentence(
         "clock.md",
         "with even stages, its pipelined runs in the sweep would be off by # % in the median instead of #",
