@@ -118,7 +118,7 @@ RESIDUALS = (
     ("With tensor parallelism 8, # of # rows are predicted # to # % too slow", slow_rows),
     ("those of one node are predicted # % too fast", lambda: (percent(-errors(lambda f: vtrain(f) & (f.tp == 8)).mean()),)),
     ("Of the # rows, the three farthest off on the other side are predicted # to # % too fast", fast_rows),
-    ("Six of the eight rows are within # %; both rows of the trillion-parameter model are predicted # to # % too slow", korthikanti),
+    ("six of the eight rows are within # %; both rows of the trillion-parameter model are predicted # to # % too slow", korthikanti),
     ("Isolated matmuls on an A100 reach # of the peak before that fill (`micro.csv`), those in training rows #", a100_matmuls),
     ("Widths of 2,048, 10,240 and 12,288 are predicted # to # % too fast", lambda: ends(-errors(widths(2048, 10240, 12288)))),
     ("7,168 and 8,192 # to # % too slow", lambda: ends(errors(widths(7168, 8192)))),

@@ -22,6 +22,7 @@ from simulator.errors import SpecError
 from simulator.flop import model_flop_per_token
 from simulator.layout import tokens_per_step
 from simulator.measuring import accelerator as accelerators
+from simulator.measuring.plan import ODD_PRODUCTS
 from simulator.measuring.tables import HELD_OUT, MICRO_COLUMNS, Table
 from simulator.validate import cases as tables
 from simulator.validate import intervals
@@ -83,8 +84,9 @@ def centres(accelerator: Accelerator, precision: str, rows: Sequence[dict[str, s
     """Constants that operations measure directly, by name.
 
     ``attention_efficiency``: median rate of attention's forward and backward pass over the peak; ``hbm_efficiency``: the
-    largest copy over the bandwidth; ``launch_s``: a tiny layer's time per kernel; ``optimizer_bytes``: AdamW's time on its
-    largest states, as bytes per parameter at the rate of the largest copy. Each within the bounds that the fit allows.
+    largest copy over the bandwidth; ``launch_s``: a tiny layer's time per kernel; ``unaligned_rate``: a matrix product of odd
+    sizes over one of rounded ones; ``optimizer_bytes``: AdamW's time on its largest states, as bytes per parameter at the rate of
+    the largest copy. Each within the bounds that the fit allows.
     (``tile_fill`` comes from `simulator.calibrate.gemm`, which wants a hundred matrix products in bf16.)
     """
     found: dict[str, float] = {}
@@ -102,8 +104,22 @@ def centres(accelerator: Accelerator, precision: str, rows: Sequence[dict[str, s
     layers = accelerators.values(rows, "launch_layer")
     if layers:
         found["launch_s"] = layers[0][2] * 1e-6
+    ragged = _unaligned_rate(rows)
+    if ragged is not None:
+        found["unaligned_rate"] = ragged
     bounds = {name: priors.prior_of((SOFTWARE, name)) for name in found}
     return {name: float(np.clip(value, bounds[name].low, bounds[name].high)) for name, value in found.items()}
+
+
+def _unaligned_rate(rows: Sequence[dict[str, str]]) -> float | None:
+    """Rate of the plan's matrix product of odd sizes relative to that of rounded ones; None where they were not measured. [-]"""
+    rates: dict[tuple[int, ...], list[float]] = {}
+    for sizes, _, rate in accelerators.values(rows, "gemm"):
+        rates.setdefault(tuple(int(sizes.get(name, 0)) for name in "mnk"), []).append(rate)
+    for odd, rounded in ODD_PRODUCTS.values():
+        if odd in rates and rounded in rates:
+            return float(np.median(rates[odd]) / np.median(rates[rounded]))
+    return None
 
 
 def calibrate(folder: Path, accelerator_id: str, precision: str) -> Calibrated:
