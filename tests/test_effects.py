@@ -36,7 +36,7 @@ BOUNDS = {
     "recomputation: none, selective, full": 0.04,
     "heads of attention that is not fused": 0.045,
     "compiler": 0.13,
-    "adapters against all weights": 0.06,
+    "adapters against all weights": 0.065,
     "more accelerators": 0.025,
     "from 512 to 11,000 accelerators": 0.015,
     "accelerator, same configuration": 0.09,
