@@ -1,7 +1,8 @@
-"""Combinations that a program refuses when it starts, each with the setting of the scenario that avoids it.
+"""Combinations that a program refuses, or leaves out without a word, each with the setting of the scenario that avoids it.
 
 Read in the programs: Megatron-LM's ``arguments.py``, ``transformer_config.py`` and ``moe_layer.py`` [1]_; DeepSpeed's
-``engine.py`` and ``zero/utils.py`` [2]_; torchtitan's ``parallelize.py`` and ``parallel_dims.py`` [3]_; nanotron's ``llama.py`` [4]_.
+``engine.py`` (MiCS is looked at under ZeRO 3 alone) and ``zero/utils.py`` [2]_; torchtitan's ``parallelize.py`` and
+``parallel_dims.py`` [3]_, whose attention views each rank's keys in whole heads; nanotron's ``llama.py`` [4]_.
 
 References
 ----------
