@@ -189,6 +189,12 @@ def fitted() -> tuple[str, str]:
     return str(len(entries)), str(sum(each.status == "fitted" for each in entries))
 
 
+def crowding() -> tuple[str, str]:
+    """Fitted power with which groups that leave a node together share a bound, and what eight get of it."""
+    power = calibrations.packaged_sets()[calibrations.FABRIC].constants["crowding"].value
+    return f"{power:.2f}", f"{8.0 ** (1.0 - power):.1f}"
+
+
 def largest_share() -> str:
     """Share of the complete rows that the two largest organisations measured."""
     rows = runs()[0]

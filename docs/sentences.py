@@ -35,6 +35,7 @@ from figures_of_runs import (
     across_nodes,
     as_recomputed,
     coverage,
+    crowding,
     degraded_layers,
     ends,
     errors,
@@ -201,6 +202,7 @@ SENTENCES: tuple[Sentence, ...] = (
         "fills the pipeline would scatter by # %",
         message_scatter,
     ),
+    Sentence("clock.md", "BigScience's runs tell the power, #: eight groups together get # times what one of them would get alone", crowding),
     Sentence("clock.md", "from # GB/s on 64 GPUs to # on 512, while that of the healthy cluster stays at #", probes),
     Sentence("clock.md", "Of the # constants in the files # are fitted", fitted),
     Sentence(

@@ -154,6 +154,7 @@ FABRIC_CONSTANTS = (
     "network_slowdown",
     "host_blocking",
     "tree_all_reduce",
+    "crowding",
 )
 CLOCK_CONSTANTS = (
     "hbm_copies_efficiency",

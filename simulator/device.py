@@ -70,6 +70,8 @@ class Constants(Columns):
     """Time the host needs to issue one kernel. [s]"""
     tree_all_reduce: Numeric = 1.0
     """1 where an all-reduce between domains may run as a tree, 0 where it always runs as rings. [-]"""
+    crowding: Numeric = 1.0
+    """Power with which what a group gets out of a domain falls with the groups that leave it together: 0 alone, 1 shared. [-]"""
     power_exponent: Numeric = 0.0
     """Power of a board's watts per peak FLOP with which its sustained matmul rate falls. [-]"""
     link_fill_s: Numeric = 0.0

@@ -35,19 +35,13 @@ def link_bandwidth(device: Device, *, local: Numeric) -> Numeric:
     )
 
 
-CROWDING = 2.0 / 3.0
-"""Power with which what a collective gets out of a domain falls with the number of groups that leave it at the same time. [-]
+def _collective_bandwidth(device: Device, c: Constants, *, local: Numeric) -> Numeric:
+    """Most that one of the groups with `local` ranks in a domain gets out of it while the others do the same. [B/s]
 
-Zero where nothing but the ring itself limited it, one where all share one bottleneck. A choice between: eight groups together get
-twice as much as one. On Jean Zay's Omni-Path, the one machine of the table with such a limit, two thirds describe BigScience's runs
-better than a half, four fifths or zero.
-"""
-
-
-def _collective_bandwidth(device: Device, *, local: Numeric) -> Numeric:
-    """Most that one of the groups with `local` ranks in a domain gets out of it while the others do the same. [B/s]"""
+    All of it where nothing but its own ring limits a group (`crowding` 0); its part where all share one bottleneck (1).
+    """
     share = np.minimum(local / np.asarray(device.link_domain, dtype=float), 1.0)
-    return np.asarray(device.collective_bandwidth) * share**CROWDING
+    return np.asarray(device.collective_bandwidth) * share ** np.asarray(c.crowding)
 
 
 def _collective(
@@ -75,7 +69,7 @@ def _collective(
         nodes=nodes,
         link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,
-        collective_bandwidth=_collective_bandwidth(device, local=local) * c.network_efficiency,
+        collective_bandwidth=_collective_bandwidth(device, c, local=local) * c.network_efficiency,
         link_latency_s=c.link_latency_s,
         network_latency_s=c.network_latency_s,
         network_slowdown=c.network_slowdown,

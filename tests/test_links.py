@@ -142,10 +142,13 @@ def test_the_bound_of_a_collective_counts_where_several_ranks_of_a_node_take_par
     assert held > 3.0 * free
 
 
-def test_groups_that_leave_a_node_together_get_less_each_and_more_in_all() -> None:
-    """Eight groups of one rank in a node: together twice what one group of all eight gets."""
+@pytest.mark.parametrize(("crowding", "together"), [(0.0, 8.0), (2 / 3, 2.0), (1.0, 1.0)])
+def test_groups_that_leave_a_node_together_share_what_one_of_them_gets(
+    crowding: float, together: float
+) -> None:
+    """Eight groups of one rank in a node: each all of the bound, or a part, or an eighth, as their crowding says."""
     layout = Layout(tp=8, dp=64, zero_stage=1, seq_length=2048, micro_batch_size=1)
-    silent = CONSTANTS.with_(network_latency_s=0.0, network_slowdown=0.0, link_fill_s=0.0)
+    silent = CONSTANTS.with_(network_latency_s=0.0, network_slowdown=0.0, link_fill_s=0.0, crowding=crowding)
     dense, _ = traffic.device_parameters(SHAPE, layout)
     sent = float(dense) * (float(silent.gradient_bytes) + 2.0) * 63 / 64
     rates = {}
@@ -153,7 +156,7 @@ def test_groups_that_leave_a_node_together_get_less_each_and_more_in_all() -> No
         device = DEVICE.with_(network_bandwidth=10e9, collective_bandwidth=bound)
         seconds = float(traffic.data_parallel_time(SHAPE, layout, device, silent))
         rates[bound] = 8 * sent / seconds / float(silent.network_efficiency)
-    assert rates[8e9] == pytest.approx(2 * 8e9, rel=1e-6)
+    assert rates[8e9] == pytest.approx(together * 8e9, rel=1e-6)
     assert rates[80e9] == rates[math.inf] == pytest.approx(80e9, rel=1e-6)
 
 

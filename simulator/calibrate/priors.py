@@ -31,6 +31,13 @@ _BALANCED = (
     "stages are dealt by the weights of layers and output matmul (github:huggingface/nanotron models/base.py)"
 )
 _FUSED = "attn_batch_size % 4 == 0 (github:NVIDIA/Megatron-LM megatron/model/fused_softmax.py)"
+_EAGER = (
+    "counted: 3.4 times the textbook's bytes where norms are computed in 32 bits and every operation is a kernel "
+    "(github:foundation-model-stack/foundation-model-stack fms/modules/layernorm.py, github:meta-llama/llama model.py)"
+)
+_COMPILED = (
+    "counted: 0.27 of the eager bytes where norms, residuals, rotary embedding and activation are fused"
+)
 _OWN = "order of magnitude, wide; moved by the data"
 
 PRIORS: dict[str, Prior] = {
@@ -73,6 +80,13 @@ PRIORS: dict[str, Prior] = {
     "host_blocking": Prior(1e-3, 0.01, 1e-4, 1.0, "collectives are queued on the device"),
     "tree_all_reduce": Prior(
         1.0, 0.01, 1e-6, 1.0, "NCCL chooses the sooner of both (github:NVIDIA/nccl src/graph/tuning.cc)"
+    ),
+    "crowding": Prior(
+        0.7,
+        0.5,
+        0.01,
+        1.0,
+        "0 where nothing is shared, 1 where all groups of a node share one bottleneck; " + _OWN,
     ),
     "launch_s": Prior(1.5e-5, 0.8, 1e-6, 3e-4, _OWN),
     "kernel_gap_s": Prior(
@@ -158,6 +172,11 @@ OVERRIDES: dict[Key, Prior] = {
     ("megatron", "gradient_bytes"): Prior(
         3.0, 0.3, 2.0, 4.0, "16 or 32 bits (grad_reduce_in_fp32) by recipe"
     ),
+    **{(name, "elementwise_factor"): Prior(3.4, 0.4, 0.2, 10.0, _EAGER) for name in ("fsdp", "torchtitan")},
+    **{(name, "compiled_factor"): Prior(0.27, 0.3, 0.1, 1.0, _COMPILED) for name in ("fsdp", "torchtitan")},
+    ("fsdp", "gradient_bytes"): Prior(
+        3.0, 0.3, 2.0, 4.0, "the compute format by default (reduce_dtype), 32 bits in torchtitan"
+    ),
     **{
         (name, "softmax_multiple"): Prior(multiple, 0.01, 0.9, 8.0, _FUSED)
         for name, multiple in SOFTMAX_MULTIPLE.items()
@@ -183,13 +202,16 @@ OVERRIDES: dict[Key, Prior] = {
         1.0,
         "activation_checkpointing_reentrant: false, and PyTorch stops early then (torch.utils.checkpoint.set_checkpoint_early_stop)",
     ),
-    ("fsdp", "selective_share"): Prior(
-        0.5,
-        0.01,
-        1e-4,
-        1.0,
-        "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)",
-    ),
+    **{
+        (name, "selective_share"): Prior(
+            0.5,
+            0.01,
+            1e-4,
+            1.0,
+            "torchtitan's policy keeps every second matmul (github:pytorch/torchtitan, activation_checkpoint)",
+        )
+        for name in ("fsdp", "torchtitan")
+    },
 }
 """Priors of single sets that differ from the general one."""
 
@@ -214,6 +236,7 @@ SETS: dict[str, tuple[str, tuple[str, ...]]] = {
     "nanotron": ("software", ("nanotron",)),
     "nanotron-early": ("software", ("nanotron-early",)),
     "fsdp": ("software", ("fsdp",)),
+    "torchtitan": ("software", ("torchtitan",)),
     "llm-foundry": ("software", ("llm-foundry",)),
     "pytorch": ("software", ("pytorch", "hf")),
     "maxtext": ("software", ("maxtext",)),

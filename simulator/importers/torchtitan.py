@@ -84,8 +84,7 @@ def read_mapping(
         )
     if (path := book.raw("checkpoint.initial_load_path")) is not None:
         book.put("training.from_pretrained", True, f"checkpoint.initial_load_path {path}")
-    book.data["software"] = "fsdp"
-    book.assumed.append("software = fsdp: torchtitan is PyTorch FSDP")
+    book.data["software"] = "torchtitan"
     return book.close()
 
 

@@ -40,7 +40,7 @@ software: fsdp          # beside model, training, hardware
 ```
 
 or `--set software=fsdp` on the command line. If a scenario names none, it is `{usual}`. The error for an unknown name recognises
-other tools (`torchtitan` is called `fsdp` here, `nemo` is called `megatron`). In a table of runs the first known word of the column
+other tools (`torch` is called `fsdp` here, `nemo` is called `megatron`). In a table of runs the first known word of the column
 `framework` decides, as listed in [validation.md](validation.md#defaults-of-frameworks); a row without a known word is taken for a
 current Megatron-Core stack.
 """

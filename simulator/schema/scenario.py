@@ -18,7 +18,9 @@ from simulator.schema.requirement import Objective, Require
 from simulator.schema.training import Training
 
 Find = Literal["estimate", "architecture", "hardware", "growth"]
-Software = Literal["megatron", "fsdp", "deepspeed", "nanotron", "llm-foundry", "hf", "maxtext", "generic"]
+Software = Literal[
+    "megatron", "fsdp", "torchtitan", "deepspeed", "nanotron", "llm-foundry", "hf", "maxtext", "generic"
+]
 
 Found = list[tuple[tuple[str | int, ...], str, str]]
 
@@ -116,7 +118,8 @@ class Scenario(Spec):
             for index, hardware in enumerate(self.hardware):
                 if hardware.n_gpus is None:
                     reason = "an estimate needs the number of accelerators"
-                    found.append((("hardware", index), reason, "write n_gpus: 64"))
+                    hint = "write n_gpus: 64, or find: hardware to have it chosen"
+                    found.append((("hardware", index), reason, hint))
         bounded = self.budget.bounds_a_run or self._ends_at_quality
         if self.find in ("architecture", "growth") and not bounded:
             article = "an" if self.find == "architecture" else "a"

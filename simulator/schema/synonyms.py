@@ -265,7 +265,6 @@ VALUES: dict[str, dict[str, str]] = {
     "software": {
         "pytorch": "fsdp",
         "torch": "fsdp",
-        "torchtitan": "fsdp",
         "nemo": "megatron",
         "transformers": "hf",
     },

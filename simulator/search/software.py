@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-MEMORY_OF = {"maxtext": "fsdp", "hf": "deepspeed", "generic": "megatron"}
+MEMORY_OF = {"torchtitan": "fsdp", "maxtext": "fsdp", "hf": "deepspeed", "generic": "megatron"}
 """Memory profile of software without one of its own."""
 
-ZERO_OF = {"fsdp": (3,), "llm-foundry": (3,), "maxtext": (3,), "nanotron": (1,)}
+ZERO_OF = {"fsdp": (3,), "torchtitan": (3,), "llm-foundry": (3,), "maxtext": (3,), "nanotron": (1,)}
 """ZeRO stages tried for software that does not offer both 1 and 3."""
 
 ZERO_WITH_TP = {"deepspeed": 2}
@@ -57,7 +57,8 @@ LACKS: dict[str, dict[str, str]] = {
 
 Read in 2026: deepspeed.ai/tutorials/autotp-training (ZeRO 0 to 2, norms not split); README of github:huggingface/nanotron (TP with
 reduce-scatter, 1F1B, experts; ring attention planned); github:mosaicml/llm-foundry llmfoundry/tp (the one strategy is `ffn`) and its
-`moe_world_size`; huggingface.co/docs/accelerate, ParallelismConfig. Megatron-Core, torchtitan (`fsdp`) and MaxText have all of them.
+`moe_world_size`; huggingface.co/docs/accelerate, ParallelismConfig. Megatron-Core, torchtitan (and `fsdp`, which stands for
+any other PyTorch FSDP) and MaxText have all of them.
 """
 
 

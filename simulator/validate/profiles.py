@@ -34,7 +34,7 @@ PROFILES: dict[str, Profile] = {
     "nanotron": Profile("nanotron", zero_stage=0),
     "llm-foundry": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
     "composer": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
-    "torchtitan": Profile("fsdp", zero_stage=3, whole_share=True),
+    "torchtitan": Profile("torchtitan", zero_stage=3, whole_share=True),
     "fsdp": Profile("fsdp", zero_stage=3, whole_share=True),
     "languini": Profile("pytorch", autocast=1, flash_attention=0, zero_stage=0, sequence_parallel=0),
     "torchao": Profile("pytorch", zero_stage=0, sequence_parallel=0),
@@ -60,11 +60,15 @@ PROFILES: dict[str, Profile] = {
     "pax": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
     "jax": Profile("maxtext", zero_stage=3, sequence_parallel=0, recompute="full", whole_share=True),
     "colossalai": Profile("deepspeed", zero_stage=3, sequence_parallel=0),
+    "transformers": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
+    "hf": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
+    "generic": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
 }
 """First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations;
 Megatron-LM pads the vocabulary (github:NVIDIA/Megatron-LM megatron/training/arguments.py, ``--make-vocab-size-divisible-by`` 128);
 for autocast and states the programs that made the rows (github:languini-kitchen/languini-kitchen throughput_utils.py;
-github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand; MaxText repeats everything by default
+github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand; ``hf`` and ``generic``, also
+words of ``software`` in a scenario, are what they are there; MaxText repeats everything by default
 (github:AI-Hypercomputer/maxtext@000e935 MaxText/configs/base.yml, ``remat_policy: 'full'``)."""
 
 SOFTMAX_MULTIPLE: dict[str, float] = {"megatron": 4.0, "megatron-2021": 4.0, "deepspeed": 4.0}
@@ -77,6 +81,22 @@ USUAL = Profile("megatron", pads_vocabulary=1)
 
 SEQUENCE_PARALLELISM = 2022
 """Year whose papers on runs of Megatron-LM are of its code with sequence parallelism (arXiv:2205.05198)."""
+
+
+KNOWN = ("megatron",)
+"""Words of which `USUAL` is the profile."""
+
+
+def is_known(framework: Any) -> bool:
+    """Whether the name of a framework holds a word that decides its usual settings.
+
+    Examples
+    --------
+    >>> is_known("NeMo 24.09"), is_known("Megatron"), is_known("PyTorch 2.6")
+    (True, True, False)
+    """
+    name = str(framework).lower()
+    return any(word in name for word in (*PROFILES, *KNOWN))
 
 
 def profile_of(framework: Any, source_ref: Any = None) -> Profile:
