@@ -71,3 +71,23 @@ def test_sequence_parallelism_divides_norms_and_residuals() -> None:
     )
     hidden = MEGATRON.hidden_tensors * 2.0 * 4096 * 4096
     assert alone - split == pytest.approx(hidden * 7 / 8)
+
+
+def test_frozen_weights_have_no_master_under_fsdp() -> None:
+    """Adapters on a Llama 2 70B, 8 ranks of ZeRO 3: 2 B per frozen weight, as where the master is apart."""
+    llama = decoder(
+        num_hidden_layers=80,
+        hidden_size=8192,
+        intermediate_size=28672,
+        num_attention_heads=64,
+        num_key_value_heads=8,
+        vocab_size=32000,
+    )
+    layout = Layout(dp=8, zero_stage=3, recompute=2, seq_length=2048)
+    held = {
+        (name, trained): peak(llama, layout, trainable=trained, constants=MEMORY_PROFILES[name])["weights"]
+        for name in ("fsdp", "deepspeed")
+        for trained in ("full", "lora")
+    }
+    assert held["fsdp", "lora"] == held["deepspeed", "lora"]
+    assert held["fsdp", "full"] == 2 * held["deepspeed", "full"]

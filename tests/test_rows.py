@@ -32,7 +32,7 @@ def layout_of(name: str, **changes: object) -> Layout:
 
 def test_weights_are_cast_where_the_program_that_made_the_row_does_so() -> None:
     assert layout_of("languini-0140").autocast[0] == 1.0
-    assert layout_of("languini-0140", precision="fp32").autocast[0] == 0.0
+    assert layout_of("languini-0140", precision="fp32", measured_value=100.0).autocast[0] == 0.0
     assert layout_of("megatron-h100-0004").autocast[0] == 0.0
 
 

@@ -104,9 +104,8 @@ def _read(
     """
     known = calibrations.packaged_sets() if shipped else write.planned_sets()
     frame = tables.read_frame(cases)
-    unread = headers.remark(cases)
-    if unread:
-        tell(unread)
+    for told in filter(None, (headers.remark(cases), headers.remark_on_frameworks(cases) if shipped else "")):
+        tell(told)
     rows = tables.of_frame(frame, known)
     own = own_sets(rows, known) if shipped else {}
     if own:

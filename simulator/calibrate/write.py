@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from simulator.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from simulator.schema.calibration import Calibration
 
@@ -127,40 +127,64 @@ def write_sets(
     centre: str = MEASURED_CENTRE,
     kept: Mapping[str, Calibration] | None = None,
 ) -> list[Path]:
-    """Write sets as YAML into a folder, all of them unless some are named; the files are replaced whole.
+    """Write sets as YAML into a folder, all of them unless some are named; all files are replaced whole, or none is.
 
     `own` holds what the sets of accelerators that are none of `SETS` apply to; `centre` is what the fit was centred on, in words,
     and `kept` the sets that it started from.
     """
     head = "# yaml-language-server: $schema=../../schemas/calibration.json\n"
-    paths = []
+    documents = {}
     for name in SETS if names is None else names:
-        applies = (own or {}).get(name, ())
-        document = set_document(
+        documents[folder / f"{name}.yaml"] = set_document(
             name,
             result,
             command=command,
             data=data,
             date=date,
-            applies_to=applies,
+            applies_to=(own or {}).get(name, ()),
             centre=centre,
             kept=(kept or {}).get(name),
         )
-        paths.append(write_yaml(folder / f"{name}.yaml", document, head))
-    return paths
+    return _write_all({path: _text(document, head) for path, document in documents.items()})
 
 
 def write_yaml(path: Path, document: dict[str, Any], head: str = "") -> Path:
     """Write plain data as a YAML file, whole or not at all."""
+    return _write_all({path: _text(document, head)})[0]
+
+
+def _text(document: dict[str, Any], head: str) -> str:
     import yaml
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError(f"{path.parent}: cannot be made ({error.strerror or error})") from None
     text = head + "# Written by the command below; edit the data or the priors, not this file.\n"
-    text += yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    return text + yaml.safe_dump(
+        document, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True
+    )
+
+
+def _write_all(texts: Mapping[Path, str]) -> list[Path]:
+    """Write files beside their places, and move them there once all are on the disk.
+
+    Raises
+    ------
+    SpecError
+        If one cannot be written; then none is.
+    """
+    parts: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise SpecError(f"{path}: a folder is in the place of the file")
+            parts[path] = path.with_suffix(".tmp")
+            parts[path].write_text(text, encoding="utf-8")
+        for path, part in parts.items():
+            part.replace(path)
+    except OSError as error:
+        raise SpecError(
+            f"{error.filename or path.parent}: cannot be made ({error.strerror or error})"
+        ) from None
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return list(texts)

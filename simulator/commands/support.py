@@ -26,6 +26,7 @@ def command(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
 
     WORDS keep the lines whose name holds one of them. Each measured run is predicted from its configuration.
     """
+    from simulator.errors import SpecError
     from simulator.report import output
     from simulator.validate.support import GROUPS, support
 
@@ -33,6 +34,8 @@ def command(words: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     report = support()
     for group in GROUPS:
         report[group] = [line for line in report[group] if _kept(str(line["name"]), words)]
+    if not any(report[group] for group in GROUPS):
+        raise SpecError(f"nothing that was measured or could be is called {' or '.join(words)}")
     if as_json:
         output.emit(output.json_text(report))
     elif as_csv:

@@ -165,9 +165,11 @@ def _given(tables: dict[str, Path | None]) -> dict[str, Path | None]:
     if alone in tables.values():
         shipped = validation.shipped()
         tables = {kind: shipped[kind] if path == alone else path for kind, path in tables.items()}
-    told = headers.remark(tables["cases"]) if tables["cases"] is not None else ""
-    if told:
-        _tell(told)
+    own = tables["cases"]
+    if own is not None:
+        frameworks = headers.remark_on_frameworks(own) if own != validation.shipped()["cases"] else ""
+        for told in filter(None, (headers.remark(own), frameworks)):
+            _tell(told)
     return tables
 
 

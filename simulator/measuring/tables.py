@@ -25,7 +25,7 @@ MICRO_COLUMNS = tuple("gpu op shape_or_size dtype n_gpus measured_value unit sou
 STEP_COLUMNS = tuple(
     """id source source_ref framework gpu n_gpus gpus_per_node interconnect precision model_name params_B n_layers d_model
     n_heads n_kv_heads d_ff mlp_type vocab moe_experts moe_topk moe_d_ff seq_len global_batch_seqs micro_batch grad_accum
-    tp pp vpp cp ep dp zero_stage act_ckpt flash_attn seq_parallel compile measured_quantity measured_value total_tokens
+    tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel compile measured_quantity measured_value total_tokens
     notes quality flops_convention config_group source_group""".split()
 )
 """Columns of ``measurements/throughput.csv``."""

@@ -97,7 +97,8 @@ def skipped(report: Report) -> Table | None:
     if not reasons:
         return None
     rows = [(reason, f"{count:,}") for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
-    return Table(f"Skipped, {sum(reasons.values()):,} rows", ("reason", "rows"), rows)
+    total = sum(reasons.values())
+    return Table(f"Skipped, {total:,} row{'' if total == 1 else 's'}", ("reason", "rows"), rows)
 
 
 def worst(rows: Sequence[Report], labels: Mapping[str, str], *, most: int = 10) -> Table:
@@ -272,7 +273,7 @@ def held_out(regimes: Mapping[str, Report]) -> Table:
     ]
     note = (
         "Each row predicted by constants fitted without it. The interval is that of measured over predicted step time where no "
-        "communication is exposed; organisations of ten rows or more have the same weight in it."
+        "communication is exposed; organisations of ten rows or more have the same weight in both."
     )
     return Table("Rows left out of the fit", ("", "rows", "median", "80 % interval"), rows, note=note)
 

@@ -20,9 +20,9 @@ from simulator.errors import Problem, SpecError
 from simulator.layout import Layout
 from simulator.transformer import Shape
 from simulator.validate.cells import SkipError, empty
-from simulator.validate.contradictions import quarantined
+from simulator.validate.contradictions import TOLERANCE, beyond_peak, quarantined
 from simulator.validate.counts import impossible
-from simulator.validate.headers import dialect, missing
+from simulator.validate.headers import missing, read_table
 from simulator.validate.rows import REQUIRED, Row, with_all_columns
 
 if TYPE_CHECKING:
@@ -91,15 +91,8 @@ def read_frame(
     path: str | Path, *, required: tuple[str, ...] = (*REQUIRED, "measured_value")
 ) -> pd.DataFrame:
     """Read a CSV file of measurements, or one with semicolons or tabs, with clear errors for what is not one."""
-    import pandas as pd
-
     path = Path(path)
-    if not path.is_file():
-        raise SpecError(f"{path}: no such file")
-    try:
-        frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **dialect(path))
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise SpecError(f"{path}: not a CSV table: {str(error).splitlines()[0]}") from None
+    frame = read_table(path)
     lacking = missing(frame.columns, required)
     if lacking:
         raise SpecError(f"{path}: missing columns {lacking}; see docs/validation.md for the format")
@@ -110,21 +103,31 @@ def of_frame(frame: pd.DataFrame, known: dict[str, Calibration] | None = None) -
     """Turn rows into columns; rows that cannot be predicted are counted in ``skipped``."""
     frame = with_all_columns(frame)
     reasons: dict[str, int] = {}
+    named: dict[str, str] = {}
     rows = []
-    doubtful = quarantined()
-    for row in frame.to_dict("records"):
+    for row, again in zip(frame.to_dict("records"), frame.duplicated(), strict=True):
         try:
-            if str(row["id"]) in doubtful:
-                raise SkipError(f"contradicts itself: {doubtful[str(row['id'])]}")
-            one = Row({str(key): value for key, value in row.items()})
-            if wrong := next(impossible(one), None):
-                raise SkipError("contradicts itself: {} ({})".format(*wrong))
-            rows.append(one)
+            rows.append(_possible({str(key): value for key, value in row.items()}, again=bool(again)))
         except SkipError as skip:
-            reasons[str(skip)] = reasons.get(str(skip), 0) + 1
+            reason = named.setdefault(skip.kind, str(skip))
+            reasons[reason] = reasons.get(reason, 0) + 1
     if known is None:
         return _gather(rows, reasons, calibrations.sets(), own=frozenset(evidence.own_files()))
     return _gather(rows, reasons, known)
+
+
+def _possible(raw: dict[str, Any], *, again: bool) -> Row:
+    """One row, read; `again` where an earlier one agrees with it in every cell, which under one id is one run copied."""
+    doubtful = quarantined()
+    if str(raw["id"]) in doubtful:
+        raise SkipError(f"contradicts itself: {doubtful[str(raw['id'])]}")
+    if again and not empty(raw["id"]):
+        raise SkipError("the same as an earlier row, id included")
+    row = Row(raw)
+    if wrong := [*impossible(row), *beyond_peak(row, TOLERANCE)]:
+        reason, figures = wrong[0]
+        raise SkipError(f"contradicts itself: {reason} ({figures})", kind=reason)
+    return row
 
 
 def _gather(
@@ -198,10 +201,14 @@ def check_some(cases: Cases, path: Path, what: str) -> None:
     """
     if len(cases):
         return
-    reasons = [
-        Problem(f"{number} row{'' if number == 1 else 's'} skipped: {reason}")
-        for reason, number in cases.skipped.items()
-    ]
+    reasons = (
+        [Problem("the table holds no row")]
+        if not cases.skipped
+        else [
+            Problem(f"{number} row{'' if number == 1 else 's'} skipped: {reason}")
+            for reason, number in cases.skipped.items()
+        ]
+    )
     head = Problem(f"no row can be predicted, so nothing can be {what}", file=str(path))
     raise SpecError([head, *reasons])
 

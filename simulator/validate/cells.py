@@ -8,7 +8,15 @@ import numpy as np
 
 
 class SkipError(Exception):
-    """A row that cannot be predicted, with its reason."""
+    """A row that cannot be predicted, with its reason.
+
+    Rows of one ``kind`` are counted together, under the reason of the first: a column of words where numbers are meant is one
+    mistake, however many words it holds.
+    """
+
+    def __init__(self, reason: str, *, kind: str = "") -> None:
+        super().__init__(reason)
+        self.kind = kind or reason
 
 
 NOTHING = frozenset(("", "-", "?", "n/a", "na", "nan", "null", "unknown"))
@@ -30,8 +38,13 @@ def text(value: Any) -> str:
     return "" if empty(value) else str(value).strip().lower()
 
 
-def number(value: Any, default: float) -> float:
-    """Read a cell as a number; the default if it is empty.
+def shown(value: Any) -> str:
+    """The beginning of a cell, without what cannot be printed."""
+    return "".join(each if each.isprintable() else "?" for each in str(value)[:40])
+
+
+def number(value: Any, default: float, name: str = "") -> float:
+    """Read a cell as a number; the default if it is empty. The reason names the column, if it is given.
 
     Raises
     ------
@@ -43,10 +56,15 @@ def number(value: Any, default: float) -> float:
     try:
         read = float(value)
     except (TypeError, ValueError):
-        raise SkipError(f"not a number: {str(value)[:40]}") from None
+        raise _no_number("not a number", value, name) from None
     if not np.isfinite(read):
-        raise SkipError(f"not a finite number: {str(value)[:40]}")
+        raise _no_number("not a finite number", value, name)
     return read
+
+
+def _no_number(what: str, value: Any, name: str) -> SkipError:
+    said = f"{name}: {what}" if name else what
+    return SkipError(f"{said}: {shown(value)}", kind=said if name else "")
 
 
 def flag(value: Any, default: int, *, yes: frozenset[str] = frozenset()) -> int:

@@ -4,7 +4,8 @@ Split conformal prediction: the spread of the errors on left-out rows is the spr
 organisation whose other runs the constants were fitted to is like a model left out; a plan of a reader is like a whole
 organisation left out. The second is wider, and is taken symmetric: whether the next organisation is faster or slower than
 the constants is not known from those that were. In a regime organisations of `SAY` rows or more have the same weight, split over
-their rows: the next run is a draw among organisations first, and among the runs of one second (arXiv:1809.07441).
+their rows: the next run is a draw among organisations first, and among the runs of one second (arXiv:1809.07441). The median error
+beside an interval has the same weights, so that it is never the larger of the two.
 
 Errors grow with the share of a step that is exposed communication. One number says how much, the same in all regimes; errors
 are divided by it before their percentiles are taken.
@@ -89,7 +90,7 @@ def percentiles(parts: list[Part], communication: float | None = None) -> Table:
             symmetric = "seen=false" in name
             even = np.minimum(rows, SAY)[of] / rows[of]
             found = _summary(ratio[own], wider[own], even, symmetric=symmetric) | {"sources": len(rows)}
-            table[name] = found | _by_format(ratio[own], bits[own])
+            table[name] = found | _by_format(ratio[own], bits[own], even)
     return Table(table, communication)
 
 
@@ -124,16 +125,17 @@ def _summary(
         "rows": len(ratio),
         "low": round(float(np.exp(low)), 3),
         "high": round(float(np.exp(high)), 3),
-        "median_error": round(float(np.median(error)), 3),
+        "median_error": round(_quantile(error, weight, 0.5), 3),
     }
 
 
-def _by_format(ratio: np.ndarray, bits: np.ndarray) -> dict[str, float]:
+def _by_format(ratio: np.ndarray, bits: np.ndarray, weight: np.ndarray) -> dict[str, float]:
     """Rows and median error by the width of the format: ``rows_16 median_error_16``, widest first."""
     found: dict[str, float] = {}
     for width in sorted(set(bits.tolist()), key=int, reverse=True):
-        error = np.abs(1.0 / ratio[bits == width] - 1.0)
-        found |= {f"rows_{width}": len(error), f"median_error_{width}": round(float(np.median(error)), 3)}
+        own = bits == width
+        error = _quantile(np.abs(1.0 / ratio[own] - 1.0), weight[own], 0.5)
+        found |= {f"rows_{width}": int(own.sum()), f"median_error_{width}": round(error, 3)}
     return found
 
 

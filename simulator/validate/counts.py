@@ -36,6 +36,13 @@ DEGREES = "tp, pp, cp and dp do not multiply to n_gpus"
 BATCH = "micro_batch, grad_accum and dp do not multiply to the batch"
 MICRO = "micro_batch and dp do not divide the batch"
 TOKENS = "global_batch_seqs counts tokens, not sequences"
+WIDTH = "n_heads does not divide d_model, and no head_dim is stated"
+GROUPS = "n_kv_heads does not divide n_heads"
+CHOSEN = "moe_topk is larger than moe_experts"
+SPLIT = "a degree is larger than what it splits"
+
+SPLITS = (("tp", "n_heads"), ("pp", "n_layers"), ("ep", "moe_experts"))
+"""Degrees, and what each divides among its ranks."""
 
 
 def impossible(row: Row) -> Iterator[tuple[str, str]]:
@@ -50,6 +57,24 @@ def impossible(row: Row) -> Iterator[tuple[str, str]]:
         yield TOKENS, f"{number(raw['global_batch_seqs'], 1):,.0f} sequences are {tokens:.2g} tokens a step"
     yield from _degrees(raw)
     yield from _batch(row)
+    yield from _model(row)
+
+
+def _model(row: Row) -> Iterator[tuple[str, str]]:
+    """Sizes of the model against each other, and degrees against what they split."""
+    raw = row.raw
+    heads, groups = number(raw["n_heads"], 1), number(raw["n_kv_heads"], 1)
+    if float(row.shape.head_dim) % 1.0:
+        yield WIDTH, f"{number(raw['d_model'], 1):.0f} over {heads:.0f}"
+    if heads % groups:
+        yield GROUPS, f"{groups:.0f} of {heads:.0f}"
+    experts, chosen = number(raw["moe_experts"], 0), number(raw["moe_topk"], 0)
+    if experts and chosen > experts:
+        yield CHOSEN, f"{chosen:.0f} of {experts:.0f}"
+    for degree, of in SPLITS:
+        parts, whole = number(raw[degree], 1), number(raw[of], 0)
+        if whole and parts > whole:
+            yield SPLIT, f"{degree} {parts:.0f} of {whole:.0f} {of}"
 
 
 def _degrees(raw: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from simulator.layout import Layout
 from simulator.memory import MEMORY_PROFILES, STAGES, MemoryConstants, peak
 from simulator.schema import load_accelerator
 from simulator.transformer import Shape, decoder
+from simulator.validate.headers import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +48,7 @@ def read_rows(path: str | Path) -> pd.DataFrame:
     """
     import pandas as pd
 
-    try:
-        rows = pd.read_csv(path, low_memory=False)
-    except FileNotFoundError:
-        raise SpecError(Problem("no such file", file=str(path))) from None
-    except (ValueError, UnicodeDecodeError, OSError) as error:
-        raise SpecError(Problem(f"not a CSV table ({error})", file=str(path))) from None
+    rows = read_table(Path(path))
     missing = [name for name in REQUIRED if name not in rows]
     if missing:
         raise SpecError(

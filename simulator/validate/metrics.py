@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
+FEWEST_RANKED = 3
+"""Rows from which on an order says something: two agree or disagree by the toss of a coin. [-]"""
 
-def summary(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
+
+def summary(predicted: np.ndarray, measured: np.ndarray) -> dict[str, Any]:
     """Size and direction of the relative error.
 
     Parameters
@@ -19,7 +22,7 @@ def summary(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     -------
     dict
         ``n``, ``median_ape``, ``mape``, ``p90_ape``, ``bias`` (mean of the logarithm of predicted over measured) and
-        ``spearman``. [-]
+        ``spearman``, None where there is no order to compare. [-]
 
     Examples
     --------
@@ -31,17 +34,18 @@ def summary(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
     if not len(measured):
         return {"n": 0}
     error = np.abs(predicted / measured - 1.0)
+    rank = spearman(predicted, measured) if len(measured) >= FEWEST_RANKED else np.nan
     return {
         "n": len(measured),
         "median_ape": round(float(np.median(error)), 4),
         "mape": round(float(error.mean()), 4),
         "p90_ape": round(float(np.quantile(error, 0.9)), 4),
         "bias": round(float(np.log(predicted / measured).mean()), 4),
-        "spearman": round(spearman(predicted, measured), 4),
+        "spearman": round(rank, 4) if np.isfinite(rank) else None,
     }
 
 
-def in_words(figures: dict[str, float]) -> str:
+def in_words(figures: dict[str, Any]) -> str:
     """Figures of `summary` as a sentence.
 
     Examples
@@ -56,12 +60,10 @@ def in_words(figures: dict[str, float]) -> str:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation; 1 for fewer than two rows. [-]"""
-    if len(a) < 2:
-        return 1.0
+    """Rank correlation; nan for fewer than two rows, and where all rows of one side are alike. [-]"""
     x, y = _ranks(a), _ranks(b)
-    if x.std() == 0 or y.std() == 0:
-        return 1.0 if np.array_equal(x, y) else 0.0
+    if len(a) < 2 or x.std() == 0 or y.std() == 0:
+        return float("nan")
     return float(np.corrcoef(x, y)[0, 1])
 
 
@@ -82,7 +84,7 @@ def by_group(names: np.ndarray, values: dict[str, np.ndarray]) -> dict[str, Any]
     return found
 
 
-def with_coverage(values: dict[str, np.ndarray]) -> dict[str, float]:
+def with_coverage(values: dict[str, np.ndarray]) -> dict[str, Any]:
     """`summary`, with the share of measured values inside their interval, of which no rows have none."""
     result = summary(values["predicted"], values["measured"])
     inside = (values["measured"] >= values["low"]) & (values["measured"] <= values["high"])

@@ -32,7 +32,7 @@ def regimes(cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool |
     gpus = cases.layout.tp * cases.layout.pp * cases.layout.dp * cases.layout.cp
     grades = np.broadcast_to(np.asarray(cases.grade if grade is None else grade, dtype=object), len(cases))
     known = np.broadcast_to(cases.seen if seen is None else np.asarray(seen), len(cases))
-    found = []
+    found, widths = [], formats(cases)
     for i, keys in enumerate(cases.keys):
         sets = tuple(keys[name][0] for name in ("hbm_efficiency", "link_latency_s", "launch_s"))
         found.append(
@@ -45,6 +45,7 @@ def regimes(cases: Cases, grade: str | np.ndarray | None = None, *, seen: bool |
                 n_gpus=gpus[i],
                 link_domain=cases.device.link_domain[i],
                 complete=bool(cases.complete[i]),
+                bits=str(widths[i]),
             )
         )
     return found

@@ -110,7 +110,7 @@ class Row:
         if row["measured_quantity"] not in MEASURED:
             raise SkipError(f"measured_quantity not known: {row['measured_quantity'][:40]}")
         for name, (low, high) in BOUNDS.items():
-            if not low <= number(row[name], low) <= high:
+            if not low <= number(row[name], low, name) <= high:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
         check_machine(row["notes"])
         self.accelerator = accelerator_of(row)
@@ -224,7 +224,7 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device,
         flash_attention=flag(row["flash_attn"], profile.flash_attention, yes=FLASH),
         frozen=is_lora(row),
         quantized=is_qlora(row),
-        autocast=float(profile.autocast and precision not in WHOLE),
+        autocast=float(profile.autocast and not is_lora(row) and precision not in WHOLE),
         update_share=update_share(precision=profile.states[0], optimizer=profile.states[1]),
         pads_vocabulary=pads_vocabulary(row, profile),
     )

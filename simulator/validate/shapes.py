@@ -14,7 +14,7 @@ import numpy as np
 
 from simulator import transformer
 from simulator.transformer import Shape
-from simulator.validate.cells import empty, number
+from simulator.validate.cells import SkipError, empty, number, shown, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 HEAD_DIM = re.compile(r"head_dim (\d+)")
 DENSE_LAYERS = re.compile(r"dense_layers=(\d+)")
 NO_WINDOW = "no sliding window"
+
+GATED = dict.fromkeys(("swiglu", "geglu", "reglu", "glu", "gated", "silu"), 1)
+PLAIN = dict.fromkeys(("gelu", "gelu_new", "relu", "relu2", "squared_relu", "mlp"), 0)
+BLOCKS = {**GATED, **PLAIN}
+"""Words for the feed-forward block, to 1 with a gate, a third matrix, or 0 without. Hugging Face calls the gated one ``silu``."""
 
 SAME = ("hidden_size", "num_attention_heads", "num_key_value_heads", "num_experts")
 """Sizes in which a row and its twin must agree, beside those of the feed-forward block."""
@@ -48,7 +53,7 @@ def shape_of_row(row: Mapping[str, Any]) -> Shape:
     stated = _stated(row)
     twin = twin_of(**{name: float(stated[name]) for name in (*SAME, *DENSE, *SPARSE, "vocab_size")})
     notes = str(row["notes"])
-    if twin is not None:
+    if twin is not None and (empty(row["mlp_type"]) or float(twin.gated) == stated["gated"]):
         dense = DENSE_LAYERS.search(notes)
         first = float(dense.group(1)) if dense else twin.first_k_dense_replace
         own = {name: stated[name] for name in ("num_hidden_layers", "vocab_size")}
@@ -62,7 +67,7 @@ def shape_of_row(row: Mapping[str, Any]) -> Shape:
 
 def _stated(row: Mapping[str, Any]) -> dict[str, float]:
     heads, width = number(row["n_heads"], 1), number(row["d_model"], 1)
-    gated = 1 if str(row["mlp_type"]).lower() in ("swiglu", "geglu") else 0
+    gated = _gated(row["mlp_type"])
     experts = number(row["moe_experts"], 0)
     feed_forward = number(row["d_ff"], 4 * width)
     return {
@@ -78,6 +83,14 @@ def _stated(row: Mapping[str, Any]) -> dict[str, float]:
         "num_experts_per_tok": number(row["moe_topk"], 0) if experts else 0.0,
         "moe_intermediate_size": number(row["moe_d_ff"], feed_forward) if experts else 0.0,
     }
+
+
+def _gated(value: Any) -> int:
+    """1 where the feed-forward block has a gate; a row that states nothing has none."""
+    word = re.sub(r"[\s-]+", "_", text(value)) or "gelu"
+    if word not in BLOCKS:
+        raise SkipError(f"mlp_type not known: {shown(value)} (gelu or swiglu)")
+    return BLOCKS[word]
 
 
 def _shares_embeddings(row: Mapping[str, Any], shape: Shape) -> float:

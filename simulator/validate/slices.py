@@ -147,7 +147,7 @@ class Scored:
     """A slice with its figures."""
 
     part: Slice
-    figures: dict[str, float]
+    figures: dict[str, Any]
     missed: tuple[str, ...] = field(default=())
     """Figures that do not meet their bound; ``coverage_80`` among them."""
     n_sources: int = 0
@@ -211,7 +211,8 @@ def _scored(part: Slice, values: dict[str, np.ndarray], sources: np.ndarray, kin
     if part.over_sources:
         groups = list(by_group(sources, values).values())
         for name in ("median_ape", "mape", "p90_ape", "bias", "spearman"):
-            figures[name] = round(float(np.mean([each[name] for each in groups])), 4)
+            each_has = [each[name] for each in groups if each[name] is not None]
+            figures[name] = round(float(np.mean(each_has)), 4) if each_has else None
     missed = [name for name, bound in part.targets.items() if not _keeps(name, figures[name], bound)]
     low, high = COVERAGE if part.name != "all rows" else COVERAGE_ALL
     if figures["n"] >= FEW and not low <= figures["coverage_80"] <= high:
@@ -219,7 +220,9 @@ def _scored(part: Slice, values: dict[str, np.ndarray], sources: np.ndarray, kin
     return Scored(part, figures, tuple(missed), len(set(sources.tolist())))
 
 
-def _keeps(name: str, value: float, bound: float) -> bool:
+def _keeps(name: str, value: float | None, bound: float) -> bool:
+    if value is None:
+        return False
     return value >= bound if name == "spearman" else value <= bound
 
 
