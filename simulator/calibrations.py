@@ -50,10 +50,14 @@ Evidence = evidence.Evidence
 
 @functools.lru_cache(maxsize=1)
 def _shipped(folders: tuple[str, ...]) -> dict[str, Calibration]:
-    from simulator.schema import load_spec
+    from simulator.schema.load import load_file
 
-    ids = [name for name in library.names("calibrations") if not name.startswith("_")]
-    return {name: _completed(load_spec("calibrations", name)) for name in ids}
+    files = sorted(library.files("calibrations"), key=lambda path: path.stem)
+    return {
+        path.stem: _completed(load_file("calibrations", path))
+        for path in files
+        if not path.stem.startswith("_")
+    }
 
 
 def _completed(one: Calibration) -> Calibration:

@@ -158,7 +158,8 @@ def pipeline_time(
     slowest = np.where(np.asarray(pp) > 1, np.maximum(middle_s, last_s), last_s)
     through = (np.asarray(pp) - 1.0) * (middle_s if mean_s is None else mean_s) + last_s
     overlapped = num_microbatches * slowest + (through - slowest) / vp * idle
-    return np.where(np.asarray(serial) > 0, num_microbatches * through, overlapped)
+    alone = np.asarray(serial) > 0
+    return np.where(alone, num_microbatches * through, overlapped) if np.any(alone) else overlapped
 
 
 def handing_time(
@@ -198,5 +199,5 @@ def handing_time(
     across = boundaries * send_s / (np.clip(boundaries, 1.0, 2.0) * vp)
     m = np.asarray(num_microbatches)
     steady = (m - 1.0) * send_s * (boundaries > 0.0) + across * idle
-    alone = (np.asarray(serial) > 0) * 1.0
-    return alone * m * across + (1.0 - alone) * steady
+    alone = np.asarray(serial) > 0
+    return np.where(alone, m * across, steady) if np.any(alone) else steady

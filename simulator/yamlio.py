@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -27,6 +27,11 @@ MAX_NODES = 20_000
 MAX_DEPTH = 32
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_STARTS = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
+_DIGITS = frozenset("+-.0123456789")
+"""First characters of all numbers."""
+
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCTAL = re.compile(r"0o([0-7]+)")
 _HEX = re.compile(r"0x([0-9a-fA-F]+)")
@@ -42,8 +47,7 @@ _WORDS: dict[str, Any] = {
 Path_ = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Position of a node: file, line and column, both counted from 1."""
 
     file: str
@@ -116,7 +120,7 @@ def scalar(text: str) -> Any:
     """
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) > 64:
+    if len(text) > 64 or text[0] not in _DIGITS:
         return text
     if _INT.fullmatch(text):
         return int(text)
@@ -262,27 +266,27 @@ class _Builder:
         self.documents = 0
 
     def take(self, event: Any) -> None:
-        if isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                self._stop(event, "a second document starts here; one file holds one")
-        elif isinstance(event, yaml.AliasEvent):
-            self._stop(
-                event, f"aliases (*{event.anchor}) are not used here; write the value again or use extends"
-            )
-        elif isinstance(event, yaml.ScalarEvent):
+        if isinstance(event, yaml.ScalarEvent):
             self._check(event)
             plain = event.style in (None, "") and (event.implicit[0] or event.tag is None)
             self._add(event, scalar(event.value) if plain else event.value, event.value)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+        elif isinstance(event, _STARTS):
             self._check(event)
             if len(self.stack) >= MAX_DEPTH:
                 self._stop(event, f"nested more than {MAX_DEPTH} deep")
             container: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
             path = self._add(event, container, None)
             self.stack.append(_Frame(path, container))
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+        elif isinstance(event, _ENDS):
             self.stack.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            self._stop(
+                event, f"aliases (*{event.anchor}) are not used here; write the value again or use extends"
+            )
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._stop(event, "a second document starts here; one file holds one")
 
     def _check(self, event: Any) -> None:
         self.nodes += 1
@@ -332,7 +336,8 @@ class _Builder:
         return path
 
     def _mark(self, event: Any) -> Mark:
-        return Mark(self.document.file, event.start_mark.line + 1, event.start_mark.column + 1)
+        start = event.start_mark
+        return Mark(self.document.file, start.line + 1, start.column + 1)
 
     def _problem(self, event: Any, reason: str, hint: str = "") -> None:
         self.problems.append(self.document.problem_at(self._mark(event), reason, hint))

@@ -6,7 +6,7 @@ from simulator.memory.activations import inflight_microbatches, layer_bytes
 from simulator.memory.advice import Advice, fewest_gpus, largest_micro_batch, smallest_change, verdict
 from simulator.memory.constants import KORTHIKANTI, MEMORY_PROFILES, MemoryConstants
 from simulator.memory.held import STAGES
-from simulator.memory.peak import CATEGORIES, peak
+from simulator.memory.peak import CATEGORIES, peak, peak_total
 from simulator.memory.states import OPTIMIZERS, PRECISIONS
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "largest_micro_batch",
     "layer_bytes",
     "peak",
+    "peak_total",
     "smallest_change",
     "verdict",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,19 +77,20 @@ def state_bytes(
     """Weights, gradients and optimizer states of one stage. [B]
 
     Under autocast weights and gradients have 32 bits, no master copy is apart, and the 16-bit copies of the layers' weights
-    live until the backward pass has used them. Of quantized weights those of layers have 4 bits, tables and head 16.
+    live until the backward pass has used them. Frozen weights are updated by nothing and have no master: where the sharded weights
+    themselves would be it (FSDP), they have 16 bits. Of quantized weights those of layers have 4 bits, tables and head 16.
     """
     bytes_, moments = states.PRECISIONS[recipe.precision], states.OPTIMIZERS[recipe.optimizer]
     z, ranks = layout.zero_stage, shard_degree(layout)
     expert_ranks = np.minimum(expert_shard_degree(layout), ranks * np.asarray(layout.tp))
     cast = (np.asarray(layout.autocast) > 0) & (bytes_.master > 0)
-    in_place = cast | (bool(constants.sharded_master) and bytes_.master > 0)
+    frozen, packed = is_frozen(layout, recipe), is_quantized(layout, recipe)
+    in_place = cast | ((bool(constants.sharded_master) and bytes_.master > 0) & ~np.asarray(frozen))
     weight, master = (
         np.where(in_place, bytes_.master, bytes_.weights),
         np.where(in_place, 0.0, bytes_.master),
     )
     gradient = np.where(cast, 4.0, bytes_.gradient or constants.gradient_bytes)
-    frozen, packed = is_frozen(layout, recipe), is_quantized(layout, recipe)
     matrix, other, experts = held.matrix, held.other, held.experts
     adapters: Numeric = 0.0
     if np.any(frozen):
@@ -110,10 +112,10 @@ def state_bytes(
     if np.any(packed):
         tables = bytes_.weights * at(3, held.other, np.asarray(0.0))
         weights = np.where(packed, NF4_BYTES * at(3, held.matrix, held.experts) + tables, weights)
+    if np.any(cast):
+        weights = weights + at(3, held.matrix, held.experts) * np.where(cast, bytes_.weights, 0.0)
     return {
-        "weights": weights
-        + at(3, held.matrix, held.experts) * np.where(cast, bytes_.weights, 0.0)
-        + adapters * bytes_.weights,
+        "weights": weights + adapters * bytes_.weights,
         "gradients": at(2, matrix + other, experts) * gradient + buckets,
         "optimizer": at(1, matrix * per_matrix + other * per_other, experts * per_matrix),
     }
@@ -305,7 +307,36 @@ def peak(
     6.74 True
     """
     recipe = Recipe(optimizer, precision, trainable, lora_rank)
-    element = states.PRECISIONS[precision].activations
+    worst: dict[str, Any] = {}
+    for part in _stage_peaks(shape, layout, recipe, constants, stages):
+        fuller = part["total"] > worst.get("total", -np.inf)
+        worst = {c: np.where(fuller, part[c], worst.get(c, 0.0)) for c in (*CATEGORIES, "total")}
+    return worst
+
+
+def peak_total(
+    shape: Shape,
+    layout: Layout,
+    *,
+    optimizer: str = "adamw",
+    precision: str = "bf16",
+    trainable: str = "full",
+    lora_rank: Numeric = 0,
+    constants: MemoryConstants = MEMORY_PROFILES["megatron"],
+) -> Numeric:
+    """The ``total`` of `peak`, where nobody asks for the categories. [B]"""
+    recipe = Recipe(optimizer, precision, trainable, lora_rank)
+    total: Numeric = 0.0
+    for part in _stage_peaks(shape, layout, recipe, constants, STAGES):
+        total = np.where(part["total"] > total, part["total"], total)
+    return total
+
+
+def _stage_peaks(
+    shape: Shape, layout: Layout, recipe: Recipe, constants: MemoryConstants, stages: tuple[str, ...]
+) -> Iterator[dict[str, Numeric]]:
+    """`stage_peak` with its ``total`` of every stage that can be the fullest. [B]"""
+    element = states.PRECISIONS[recipe.precision].activations
     work = work_of(shape, layout, element=element, constants=constants)
     both_ends = constants.stage_balance and np.any(is_dualpipe(layout))
     if not np.any(np.asarray(shape.num_experts) > 0) and not both_ends:
@@ -314,10 +345,6 @@ def peak(
         stages = tuple(n for n in stages if n != "middle") or stages
     if np.all(np.asarray(layout.pp) == 1):
         stages = stages[:1]
-    worst: dict[str, Any] = {}
     for stage in stages:
         part = stage_peak(shape, layout, work, stage=stage, recipe=recipe, constants=constants)
-        part["total"] = sum(part[c] for c in CATEGORIES)
-        fuller = part["total"] > worst.get("total", -np.inf)
-        worst = {c: np.where(fuller, part[c], worst.get(c, 0.0)) for c in (*CATEGORIES, "total")}
-    return worst
+        yield {**part, "total": sum(part[c] for c in CATEGORIES)}

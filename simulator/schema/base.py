@@ -41,7 +41,6 @@ class Spec(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
         allow_inf_nan=False,
         hide_input_in_errors=True,
         protected_namespaces=(),
@@ -57,6 +56,20 @@ class Spec(BaseModel):
 
             document = yamlio.Document(data=obj if isinstance(obj, dict) else {}, file="")
             raise SpecError(translate(cls, error, document)) from None
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """JSON schema, with the text below each field as its description."""
+        from simulator.schema.texts import texts_of
+
+        described = handler(schema)
+        properties = handler.resolve_ref_schema(described).get("properties", {})
+        for name, text in texts_of(cls).items():
+            if name in properties:
+                properties[name]["description"] = text
+        return described
 
     def with_(self, changes: Mapping[str, Any] | None = None, /, **more: Any) -> Self:
         """A validated copy with some fields changed; keys may be dotted, mappings merge.
@@ -240,6 +253,9 @@ class PriceText:
             usd, per = parse_price(value)
         except QuantityError as error:
             raise fail(error.reason, error.hint) from None
+        if usd == 0:
+            paid = "for machines that are paid already leave price and budget.cost out: a list price is shown, and time decides"
+            raise fail(f"{value} is out of range", f"it must be greater than 0; {paid}")
         return {"usd": usd, "per": per}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

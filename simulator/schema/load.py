@@ -55,7 +55,11 @@ def load_spec(kind: str, name: str, *, folder: Path | None = None) -> Any:
         whole = config.resolve()
         title = whole.parent.name if whole.name == "config.json" else whole.stem
         return Model.from_sizes(huggingface.read_config(config), name=title or None)
-    path = library.find(kind, name, folder)
+    return load_file(kind, library.find(kind, name, folder))
+
+
+def load_file(kind: str, path: Path) -> Any:
+    """The specification of a kind in a file of the library, with what it extends."""
     document = documents.load(path, resolve=library.resolver(kind), name=library.shown(path))
     return _with_id(kind, document, path)
 

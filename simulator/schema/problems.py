@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from simulator.errors import Problem, nearest
 from simulator.schema.synonyms import ABSENT, FIELDS, VALUES
+from simulator.schema.texts import texts_of
 from simulator.yamlio import Document, Path_
 
 # Fields that belong to another block are looked for here, block by block.
@@ -188,6 +189,10 @@ def _block_of(cls: type[BaseModel], key: str, raw: tuple[int | str, ...]) -> str
 
 def fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any]:
     """Fields that may be written at a location of a specification."""
+    return {name: field for model in _models_at(cls, loc) for name, field in model.model_fields.items()}
+
+
+def _models_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[type[BaseModel]]:
     models: list[type[BaseModel]] = [cls]
     for part in loc:
         below: list[type[BaseModel]] = []
@@ -195,7 +200,7 @@ def fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> dict[str, Any
             if part in model.model_fields:
                 below += _models_in(model.model_fields[str(part)].annotation)
         models = below or models
-    return {name: field for model in models for name, field in model.model_fields.items()}
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
@@ -212,7 +217,8 @@ def _example(cls: type[BaseModel], raw: tuple[int | str, ...]) -> str:
         examples = getattr(getattr(mark, "dimension", None), "examples", ())
         if examples:
             return f"add {raw[-1]}: {examples[0]}"
-    description = (field.description or "").split("\n")[0].rstrip(".")
+    texts = {name: text for model in _models_at(cls, raw[:-1]) for name, text in texts_of(model).items()}
+    description = texts.get(str(raw[-1]), "").split("\n")[0].rstrip(".")
     return (
         f"add `{raw[-1]}:` ({description[:1].lower()}{description[1:]})" if description else f"add {raw[-1]}:"
     )

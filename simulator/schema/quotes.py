@@ -14,7 +14,7 @@ from simulator import library
 from simulator.errors import Problem, SpecError, UnknownNameError
 from simulator.schema.base import Rent
 from simulator.schema.hardware import Hardware
-from simulator.schema.load import load_price_book
+from simulator.schema.load import load_file
 from simulator.schema.ownership import Ownership
 from simulator.schema.price import PriceBook, PriceChoice, PriceEntry
 
@@ -103,7 +103,7 @@ def books() -> list[PriceBook]:
 
 @functools.lru_cache(maxsize=4)
 def _books(stamped: tuple[tuple[Path, int, int], ...]) -> tuple[PriceBook, ...]:
-    return tuple(load_price_book(path.stem) for path, _, _ in stamped)
+    return tuple(load_file("prices", path) for path, _, _ in stamped)
 
 
 def book_of(provider: str) -> PriceBook:
@@ -128,13 +128,12 @@ def quotes(accelerator: str, *, provider: str | None = None, terms: str | None =
     terms : str, optional
         Kind of contract; all by default.
     """
-    chosen = books() if provider is None else [book_of(provider)]
+    chosen, wanted = books() if provider is None else [book_of(provider)], library.normalise(accelerator)
     found = [
         _quote(book, entry)
         for book in chosen
         for entry in book.prices
-        if library.normalise(entry.accelerator) == library.normalise(accelerator)
-        and (terms is None or entry.terms == terms)
+        if library.normalise(entry.accelerator) == wanted and (terms is None or entry.terms == terms)
     ]
     return sorted(
         found, key=lambda q: (q.usd_per_gpu_hour is None, q.usd_per_gpu_hour or q.usd_per_gpu or 0.0)
@@ -211,7 +210,9 @@ def _sellers(accelerator: str, choice: PriceChoice) -> str:
     first = sold[0]
     terms = "" if first.terms == "on_demand" else f", terms: {first.terms}"
     written = f"{{provider: {first.provider}{terms}}}"
-    return f"sold by {', '.join(list(offers)[:4])}; write price: {written}, or {rent}"
+    others = dict.fromkeys(f"{q.provider} ({_amount(q)})" for q in every if own and q.terms == choice.terms)
+    alike = f"; on the same terms by {', '.join(list(others)[:4])}" if others else ""
+    return f"sold by {', '.join(list(offers)[:4])}{alike}; write price: {written}, or {rent}"
 
 
 def _amount(found: Quote) -> str:

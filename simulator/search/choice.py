@@ -231,10 +231,11 @@ def _all_times(one: Shape, axes: Axes, setting: evaluate.Setting, counts: Counts
     step = max(1, evaluate.ROWS // max(1, axes.spreads * axes.batches))
     some = lattice.shapes_on_axis(one)
     parts = [
-        evaluate.chunk(some, axes.take(slice(start, start + step)), setting, counts)[0]
+        evaluate.chunk(some, axes.take(slice(start, start + step)), setting, counts)
         for start in range(0, axes.kernels, step)
     ]
-    return np.concatenate(parts)
+    times = np.concatenate(parts, axis=lattice.KERNEL)
+    return np.asarray(np.moveaxis(times, lattice.BATCH, -1)[0])
 
 
 def _best_per_group(axes: Axes, worth: Array) -> list[tuple[int, int, int]]:

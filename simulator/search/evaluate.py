@@ -21,8 +21,8 @@ from simulator.transformer import Shape
 Array = NDArray[np.float64]
 Clock = Callable[[Shape, Layout, Device, Constants], Mapping[str, Any]]
 
-ROWS = 65_536
-"""Plans per chunk: eight-byte columns of this length stay in a second-level cache."""
+ROWS = 131_072
+"""Plans per chunk: eight-byte columns of this length, a megabyte, stay in a second-level cache."""
 
 
 CORE_ALONE = 0.01
@@ -68,15 +68,22 @@ class Setting:
 
     def memory(self, shape: Shape, layout: Layout) -> dict[str, Any]:
         """Peak memory by category. [B]"""
-        return memory.peak(
-            shape,
-            layout,
-            optimizer=self.optimizer,
-            precision=self.precision,
-            trainable=self.trainable,
-            lora_rank=self.lora_rank,
-            constants=self.profile,
-        )
+        return memory.peak(shape, layout, **self.recipe)
+
+    def memory_total(self, shape: Shape, layout: Layout) -> Any:
+        """Peak memory of all categories together. [B]"""
+        return memory.peak_total(shape, layout, **self.recipe)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What the memory of a layout depends on beside the model."""
+        return {
+            "optimizer": self.optimizer,
+            "precision": self.precision,
+            "trainable": self.trainable,
+            "lora_rank": self.lora_rank,
+            "constants": self.profile,
+        }
 
 
 @dataclass
@@ -120,11 +127,11 @@ def chunk(shape: Shape, axes: Axes, setting: Setting, counts: Counts) -> Array:
     Returns
     -------
     array
-        Of shape ``(S, K, P, G)``. [s]
+        Of shape ``(S, G, K, P)``. [s]
     """
     keep_freed_memory()
     layout = axes.layout()
-    size = (lattice.count(shape), axes.kernels, axes.spreads, axes.batches)
+    size = axes.size(lattice.count(shape))
     counts.considered += int(np.prod(size))
     runs = np.ones(size, dtype=bool)
     left = runs.size
@@ -134,58 +141,76 @@ def chunk(shape: Shape, axes: Axes, setting: Setting, counts: Counts) -> Array:
             now = int(np.count_nonzero(runs))
             counts.add(reason, left - now)
             left = now
+    out = np.full(size, np.inf)
     if not left:
-        return np.full(size, np.inf)
-    some, part, inside = _alive(shape, axes, runs)
+        return out
+    divided = _whole(shape, axes, runs).alive(runs)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        runs[inside] &= fitting(some, part.layout(), part, setting, runs[inside])
-    now = int(np.count_nonzero(runs))
-    counts.add("memory", left - now)
-    return timed(shape, axes, setting, runs) if now else np.full(size, np.inf)
-
-
-def _alive(shape: Shape, axes: Axes, runs: Any) -> tuple[Shape, Axes, Any]:
-    """The part of a chunk without shapes, kernels and spreads of which nothing runs, and where it lies in the whole."""
-    seen = runs.any(axis=3)
-    live = [np.flatnonzero(seen.any(axis=axes_left)) for axes_left in ((1, 2), (0, 2), (0, 1))]
-    some = shape if len(live[0]) == runs.shape[0] else lattice.take(shape, live[0])
-    return some, axes.take(live[1], live[2]), np.ix_(*live, np.arange(runs.shape[3]))
-
-
-def timed(shape: Shape, axes: Axes, setting: Setting, runs: Any) -> Array:
-    """Step time of the plans that run; rows of an axis on which nothing runs are not evaluated. [s]"""
-    out = np.full(runs.shape, np.inf)
-    some, part, inside = _alive(shape, axes, runs)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        seconds = setting.step_time(some, part.layout())
-    out[inside] = np.where(runs[inside], seconds, np.inf)
+        fits = divided.runs & fitting(divided, setting)
+        now = int(np.count_nonzero(fits))
+        counts.add("memory", left - now)
+        if now:
+            some = divided.alive(fits)
+            seconds = setting.step_time(some.shape, some.axes.layout())
+            out[np.ix_(*some.places)] = np.where(some.runs, seconds, np.inf)
     return out
 
 
-def fitting(shape: Shape, layout: Layout, axes: Axes, setting: Setting, asked: Any = True) -> Any:
-    """Whether plans fit in memory; it may say no where it is not asked.
+@dataclass(frozen=True)
+class _Part:
+    """Some shapes, kernels and spreads of a chunk, with all batches."""
+
+    shape: Shape
+    axes: Axes
+    runs: Any
+    """Which of its plans run, of shape ``(S, G, K, P)``."""
+    places: tuple[NDArray[np.intp], ...]
+    """Where it lies in the chunk, by axis."""
+
+    def alive(self, runs: Any) -> _Part:
+        """The part of it without shapes, kernels and spreads of which nothing runs."""
+        seen = runs.any(axis=lattice.BATCH)
+        shapes, kernels, spreads = (np.flatnonzero(seen.any(axis=rest)) for rest in ((1, 2), (0, 2), (0, 1)))
+        some = self.shape if len(shapes) == len(runs) else lattice.take(self.shape, shapes)
+        kept: tuple[Any, ...] = (shapes, slice(None), kernels, spreads)
+        return _Part(
+            some,
+            self.axes.take(kernels, spreads),
+            runs[shapes][:, :, kernels][..., spreads],
+            tuple(places[part] for places, part in zip(self.places, kept, strict=True)),
+        )
+
+
+def _whole(shape: Shape, axes: Axes, runs: Any) -> _Part:
+    """All of a chunk."""
+    return _Part(shape, axes, runs, tuple(np.arange(length) for length in runs.shape))
+
+
+def fitting(part: _Part, setting: Setting) -> Any:
+    """Whether plans fit in memory; it may say no of those that do not run.
 
     What a stage keeps grows with the number of micro-batches only until the pipeline is full. Where the batch is free
     there are at least as many micro-batches as stages, so that two evaluations (just full, and the most that
     interleaving keeps) stand for all. GPipe keeps every micro-batch and is evaluated one by one, as batches that are given.
     """
-    capacity = setting.memory_limit
+    shape, axes, layout, capacity = part.shape, part.axes, part.axes.layout(), setting.memory_limit
     if not axes.fills_pipelines or axes.pins.schedule == SCHEDULES["gpipe"]:
-        return setting.memory(shape, layout)["total"] <= capacity
-    full = setting.memory(shape, layout.with_(num_microbatches=2.0 * layout.pp))["total"] <= capacity
+        return setting.memory_total(shape, layout) <= capacity
+    full = setting.memory_total(shape, layout.with_(num_microbatches=2.0 * layout.pp)) <= capacity
     fewer = layout.vp > 1
     if setting.profile.late_logit_bytes:  # a single micro-batch has no logits of one before it
         fewer = fewer | (layout.pp == 1)
-    short = ~full & (layout.num_microbatches < 2.0 * layout.pp) & fewer & asked
+    short = ~full & (layout.num_microbatches < 2.0 * layout.pp) & fewer & part.runs
     if not np.any(short):
         return full
-    short = np.broadcast_to(short, (lattice.count(shape), axes.kernels, axes.spreads, axes.batches))
-    some, part, inside = _alive(shape, axes, short)
-    few = part.layout()
-    just = setting.memory(some, few.with_(num_microbatches=few.pp * 1.0))["total"] <= capacity
-    fits = np.array(np.broadcast_to(full, short.shape))
-    fits[inside] |= short[inside] & just
-    return fits
+    some = _whole(shape, axes, short).alive(short)
+    few = some.axes.layout()
+    shapes, batches, kernels, spreads = some.places
+    just = np.zeros((len(short), 1, *short.shape[2:]), dtype=bool)  # alike for all batches
+    just[np.ix_(shapes, batches[:1], kernels, spreads)] = (
+        setting.memory_total(some.shape, few.with_(num_microbatches=few.pp * 1.0)) <= capacity
+    )
+    return full | (short & just)
 
 
 @dataclass(frozen=True)
@@ -236,9 +261,9 @@ def fastest(shape: Shape, axes: Axes, setting: Setting, counts: Counts, rows: in
             rows_s = order[start_s : start_s + step_s]
             some = lattice.shapes_on_axis(lattice.take(shape, rows_s))
             times = chunk(some, part, setting, counts)
-            flat = times.reshape(times.shape[0], -1, axes.batches)
-            where = np.argmin(flat, axis=1)
-            found = np.take_along_axis(flat, where[:, None, :], axis=1)[:, 0, :]
+            flat = times.reshape(*times.shape[:2], -1)
+            where = np.argmin(flat, axis=2)
+            found = np.take_along_axis(flat, where[:, :, None], axis=2)[:, :, 0]
             better = found < best[rows_s]
             best[rows_s] = np.where(better, found, best[rows_s])
             kernel[rows_s] = np.where(better, start_k + where // axes.spreads, kernel[rows_s])
@@ -284,7 +309,7 @@ def least_gpu_seconds_per_token(shape: Shape, axes: Axes, setting: Setting) -> A
         tp, shapes.intermediate_size
     )
     out = np.where(split, per_token, np.inf)
-    return np.asarray(out[:, :, 0, 0][:, inverse.reshape(-1)])
+    return np.asarray(out[:, 0, :, 0][:, inverse.reshape(-1)])
 
 
 def parameters(shape: Shape) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 
 from simulator.layout import SCHEDULES, Layout
 from simulator.memory.advice import MOST_UNEVEN
-from simulator.search.lattice import Axes
+from simulator.search.lattice import SPREAD, Axes, on_axis
 from simulator.transformer import Shape
 
 REASONS = {
@@ -82,7 +82,9 @@ def _degree(layout: Layout, axes: Axes) -> Mask:
         bad = bad | ~divides(float(pins.shard_group), ranks)
     if pins.zero_with_tp < 3 and (pins.zero_stage is None or pins.tp is None):
         bad = bad | ((layout.tp > 1) & (layout.zero_stage > pins.zero_with_tp))
+    if pins.shards_over_some(axes.n_gpus):
+        bad = bad | (ranks == 1)
     if pins.zero_stage is None and len(set(axes.zero_stage.tolist())) > 1:
         first = axes.zero_stage[0]
-        bad = bad | ((ranks == 1) & (axes.zero_stage.reshape(1, 1, -1, 1) != first))
+        bad = bad | ((ranks == 1) & (on_axis(axes.zero_stage, SPREAD) != first))
     return bad

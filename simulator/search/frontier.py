@@ -66,10 +66,11 @@ def search(
     archive: list[tuple[Array, tuple[int, int, int, int]]] = []
     points = np.empty((0, len(question.objectives)))
     for one in sorted(fronts, key=lambda each: (each.next_bound, each.axes.n_gpus)):
+        bounds = [_bounds(level, where, one, shape) for level in levels] if prune else []
         for start in range(0, number, BLOCK):
             rows = np.sort(one.order[start : start + BLOCK])
             if prune:
-                rows = rows[_hopeful(levels, where, one, shape, rows, points)]
+                rows = rows[_hopeful([each[rows] for each in bounds], points)]
             if not rows.size:
                 continue
             found.shapes_pruned -= len(rows)
@@ -90,33 +91,35 @@ def _sorted_by(question: Question) -> str:
     return better[0] if better else question.objectives[0]
 
 
-def _hopeful(
-    levels: list[Question], machine: Machine, one: Front, shape: Shape, rows: NDArray[np.intp], points: Array
-) -> NDArray[np.bool_]:
-    """Which shapes may have a plan that none of the points beats."""
-    some, least = lattice.take(shape, rows), np.min(one.per_token[rows], axis=1, keepdims=True)
-    needed = None if one.needed is None else one.needed[rows]
-    hope = np.zeros(len(rows), dtype=bool)
-    for level in levels:
-        bounds = np.stack(
-            [_bound(level, machine, some, one, least, needed, name) for name in level.objectives], axis=1
-        )
-        runs = np.all(np.isfinite(bounds), axis=1)
-        hope |= runs & ~_beaten(bounds, points)
+def _hopeful(bounds: list[Array], points: Array) -> NDArray[np.bool_]:
+    """Which shapes may have a plan that none of the points beats, from their bounds at every share of the limits."""
+    hope = np.zeros(len(bounds[0]), dtype=bool)
+    for each in bounds:
+        runs = np.all(np.isfinite(each), axis=1)
+        hope |= runs & ~_beaten(each, points)
     return hope
 
 
-def _bound(
-    level: Question, machine: Machine, some: Shape, one: Front, least: Array, needed: Array | None, name: str
-) -> Array:
-    """Lower bound on the score of an objective at one share of the limits, one per shape."""
-    spends = name in goal.SPENT and level.spend_all
-    judged = _sorted_by(level) if spends else name
-    score = planner.score_bound(level, machine, some, one.axes, least, needed, name=judged)[:, 0]
-    if not spends:
-        return score
-    # A run that spends its limits takes as long as they allow, however fast it is.
-    active = evaluate.active_parameters(some)
+def _bounds(level: Question, machine: Machine, one: Front, shape: Shape) -> Array:
+    """Lower bounds on the scores of all objectives at one share of the limits, one row per shape."""
+    least = np.min(one.per_token, axis=1, keepdims=True)
+
+    def bound(name: str) -> Array:
+        return planner.score_bound(level, machine, shape, one.axes, least, one.needed, name=name)[:, 0]
+
+    first = _sorted_by(level)
+    known, columns = bound(first), []
+    for name in level.objectives:
+        if name in goal.SPENT and level.spend_all:
+            columns.append(_spent(level, machine, one, shape, name, known))
+        else:
+            columns.append(known if name == first else bound(name))
+    return np.stack(columns, axis=1)
+
+
+def _spent(level: Question, machine: Machine, one: Front, shape: Shape, name: str, score: Array) -> Array:
+    """What a run that spends its limits takes, however fast it is: as long as they allow; infinite where it has no score."""
+    active = evaluate.active_parameters(shape)
     wall, _ = questions.wall_limit_s(level, machine, one.axes.n_gpus, active, level.limits)
     hours = np.maximum(wall, 0.0) * one.axes.n_gpus / 3600.0
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,8 +1,9 @@
 """What may be chosen, as arrays: shapes on one axis, layouts on three more.
 
-A lattice has four axes: shapes (S), what decides the work of one layer (K: ``tp cp ep micro_batch_size recompute``), how
-layers and states are spread (P: ``pp vp zero_stage``), and batches (G). A column that does not depend on an axis has
-length one there, so numpy computes the work of a layer once for all pipelines and batches that share it.
+A lattice has four axes: shapes (S), batches (G), what decides the work of one layer (K: ``tp cp ep micro_batch_size
+recompute``), and how layers and states are spread (P: ``pp vp zero_stage``). A column that does not depend on an axis has
+length one there, so numpy computes the work of a layer once for all pipelines and batches that share it. Kernels and spreads
+stand last because most columns depend on both, or neither: numpy then runs through them in one long loop.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from simulator.transformer import Shape
 
 Array = NDArray[np.float64]
 
-SHAPE, KERNEL, SPREAD, BATCH = range(4)
+SHAPE, BATCH, KERNEL, SPREAD = range(4)
 """Axes of a lattice."""
 
 MAX_TP = 64
@@ -88,6 +89,15 @@ class Pins:
         usual = "sequence_parallel" not in self.without
         return usual if self.sequence_parallel is None else self.sequence_parallel
 
+    def shards_over_some(self, n_gpus: int) -> bool:
+        """Whether a fixed ZeRO stage that shards gradients or weights needs ranks to shard over, and the other pins leave some.
+
+        A layout without such ranks is not sharded, whatever stage it is said to have. Stage 1 is the usual of much software, which
+        leaves it on where there is nothing to shard.
+        """
+        split = (self.tp or 1) * (self.pp or 1) * (self.cp or 1)
+        return (self.zero_stage or 0) > 1 and self.dp != 1 and split != n_gpus
+
     def whole(self, name: str) -> int | None:
         """A degree that is not chosen: the one that is fixed, or 1 where the software lacks it; ``None`` where it is free."""
         fixed: int | None = getattr(self, name)
@@ -142,6 +152,10 @@ class Axes:
         kept = {name: getattr(self, name)[kernels] for name in KERNEL_FIELDS}
         kept |= {name: getattr(self, name)[spreads] for name in SPREAD_FIELDS}
         return replace(self, **kept)
+
+    def size(self, shapes: int) -> tuple[int, int, int, int]:
+        """Lengths of the four axes with some number of shapes."""
+        return shapes, self.batches, self.kernels, self.spreads
 
     def layout(self) -> Layout:
         """All layouts, each field with length one on the axes it does not depend on."""
@@ -278,7 +292,12 @@ def micro_batches(batches: list[float], largest: int) -> list[int]:
 def _spread(
     pps: list[int], pins: Pins, zero_stages: tuple[int, ...], *, interleave: bool
 ) -> list[tuple[int, int, int]]:
-    """Pipeline stages, virtual stages and ZeRO stages that are tried together."""
+    """Pipeline stages, virtual stages and ZeRO stages that are tried together.
+
+    A pinned ZeRO stage that the software has no pipeline with leaves out the pipelines that nobody pinned.
+    """
+    if (pins.zero_stage or 0) > max(1, zero_stages[0]) and pins.pp is None and pins.dp is None:
+        pps = [pp for pp in pps if pp == 1] or pps
     interleave = interleave and pins.schedule not in (SCHEDULES["zero_bubble"], SCHEDULES["dualpipe"])
     return [
         (pp, vp, zero)

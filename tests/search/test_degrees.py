@@ -28,9 +28,9 @@ def stages_that_run(depth: int, *, n_gpus: int = 64, **pins) -> set[int]:
     )
     refused = np.broadcast_to(
         dict(feasibility.refusals(shape, axes.layout(), axes))["layers"],
-        (1, axes.kernels, axes.spreads, 1),
+        axes.size(1),
     )
-    alone = refused.all(axis=(0, 1, 3))
+    alone = refused.all(axis=(lattice.SHAPE, lattice.BATCH, lattice.KERNEL))
     return {int(pp) for pp, no in zip(axes.pp, alone, strict=True) if not no}
 
 

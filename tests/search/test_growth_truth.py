@@ -113,7 +113,7 @@ def test_growth_is_not_judged_on_repeated_data(name: str) -> None:
     assert result.growth == {}
     assert not result.stages
     [line] = [row["message"] for row in result.warnings if row["id"] == "growth"]
-    assert line.startswith("growth is not judged on repeated data: the run from scratch sees")
+    assert line.startswith("growth is not judged on repeated data: the run from scratch of lowest loss sees")
     assert "Growth is not judged on repeated data" in told.words(result.to_dict())
 
 

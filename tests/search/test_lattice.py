@@ -165,8 +165,9 @@ def test_bound_is_never_above_a_plan(setting):
         here = setting(clock=name)
         bound = evaluate.least_gpu_seconds_per_token(shape, axes, here)
         times = evaluate.chunk(lattice.shapes_on_axis(shape), axes, here, Counts())
-        per_token = times * axes.n_gpus / (axes.global_batch_size * axes.seq_length)
-        assert np.all(np.min(per_token, axis=(2, 3)) >= bound * (1 - 1e-9)), name
+        batches = lattice.on_axis(axes.global_batch_size, lattice.BATCH)
+        per_token = times * axes.n_gpus / (batches * axes.seq_length)
+        assert np.all(np.min(per_token, axis=(lattice.BATCH, lattice.SPREAD)) >= bound * (1 - 1e-9)), name
 
 
 @pytest.mark.parametrize(("profile", "memory_gib"), [("megatron", 4.0), ("nanotron", 4.0), ("nanotron", 6.0)])
@@ -181,10 +182,10 @@ def test_memory_of_a_full_pipeline_stands_for_all_batches(setting, profile, memo
     for g, batch in enumerate(axes.global_batch_size):
         _, alone = small_axes(n=8, batches=(float(batch),))
         kernels = [k for k in range(axes.kernels) if axes.micro_batch_size[k] <= batch]
-        one = evaluate.chunk(lattice.shapes_on_axis(shape), alone, here, Counts())[..., 0]
+        one = evaluate.chunk(lattice.shapes_on_axis(shape), alone, here, Counts())[:, 0]
         layout = alone.layout()
-        enough = np.broadcast_to((layout.num_microbatches >= layout.pp)[..., 0], one.shape)
-        both = several[..., g][:, kernels]
+        enough = np.broadcast_to((layout.num_microbatches >= layout.pp)[:, 0], one.shape)
+        both = several[:, g][:, kernels]
         assert np.array_equal(np.isfinite(both)[enough], np.isfinite(one)[enough])
 
 

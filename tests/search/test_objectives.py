@@ -47,9 +47,9 @@ def every_plan(question, candidates):
             one = scalar_shape(candidates, s)
             some = lattice.shapes_on_axis(lattice.take(candidates, np.array([s])))
             times = evaluate.chunk(some, axes, where.setting, evaluate.Counts())[0]
-            for k, p, g in zip(*np.nonzero(np.isfinite(times)), strict=True):
+            for g, k, p in zip(*np.nonzero(np.isfinite(times)), strict=True):
                 layout = evaluate.layout_at(axes, int(k), int(p), int(g))
-                plan = plan_of(question, 0, n_gpus, one, layout, float(times[k, p, g]))
+                plan = plan_of(question, 0, n_gpus, one, layout, float(times[g, k, p]))
                 if plan.columns["runs"]:
                     plans.append(plan)
     return plans
