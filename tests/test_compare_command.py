@@ -348,7 +348,14 @@ def test_of_equal_times_the_row_with_a_price_is_named() -> None:
     base = {"feasible": True, "n_gpus": 8, "provider": "", "interval": {}, "time_to_train_days": 1.0}
     free = {**base, "accelerator": "unpriced", "cost_usd": None}
     paid = {**base, "accelerator": "priced", "cost_usd": 2.0}
-    assert "Cheapest and fastest: 8 x priced" in comparison.headline([free, paid])
+    slower = {**free, "accelerator": "slower", "time_to_train_days": 2.0}
+    assert "Cheapest and fastest: 8 x priced" in comparison.headline([free, paid, slower])
+
+
+def test_of_rows_that_take_equally_long_none_is_the_fastest() -> None:
+    base = {"feasible": True, "n_gpus": 8, "provider": "", "interval": {}, "time_to_train_days": 10.0}
+    rows = [{**base, "accelerator": name, "cost_usd": cost} for name, cost in (("cheap", 1.0), ("dear", 2.0))]
+    assert comparison.headline(rows) == "Cheapest: 8 x cheap."
 
 
 def test_energy_and_carbon_are_shown_in_the_unit_of_their_size() -> None:

@@ -24,12 +24,13 @@ from __future__ import annotations
 
 from simulator.growth.effects import Effect, effect
 from simulator.growth.operators import OPERATORS, Operator, links
-from simulator.growth.planning import KAPPA, GrowthAnswer, GrowthPlan, best_schedule, plan
+from simulator.growth.planning import KAPPA, LEAST_SOURCE_SHARE, GrowthAnswer, GrowthPlan, best_schedule, plan
 from simulator.growth.problem import Schedule, Stage, SunkSource
 from simulator.growth.rules import RULES
 
 __all__ = [
     "KAPPA",
+    "LEAST_SOURCE_SHARE",
     "OPERATORS",
     "RULES",
     "Effect",

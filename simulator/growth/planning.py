@@ -30,6 +30,9 @@ Compared with the published cases by `simulator.growth.evidence.kappa_quantiles`
 percentile. An assumption, always shown.
 """
 MAX_STAGES = 4
+LEAST_SOURCE_SHARE = 0.008
+"""Least share of a published run's compute (parameters times tokens) that its small model had before it was grown: 10B tokens of
+1.7B before 300B of 7B (arXiv:2405.15319). [-]"""
 WORTH = 0.01
 """Saving below which growth is said not to pay: less than what a second configuration costs in care. [-]"""
 BREAK_EVEN_RANGE = (0.1, 5.0)

@@ -87,8 +87,8 @@ def _best(running: Sequence[Document]) -> str:
     parts: dict[str, str] = {}
     for name, key in wanted:
         known = [row for row in running if row[key] is not None]
-        if known:
-            # What a limit cuts off is equal up to rounding; of equals the cheaper one is named.
+        # What a limit cuts off is equal up to rounding: none is the best where all are, and of equals the cheaper one is named.
+        if len({f"{row[key]:.4g}" for row in known}) > 1 or len(known) == 1:
             best = min(known, key=lambda row: (float(f"{row[key]:.4g}"), _dollars(row)))
             plan = _plan(best)
             parts[plan] = f"{parts[plan]} and {name.lower()}" if plan in parts else name

@@ -229,7 +229,7 @@ def _answered(document: Document) -> str:
         tokens = span(bounds["tokens"], "token")
         took = duration(answer["time_to_train_days"] * DAY)
         text = f"Train {model_words(document)} on about {tokens} tokens, {took} on {where(answer)}; {comes}{loss}."
-    return " ".join(filter(None, [text, growth.words(document) or _enough(document)]))
+    return " ".join(filter(None, [text, growth.words(document), _enough(document)]))
 
 
 def _enough(document: Document) -> str:
@@ -295,4 +295,5 @@ def layout_words(answer: Document) -> str:
 def batch_words(answer: Document) -> str:
     """Size of a step."""
     tokens = quantity(answer["global_batch_tokens"], "token")
-    return f"{answer['global_batch_size']:,} sequences of {answer['seq_length']:,} = {tokens} tokens per step"
+    sequences = plural(answer["global_batch_size"], "sequence")
+    return f"{sequences} of {answer['seq_length']:,} = {tokens} tokens per step"

@@ -7,6 +7,7 @@ from typing import Any
 
 from simulator.growth.planning import BREAK_EVEN_RANGE
 from simulator.report.text import duration, number, percent, quantity, table, wrap
+from simulator.scaling.learning_rate import STEP_LAW_RANGE
 from simulator.search.growing_stages import FRUGAL
 
 DAY = 86400.0
@@ -97,7 +98,13 @@ def words(document: Document) -> str:
     spared = f", the same loss for {percent(saving)} less" if saving and saving >= SMALLEST else ""
     left_out = _left_out(document) if _asked_for_a_source(document) and not growth.get("given") else ""
     head = "Grow it" if len(stages) > 1 else "Go on with it"
-    return f"{head}: {', then '.join(steps)}{worth}{spared}, {_if(growth, followed)}.{_shape_words(growth)}{left_out}"
+    return f"{head}: {', then '.join(steps)}{worth}{spared}, {_if(growth, followed)}.{_early_words(document)}{_shape_words(growth)}{left_out}"
+
+
+def _early_words(document: Document) -> str:
+    """That the switch comes earlier than in any published case, where it does."""
+    early = any(each["id"] == "growth-early" for each in document.get("warnings") or [])
+    return " No published case grew so early: take the gain as unproven." if early else ""
 
 
 def _among(growth: Document) -> str:
@@ -252,7 +259,27 @@ def stage_table(stages: Sequence[Document]) -> list[str]:
         return lines
     rates = ", ".join(f"{s['peak_learning_rate']:.1e}" for s in own)
     sizes = ", ".join(quantity(s["recommended_batch_tokens"], "token") for s in own)
-    return [*lines, f"  Peak learning rates by StepLaw: {rates}; its batches: {sizes} tokens."]
+    text = f"Peak learning rates by StepLaw: {rates}; its batches: {sizes} tokens.{_beyond_step_law(own)}"
+    return [*lines, *wrap(text, indent=2, hang=2)]
+
+
+def _beyond_step_law(stages: Sequence[Document]) -> str:
+    """On what the law of rates and batches was fitted, where a stage lies outside; else empty.
+
+    Examples
+    --------
+    >>> _beyond_step_law([{"params": 4e8, "tokens": 1e10}, {"params": 2.7e9, "tokens": 3.8e12}])
+    ' It was fitted on 60M to 1B parameters and 2B to 100B tokens; beyond, both are extrapolations.'
+    >>> _beyond_step_law([{"params": 4e8, "tokens": 1e10}])
+    ''
+    """
+    if all(low <= s[name] <= high for s in stages for name, (low, high) in STEP_LAW_RANGE.items()):
+        return ""
+    covered = [
+        f"{quantity(low, 'token')} to {quantity(high, 'token')} {'parameters' if name == 'params' else name}"
+        for name, (low, high) in STEP_LAW_RANGE.items()
+    ]
+    return f" It was fitted on {' and '.join(covered)}; beyond, both are extrapolations."
 
 
 def stage_rows(stages: Sequence[Document]) -> list[tuple[str, ...]]:

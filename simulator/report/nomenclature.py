@@ -9,7 +9,7 @@ from simulator.report.tables import Table
 
 EVIDENCE = (
     "grade (measured, transferred, datasheet), calibration sets, error on rows like this one (in formats of as many `bits`, if "
-    "`regime` says so), exposed share; `own`: sets of one's own, each with its file, table, rows and organisations"
+    "`regime` says so), rows and regime of the interval, exposed share; `own`: sets of one's own, each with its file, table, rows and organisations"
 )
 
 RESULT: dict[str, tuple[str, str]] = {
@@ -168,6 +168,9 @@ UNITS = {
 
 def fields_of(spec: Any) -> Iterator[tuple[str, str, str, str]]:
     """Name, unit, default and description of every field of a specification."""
+    from simulator.schema.texts import texts_of
+
+    texts = texts_of(spec)
     for name, each in spec.model_fields.items():
         if each.is_required():
             default = "required"
@@ -179,7 +182,7 @@ def fields_of(spec: Any) -> Iterator[tuple[str, str, str, str]]:
                 if plain
                 else ""
             )
-        yield name, _unit(each), default, " ".join((each.description or "").split())
+        yield name, _unit(each), default, " ".join(texts.get(name, "").split())
 
 
 def _unit(each: Any) -> str:

@@ -132,9 +132,10 @@ def cost(answer: Document) -> str:
 
 
 def energy(answer: Document) -> str:
-    """Energy in one line."""
+    """Energy in one line; empty where the run has no end that would tell it."""
     if answer["energy_mwh"] is None:
-        return ""
+        powerless = answer["power_per_gpu_w"] is None and answer["gpu_hours"] is not None
+        return "no power is known; write the accelerator's tdp, such as 700 W" if powerless else ""
     mwh, tons = answer["energy_mwh"], answer.get("co2e_t")
     unit, size = rung(mwh, ENERGY)
     text = f"{number(mwh / size)} {unit} at {number(answer['power_per_gpu_w'])} W per accelerator"
@@ -241,11 +242,16 @@ def loss(document: Document) -> list[str]:
     if answer["loss"] is None:
         return []
     out = []
-    gaps = [row["loss"] - answer["loss"] for row in document["alternatives"] if row.get("loss") is not None]
+    # Layouts of the answer's own model end at its loss but for the tokens that their speed is worth.
+    others = [
+        row for row in document["alternatives"] if row.get("loss") is not None and row.get("kind") != "layout"
+    ]
+    gaps = [row["loss"] - answer["loss"] for row in others]
     gaps = [gap for gap in gaps if abs(gap) > 1e-6]
     # Where some lost in spite of a lower loss, another figure decides and the next loss says nothing.
     if gaps and min(gaps) > 0:
-        out += wrap(f"The next best plan that differs is {min(gaps):.4f} nats/token worse.", indent=2, hang=2)
+        gap = f"{min(gaps):.4f}" if min(gaps) >= 5e-5 else "less than 0.0001"
+        out += wrap(f"The next best plan that differs is {gap} nats/token worse.", indent=2, hang=2)
     family = document.get("family") or {}
     if family.get("text") and "layouts" not in family:
         out += wrap(family["text"][:1].upper() + family["text"][1:] + ".", indent=2, hang=2)

@@ -56,6 +56,9 @@ def olmo(*, params: Numeric) -> Numeric:
     return 0.0047 * (np.asarray(params, dtype=float) / 108e6) ** (-1 / 3)
 
 
+STEP_LAW_RANGE = {"params": (60e6, 1e9), "tokens": (2e9, 1e11)}
+"""Parameters and tokens that StepLaw was fitted on (arXiv:2503.04715). [-], [tokens]"""
+
 laws: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "StepLaw2025": (step_law, ("params", "tokens")),
     "DeepSeek2024": (deepseek, ("compute_flop",)),

@@ -33,15 +33,17 @@ def closest(question: Question, machine: int, n_gpus: int, shape: Shape) -> Plan
     one = single(shape)
     axes = planner.axes_for(question, where, n_gpus, one)
     some, layout = lattice.shapes_on_axis(one), axes.layout()
-    size = (1, axes.kernels, axes.spreads, axes.batches)
-    runs = np.ones(size, dtype=bool)
+    runs = np.ones(axes.size(1), dtype=bool)
     for _, mask in feasibility.refusals(some, layout, axes):
         runs = runs & ~mask
     if not np.any(runs):
         return None
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         total = np.where(runs, where.setting.memory(some, layout)["total"], np.inf)
-    kernel, spread, batch = (int(i) for i in np.unravel_index(int(np.argmin(total)), size)[1:])
+    total = np.moveaxis(total, lattice.BATCH, -1)[
+        0
+    ]  # of equal ones the first kernel and spread, then the smallest batch
+    kernel, spread, batch = (int(i) for i in np.unravel_index(int(np.argmin(total)), total.shape))
     chosen = evaluate.layout_at(axes, kernel, spread, batch)
     seconds = float(where.setting.step_time(shape, chosen))
     return plan_of(question, machine, n_gpus, shape, chosen, seconds)
@@ -132,13 +134,17 @@ def sharded(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
 
 
 def adapters(question: Question, machine: int, n_gpus: int, shape: Shape) -> str:
-    """Adapters in place of all weights, in words, where they fit on the accelerators that there are."""
+    """Adapters in place of all weights, or 4 bits under adapters, in words, where they fit on the accelerators that there are."""
     where = question.machines[machine]
-    if where.setting.trainable != "full" or question.qualities or question.learning.shape_law is not None:
+    now = where.setting.trainable
+    if question.qualities or question.learning.shape_law is not None:
         return ""
     packs = where.setting.precision in WRITTEN_OUT and not question.pins.autocast_frozen
-    for trainable in ("lora", "qlora") if packs else ("lora",):
-        setting = replace(where.setting, trainable=trainable, lora_rank=LORA_RANK)
+    lighter = {"full": ("lora", "qlora"), "lora": ("qlora",)}.get(now, ())
+    for trainable in (each for each in lighter if packs or each != "qlora"):
+        setting = replace(where.setting, trainable=trainable)
+        if now == "full":
+            setting = replace(setting, lora_rank=LORA_RANK)
         pins = replace(
             question.pins,
             frozen=1,
@@ -151,7 +157,7 @@ def adapters(question: Question, machine: int, n_gpus: int, shape: Shape) -> str
         )
         frozen = replace(question, machines=machines, pins=pins)
         if choice.layouts(frozen, machine, n_gpus, shape, number=1)[0]:
-            return f"training.trainable: {trainable}, for a fine-tune"
+            return f"training.trainable: {trainable}" + (", for a fine-tune" if now == "full" else "")
     return ""
 
 

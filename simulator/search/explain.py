@@ -15,6 +15,7 @@ from simulator.search.choice import Pool
 from simulator.search.question import ENOUGH_DATA, RESOLUTION_NATS, Limits, Question
 from simulator.search.shortfalls import DAY, LIMIT_NAMES
 from simulator.search.table import Found, Plan, plan_of
+from simulator.units import format_quantity
 
 TEN_THOUSAND = 10_000.0
 """A little more money, where the limit is at least as much. [USD]"""
@@ -202,7 +203,7 @@ def _range_words(ranges: dict[str, list[float]]) -> str:
         ranges[name] for name in ("params", "num_hidden_layers", "hidden_size")
     )
     return (
-        f"{small / 1e9:.3g}B to {large / 1e9:.3g}B parameters, {few:.0f} to {many:.0f} layers, "
+        f"{format_quantity(small, 'parameter')} to {format_quantity(large, 'parameter')} parameters, {few:.0f} to {many:.0f} layers, "
         f"{narrow:,.0f} to {wide:,.0f} wide"
     )
 
@@ -225,9 +226,8 @@ def why_shape_lost(question: Question, plan: Plan, best: Plan) -> str:
     parts += _aim_words(question, plan, best)
     mine, other = _cost_usd(question, plan), _cost_usd(question, best)
     if np.isfinite(mine - other) and abs(mine - other) > 1e-6 * abs(other):
-        parts.append(
-            f"{goal.words(question, 'cost_usd')} {'+' if mine > other else '-'}${abs(mine - other):,.0f}"
-        )
+        much = format_quantity(abs(mine - other), "USD")
+        parts.append(f"{goal.words(question, 'cost_usd')} {'+' if mine > other else '-'}{much}")
     if not np.isclose(size, 1.0) or not np.isclose(data, 1.0):
         moves = ((size, "parameters"), (data, "tokens"))
         parts += [f"{100 * (by - 1):+.0f} % {what}" for by, what in moves if abs(by - 1) >= 0.005]
@@ -283,8 +283,9 @@ def _but(question: Question, plan: Plan, best: Plan) -> str:
     more = best.columns["batch_factor"] / plan.columns["batch_factor"] - 1
     words = []
     if plan.batch_sequences != best.batch_sequences and more > 0:
+        scratch = ", if it is as in training from scratch" if question.pretrained else ""
         words.append(
-            f"a batch of {plan.batch_sequences:,.0f} sequences takes {100 * more:.0f} % more tokens to the same loss"
+            f"a batch of {plan.batch_sequences:,.0f} sequences takes {100 * more:.0f} % more tokens to the same loss{scratch}"
         )
     words += [text] if (text := _tight_words(question, plan)) else []
     return " and ".join(words) or "it lasts longer in all"

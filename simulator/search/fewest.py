@@ -18,6 +18,9 @@ GIB = float(2**30)
 LARGER = 64
 """Times the accelerators of the plan that are tried at most. [-]"""
 
+MOST_DIGITS = 6
+"""Digits of a time that is told from a deadline. [-]"""
+
 
 @dataclass(frozen=True)
 class Fewest:
@@ -49,7 +52,22 @@ def report(question: Question, plan: Plan) -> dict[str, Any]:
     if found is None:
         return {}
     smaller = _numbers(asked, plan, found.plan.n_gpus)
-    return _told(asked, found, _tight(asked, plan, [n for n in smaller if n < found.plan.n_gpus]))
+    told = _told(asked, found, _tight(asked, plan, [n for n in smaller if n < found.plan.n_gpus]))
+    return told | {"text": told["text"] + _beyond(told["n_gpus"], question.limits.cost_usd, told["cost_usd"])}
+
+
+def _beyond(n_gpus: int, limit_usd: float | None, cost_usd: float) -> str:
+    """That the accelerators cost more than a run may, which the deadline alone does not ask; empty if they do not.
+
+    Examples
+    --------
+    >>> _beyond(2672, 50e3, 1.41e6), _beyond(2672, None, 1.41e6)
+    ('; on 2,672 the run costs $1.41M, over the limit of $50k', '')
+    """
+    if limit_usd is None or not cost_usd > limit_usd:
+        return ""
+    cost, limit = format_quantity(cost_usd, "USD"), format_quantity(limit_usd, "USD")
+    return f"; on {n_gpus:,} the run costs {cost}, over the limit of {limit}" if cost != limit else ""
 
 
 def _asked(question: Question, plan: Plan) -> Question:
@@ -160,9 +178,19 @@ def _counted(n_gpus: float) -> str:
     return "1 accelerator is" if n_gpus == 1 else f"{n_gpus:,} accelerators are"
 
 
-def _time(days: float) -> str:
-    """A time in days, one below a day in smaller units."""
-    return f"{days:.3g} days" if days >= 1 else format_quantity(days * DAY, "second")
+def _time(days: float, unlike: str = "") -> str:
+    """A time in days, one below a day in smaller units; with as many digits as tell it from another.
+
+    Examples
+    --------
+    >>> _time(10.0177), _time(10.0177, unlike="10 days")
+    ('10 days', '10.02 days')
+    """
+    written = [
+        f"{days:.{digits}g} days" if days >= 1 else format_quantity(days * DAY, "second", digits=digits)
+        for digits in range(3, MOST_DIGITS + 1)
+    ]
+    return next((each for each in written if each != unlike), written[0])
 
 
 def _told(question: Question, found: Fewest, tight: dict[str, Any] | None) -> dict[str, Any]:
@@ -181,9 +209,9 @@ def _told(question: Question, found: Fewest, tight: dict[str, Any] | None) -> di
     if late is not None:
         one_fewer = _record(question, late)
         one_fewer["late_days"] = one_fewer["time_to_train_days"] - days
-        over = one_fewer["late_days"]
+        over, taken = one_fewer["late_days"], _time(one_fewer["time_to_train_days"], unlike=_time(days))
         much = f"{over:.3g}" if one_fewer["time_to_train_days"] >= 1 else _time(over)
-        text += f"; {late.n_gpus:,} take{'s' if late.n_gpus == 1 else ''} {_time(one_fewer['time_to_train_days'])}, {much} too many"
+        text += f"; {late.n_gpus:,} take{'s' if late.n_gpus == 1 else ''} {taken}, {much} too many"
     if other is not None:
         other_batch = _record(question, other) | {
             "cost_usd": other.columns["cost_usd"],

@@ -184,7 +184,7 @@ def _unplanned(question: Question, best: Plan, budget_s: float, switch_s: float)
     if not np.isfinite(budget_s):
         return "growth is planned for a limit on time or money; none ends this run"
     if unique is not None and best.columns["tokens"] > unique:
-        return unjudged("the run from scratch", best.columns["tokens"] / unique)
+        return unjudged("the run from scratch of lowest loss", best.columns["tokens"] / unique)
     return no_time_to_switch(switch_s, budget_s) if budget_s <= switch_s else ""
 
 
@@ -197,9 +197,20 @@ def unjudged(what: str, epochs: float) -> str:
     'growth is not judged on repeated data: the run from scratch sees the distinct'
     """
     return (
-        f"growth is not judged on repeated data: {what} sees the distinct tokens {epochs:.2g} times, and kappa and the credit of "
+        f"growth is not judged on repeated data: {what} sees the distinct tokens {_times(epochs)} times, and kappa and the credit of "
         "a source are known from fresh tokens only"
     )
+
+
+def _times(count: float) -> str:
+    """How many times, with two digits and no power of ten.
+
+    Examples
+    --------
+    >>> _times(1.25), _times(18.3), _times(1130.2)
+    ('1.2', '18', '1,100')
+    """
+    return f"{float(f'{count:.2g}'):,g}"
 
 
 def _repeating(question: Question, grown: Grown) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from simulator import goodput, library, money, pipeline, scaling, transformer
+from simulator import goodput, growth, library, money, pipeline, scaling, transformer
 from simulator.scaling.reference import range_text
 from simulator.schema import Scenario
 from simulator.search import answer as answers
@@ -49,6 +49,7 @@ def annotate(scenario: Scenario, question: Question, notes: Notes, best: Plan) -
     offers.annotate(question, notes, best)
     uneven.annotate(question, notes, best)
     _annotate_positions(scenario, notes)
+    _annotate_batch(question, notes, best)
     _annotate_stages(question, notes, best)
     kernel_remarks.annotate(question, notes, best)
     _annotate_simplified(question, notes, best)
@@ -114,6 +115,17 @@ def _annotate_positions(scenario: Scenario, notes: Notes) -> None:
         notes.warn(
             "sequence-length",
             f"sequences of {length:,} are longer than the {longest:,} positions of {model.label} (max_position_embeddings)",
+        )
+
+
+def _annotate_batch(question: Question, notes: Notes, best: Plan) -> None:
+    """Say which whole batch stands for one that was written in tokens, where the devices do not divide that."""
+    pinned = question.pins.global_batch_size
+    if question.batch_in_tokens and pinned is not None and best.batch_sequences != pinned:
+        sequences, tokens = best.batch_sequences, format_quantity(best.batch_tokens, "token")
+        notes.assumptions.append(
+            f"global_batch_tokens is rounded to {sequences:,.0f} sequences ({tokens} tokens), which the devices divide; "
+            f"{pinned:,.0f} come nearest to what was written"
         )
 
 
@@ -339,9 +351,33 @@ def annotate_growth(
     source = "what one interruption of Llama 3's run cost" if usual else "growth.switch_time"
     share = f"; {100 * grown.switch_s / grown.budget_s:.2g} % of the run each" if grown.switch_s else ""
     notes.assumptions.append(f"a switch stops training for {stop}, {source}{share}")
+    early = earliest_switch(grown.answer.best)
+    if grown.given is None and early < growth.LEAST_SOURCE_SHARE:
+        notes.warn(
+            "growth-early",
+            f"a model is grown after {100 * early:.2g} % of the compute up to the end of the next one; no published case grew before "
+            f"{100 * growth.LEAST_SOURCE_SHARE:.2g} % (arXiv:2405.15319), and kappa is read from those: with kappa above 1 any small "
+            "model would seem to help, however briefly it is trained",
+        )
     if by_size.get("decides"):
         notes.warn(
             "growth-shape",
             f"{by_size['shape_law']} decides between the schedule and the run from scratch: by {question.learning.law_name} alone they end "
             f"at {by_size['loss']:.4f} and {by_size['loss_scratch']:.4f} nats/token; shape_law: none plans both without it",
         )
+
+
+def earliest_switch(schedule: growth.Schedule) -> float:
+    """Least share of compute (parameters times tokens) before a switch, of that up to the end of the model it leads to. [-]
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> stage = growth.Stage(size=0, params=1e9, tokens=1e10, cost=1.0, switch_cost=0.0, loss_start=3.0, loss_end=2.5,
+    ...                      credit_tokens=0.0, kappa=1.0)
+    >>> earliest_switch(growth.Schedule((stage, replace(stage, params=2e9, tokens=4.95e11)), 2.2, 2.0))
+    0.01
+    """
+    spent = np.cumsum([stage.params * stage.tokens for stage in schedule.stages])
+    shares = spent[:-1] / spent[1:]
+    return round(float(np.min(shares)), 12) if len(shares) else 1.0

@@ -129,11 +129,11 @@ def difference_words(amount: float, unit: str) -> str:
 
     Examples
     --------
-    >>> difference_words(5.5e-05, "MWh"), difference_words(0.0121, "t CO2e"), difference_words(12.5, "USD")
-    ('55 Wh', '12.1 kg CO2e', '$12.5')
+    >>> difference_words(5.5e-05, "MWh"), difference_words(0.0121, "t CO2e"), difference_words(12.5, "USD"), difference_words(2.06e6, "USD")
+    ('55 Wh', '12.1 kg CO2e', '$12.5', '$2.06M')
     """
     if unit == "USD":
-        return f"${amount:,.3g}" if amount < 1000 else f"${amount:,.0f}"
+        return f"${amount:,.3g}" if amount < 1000 else format_quantity(amount, "USD")
     if unit in LADDERS:
         ladder, gas = LADDERS[unit]
         name, size = energy.rung(amount, ladder)

@@ -31,17 +31,20 @@ def rows_like_this(question: Question, plan: Plan) -> dict[str, Any]:
     """How wrong the clock was on measured rows of the plan's regime: ``median_error``, ``rows``, ``regime``, ``bits``.
 
     They are those of rows whose format is as wide as the plan's (``bits``), which ``regime`` says; where no table has a handful
-    of such rows, those of other widths. Beside them ``exposed_share``, the share of the step that is communication nothing hides: it widens the interval; and
-    ``own``, calibration sets that are a user's own, if there are any: the error is that of the shipped sets, which they replace.
+    of such rows, those of other widths. The interval is made of ``interval_rows`` of ``interval_regime``. Beside them
+    ``exposed_share``, the share of the step that is communication nothing hides: it widens the interval; and ``own``, calibration
+    sets that are a user's own, if there are any: the error is that of the shipped sets, which they replace.
     """
     own = [{**vars(each), "groups": list(each.groups)} for each in _own_sets(question, plan)]
-    grade, bits = str(question.machines[plan.machine].about["evidence"]["grade"]), _bits(question, plan)
-    factors = uncertainty.in_format(_regime(question, plan, grade), bits)
+    regime = _regime(question, plan, str(question.machines[plan.machine].about["evidence"]["grade"]))
+    factors, ranged = uncertainty.in_format(regime), uncertainty.step_time_factors(regime)
     return {
         "median_error": factors.median_error,
         "rows": factors.rows,
         "regime": factors.regime,
-        "bits": int(bits),
+        "bits": int(regime.bits),
+        "interval_rows": ranged.rows,
+        "interval_regime": ranged.regime,
         "exposed_share": _exposed_share(question, plan),
         **({"own": own} if own else {}),
     }
@@ -95,4 +98,5 @@ def _regime(question: Question, plan: Plan, grade: str) -> uncertainty.Regime:
         n_gpus=float(plan.n_gpus),
         link_domain=float(setting.device.link_domain),
         complete=True,
+        bits=_bits(question, plan),
     )

@@ -106,6 +106,8 @@ def _trailing_usd(text: str, target: Dimension, *, bare: bool) -> str:
         raise QuantityError(
             f"{_shown(text)} is not in US dollars, the only currency", _in_dollars(text, target)
         )
+    if re.match(r"\s*-\s*\$", text):
+        raise QuantityError(f"{_shown(text)} is below zero", _write(target))
     if changed == text and not bare:
         raise QuantityError(f"{_shown(text)} has no currency", _in_dollars(text, target))
     return changed
