@@ -41,6 +41,7 @@ from figures_of_runs import (
     errors,
     fast_rows,
     fitted,
+    gains,
     inside,
     korthikanti,
     largest_share,
@@ -201,6 +202,11 @@ SENTENCES: tuple[Sentence, ...] = (
         "one time per message describes them with a scatter of # %, where paying for a whole micro-batch's messages at every stage that "
         "fills the pipeline would scatter by # %",
         message_scatter,
+    ),
+    Sentence(
+        "clock.md",
+        "IBM's runs gain # % from the compiler at 7B and # % at 70B on A100, and are predicted to gain # and # %",
+        gains,
     ),
     Sentence("clock.md", "BigScience's runs tell the power, #: eight groups together get # times what one of them would get alone", crowding),
     Sentence("clock.md", "from # GB/s on 64 GPUs to # on 512, while that of the healthy cluster stays at #", probes),

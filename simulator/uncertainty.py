@@ -33,12 +33,12 @@ ENOUGH_SOURCES = 3
 """Organisations that a regime must hold to say how far the next one may be: a choice, more than a pair. [-]"""
 
 LEVELS = (
-    ("grade", "seen", "kind", "scale", "complete", "software", "fabric", "architecture"),
-    ("grade", "seen", "kind", "scale", "complete", "software", "fabric"),
-    ("grade", "seen", "kind", "complete", "software", "fabric"),
-    ("grade", "seen", "kind", "scale", "complete", "fabric", "architecture"),
-    ("grade", "seen", "kind", "scale", "complete", "fabric"),
-    ("grade", "seen", "kind", "complete", "fabric"),
+    ("grade", "seen", "kind", "scale", "complete", "bits", "software", "fabric", "architecture"),
+    ("grade", "seen", "kind", "scale", "complete", "bits", "software", "fabric"),
+    ("grade", "seen", "kind", "complete", "bits", "software", "fabric"),
+    ("grade", "seen", "kind", "scale", "complete", "bits", "fabric", "architecture"),
+    ("grade", "seen", "kind", "scale", "complete", "bits", "fabric"),
+    ("grade", "seen", "kind", "complete", "bits", "fabric"),
     ("grade", "seen", "kind", "fabric"),
     ("grade", "seen"),
     ("seen",),
@@ -61,6 +61,8 @@ class Regime:
     """``node`` (one scale-up domain) or ``cluster``."""
     complete: bool = True
     """Whether every setting of the layout is known."""
+    bits: str = "16"
+    """Width class of the format of the matmuls: ``32``, ``16``, ``8`` or ``4``."""
     software: str = "megatron"
     """Calibration set of the software."""
     fabric: str = "fabric"
@@ -89,7 +91,7 @@ class Factors:
     high: float
     """90th percentile. [-]"""
     median_error: float
-    """Median absolute relative error of the rows of the regime. [-]"""
+    """Median absolute relative error of the rows of the regime, its organisations weighted as in the interval. [-]"""
     rows: int
     """Rows of the regime. [-]"""
     regime: str
@@ -119,7 +121,7 @@ def regime_of(
     n_gpus, link_domain : float, optional
         Accelerators, and accelerators per scale-up domain. [-]
     **more
-        ``seen`` and ``complete`` of `Regime`.
+        ``seen``, ``complete`` and ``bits`` of `Regime`.
     """
     more |= dict(zip(("architecture", "fabric", "software"), sets, strict=False))
     kind = "lora" if frozen else "moe" if num_experts > 0 else "dense"
@@ -197,33 +199,32 @@ def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: fl
     return replace(found, low=found.low**wider, high=found.high**wider)
 
 
-def in_format(regime: Regime, bits: str, known: Table | None = None) -> Factors:
+def in_format(regime: Regime, known: Table | None = None) -> Factors:
     """As `step_time_factors`, with error and count of the nearest rows whose format is as wide.
 
-    Of the regimes that may make an interval, the most specific one that has a handful of such rows; ``bits=`` ends its name.
+    Of the regimes that may make an interval, the most specific one that has a handful of such rows; ``bits=`` is in its name.
     Where none has, error and count are those of the regime, whatever the width of its rows.
 
     Parameters
     ----------
     regime : Regime
         What the prediction is about.
-    bits : str
-        Width class of the format: ``32``, ``16``, ``8`` or ``4``.
     known : Table, optional
         Percentiles by regime; the shipped ones if absent.
 
     Examples
     --------
-    >>> in_format(Regime(), "16").regime.split()[-1], in_format(Regime(), "32").regime.split()[-1].split("=")[0]
-    ('bits=16', 'architecture')
+    >>> "bits=16" in in_format(Regime()).regime, "bits=" in in_format(Regime(bits="32")).regime
+    (True, False)
     """
     known = table() if known is None else known
     found = step_time_factors(regime, known)
     for name in _usable(regime, known.regimes):
-        row = known.regimes[name]
+        row, bits = known.regimes[name], regime.bits
         if row.get(f"rows_{bits}", 0) >= evidence.FEWEST_ROWS:
             rows, error = int(row[f"rows_{bits}"]), float(row[f"median_error_{bits}"])
-            return replace(found, median_error=error, rows=rows, regime=f"{name} bits={bits}")
+            told = name if "bits=" in name else f"{name} bits={bits}"
+            return replace(found, median_error=error, rows=rows, regime=told)
     return found
 
 

@@ -24,6 +24,19 @@ def test_rows_are_cut_once_and_counted(every: tables.Cases) -> None:
     assert sum(int(row[1].replace(",", "")) for row in table.rows) == len(every)
 
 
+def test_what_was_run_is_told_with_width_and_coverage(every: tables.Cases) -> None:
+    predicted = left_out.columns(every, left_out.read()[1])["source"]
+    table = coverage.by_regime(every, predicted)
+    shares = [float(row[-1].removesuffix(" %")) for row in table.rows]
+    assert shares == sorted(shares)
+    counts = [int(row[5].replace(",", "")) for row in table.rows]
+    assert min(counts) >= coverage.FEWEST
+    assert 0.9 * len(every) < sum(counts) <= len(every)
+    told = {tuple(row[:5]) for row in table.rows}
+    assert ("megatron", "hopper", "dense", "cluster", "16") in told
+    assert ("megatron", "hopper", "dense", "cluster", "8") in told
+
+
 def test_the_widened_interval_covers_the_steps_that_wait_for_networks(every: tables.Cases) -> None:
     """Of rows that expose more than two fifths of their step, of organisations that were left out of the fit."""
     predicted = left_out.columns(every, left_out.read()[1])["source"]

@@ -166,7 +166,7 @@ def test_a_step_that_its_fixed_time_rules_is_told(layers: int, tokens_per_step: 
     answer = sim.run(
         {
             "find": "estimate",
-            "software": "fsdp",
+            "software": "torchtitan",
             "model": {
                 "num_hidden_layers": layers,
                 "hidden_size": 2048,

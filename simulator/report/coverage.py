@@ -12,12 +12,16 @@ from simulator.report.accuracy import error
 from simulator.report.tables import Table
 from simulator.report.text import number, percent
 from simulator.validate import intervals, left_out
+from simulator.validate.regimes import regimes
 
 if TYPE_CHECKING:
     from simulator.validate.cases import Cases
 
 EDGES = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 """Shares of a step that is exposed communication, at which its rows are cut. [-]"""
+
+FEWEST = 15
+"""Rows of a regime that is worth a line of its own. [-]"""
 
 HEADS = {"source": "organisation out", "model": "models out", "accelerator": "accelerator out"}
 """What the fit did not see, as heads of columns."""
@@ -55,3 +59,53 @@ def by_communication(cases: Cases, left: Mapping[str, np.ndarray], widest: float
     )
     heads = ("exposed", "rows", *(head for name in HEADS.values() for head in (name, "in 80 %")))
     return Table("The interval and communication", heads, rows, note=note)
+
+
+def by_regime(cases: Cases, predicted: np.ndarray) -> Table:
+    """Error, width and coverage where the whole organisation is left out, by what was run, least covered first.
+
+    Parameters
+    ----------
+    cases : Cases
+        Measured rows.
+    predicted : array
+        Step times by constants fitted without the organisation of the row. [s]
+    """
+    values = left_out.with_interval(cases, predicted, "source")
+    inside = (values["measured"] >= values["low"]) & (values["measured"] <= values["high"])
+    half = np.sqrt(values["high"] / values["low"]) - 1.0
+    wrong = np.abs(predicted / cases.measured_s - 1.0)
+    names = np.array(
+        [
+            (each.software, each.architecture, each.kind, each.scale, each.bits)
+            for each in regimes(cases, seen=False)
+        ]
+    )
+    rows = []
+    for name in np.unique(names, axis=0):
+        own = (names == name).all(axis=1) & np.isfinite(predicted)
+        if own.sum() >= FEWEST:
+            cells = (*name.tolist(), f"{own.sum():,}", f"{len(np.unique(cases.source[own]))}")
+            figures = (float(np.median(wrong[own])), float(np.median(half[own])), float(inside[own].mean()))
+            rows.append((figures[-1], (*cells, error(figures[0]), percent(figures[1]), percent(figures[2]))))
+    rows.sort(key=lambda row: row[0])
+    note = (
+        f"Regimes of {FEWEST} rows or more, as a plan of somebody new is judged: median error of the rows, half the width of their "
+        "80 % interval, and the share of them inside it. Where one organisation made most of the runs, the interval without it rests "
+        "on what others ran, and holds nearly all of its rows or few."
+    )
+    heads = (
+        "software",
+        "accelerator",
+        "kind",
+        "scale",
+        "bits",
+        "rows",
+        "sources",
+        "median",
+        "half-width",
+        "in 80 %",
+    )
+    return Table(
+        "The interval by what was run", heads, [cells for _, cells in rows], left=(0, 1, 2, 3), note=note
+    )

@@ -24,13 +24,30 @@ def evidence(answer: Document) -> list[str]:
         if "bits" in known and "bits=" not in known["regime"]:
             text += f" but in other formats, since too few are in {known['bits']} bits"
         left_out = "each with its whole organisation" if "seen=false" in known["regime"] else "each"
-        text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit; see docs/accuracy.md."
+        text += f" ({regime_words(known['regime'])}), {left_out} left out of the fit, and organisations weighing the same; "
+        text += "see docs/accuracy.md."
         out += wrap(text, indent=2, hang=2)
+    out += wrap(_ranged(known), indent=2, hang=2)
     wider = float(uncertainty.widening(known.get("exposed_share", 0.0), uncertainty.table().communication))
     if wider >= WIDER:
         text = f"{percent(known['exposed_share'])} of the step is communication that nothing hides, which is known less well: "
         out += wrap(f"{text}the interval is {number(wider, 2)} times as wide for it.", indent=2, hang=2)
     return out
+
+
+def _ranged(known: Document) -> str:
+    """Whose errors the interval is made of, where they are not those of the median error; else empty."""
+    rows, regime = known.get("interval_rows", 0), str(known.get("interval_regime", ""))
+    if not known.get("rows") or rows == known["rows"]:
+        return ""
+    error_of = str(known["regime"]).partition(" bits=")[0]
+    which = (
+        f"all {rows:,} of them"
+        if regime == error_of
+        else f"the {plural(rows, 'row')} nearest to it ({regime_words(regime)})"
+    )
+    formats = "" if "bits=" in regime else " in any format"
+    return f"The range is at least that of {which}{formats}."
 
 
 def regime_words(regime: str) -> str:

@@ -92,7 +92,7 @@ def _labels(frame: Any) -> dict[str, str]:
 
     labels = {}
     for row in frame.to_dict("records"):
-        model = str(row.get("model_name") or "model")
+        model = "model" if empty(row.get("model_name")) else str(row["model_name"])
         number = row.get("n_gpus")
         gpus = (
             "" if empty(number) else f"{number:.0f} x " if isinstance(number, float | int) else f"{number} x "
@@ -211,7 +211,7 @@ def accuracy_page() -> str:
         accuracy.worst(cases.report["rows"], cases.labels, most=15),
         *_slices(frame, columns),
         accuracy.held_out(uncertainty.table().regimes),
-        _communication(columns),
+        *_coverage(columns),
         accuracy.overall(cases.report, cases.name),
         accuracy.clocks(cases.by_clock),
         accuracy.clock_sources(cases.by_clock),
@@ -247,12 +247,16 @@ def _slices(frame: Any, columns: Any) -> list[Table]:
     return tables
 
 
-def _communication(columns: Any) -> Table | None:
-    """Coverage by exposed communication, if predictions of left-out rows are stored."""
+def _coverage(columns: Any) -> list[Table]:
+    """Coverage by exposed communication and by what was run, if predictions of left-out rows are stored."""
     if not left_out.shipped_path().is_file():
-        return None
+        return []
     stored = left_out.columns(columns, left_out.read()[1])
-    return coverage.by_communication(columns, stored, uncertainty.table().communication)
+    widest = uncertainty.table().communication
+    return [
+        coverage.by_communication(columns, stored, widest),
+        coverage.by_regime(columns, stored["source"]),
+    ]
 
 
 def case_rows(cases: Checked, columns: Any) -> list[dict[str, Any]]:
@@ -276,41 +280,47 @@ def _known(cases: Checked) -> Table:
     return Table("Megatron's published runs", accuracy.CASE_HEADS, rows, left=(0, 1), note=note)
 
 
-def _strange() -> str:
-    """What stands in the stored table of left-out sources, as a sentence; nothing if none is stored."""
+def _stored(kind: str) -> tuple[Any, np.ndarray]:
+    """Complete rows of the stored table of left-out predictions, and their step times. [s]"""
+    columns = shipped_cases()[1]
+    predicted = left_out.columns(columns, left_out.read()[1])[kind]
+    kept = columns.complete & np.isfinite(predicted)
+    return columns.take(kept), predicted[kept]
+
+
+def _left_out_words() -> str:
+    """What stands in the stored table of left-out predictions, as a sentence; nothing if none is stored."""
     if not left_out.shipped_path().is_file():
         return ""
-    columns = shipped_cases()[1]
-    predicted = left_out.columns(columns, left_out.read()[1])["source"]
-    kept = columns.complete & np.isfinite(predicted)
-    own = columns.take(kept)
-    values = left_out.with_interval(own, predicted[kept], "source")
+    median = {}
+    for kind in ("model", "accelerator"):
+        rows, predicted = _stored(kind)
+        median[kind] = percent(np.median(np.abs(predicted / rows.measured_s - 1.0)))
+    own, predicted = _stored("source")
+    values = left_out.with_interval(own, predicted, "source")
     figures, means = with_coverage(values), means_over(own.source, values)
     return (
-        f" With every row of the organisation that measured left out it is {percent(figures['median_ape'])}, "
+        "The constants were fitted to these rows, so read this too: on models left out of the fit the median error is "
+        f"{median['model']}, on accelerators left out of it {median['accelerator']}. "
+        f"With every row of the organisation that measured left out it is {percent(figures['median_ape'])}, "
         f"{percent(means['mean_over_sources_median_ape'])} averaged over organisations, and {percent(figures['coverage_80'])} of "
-        "the rows lie inside the 80 % interval."
+        "the rows lie inside the 80 % interval.\n"
     )
 
 
 def summary(found: Mapping[str, Checked]) -> list[str]:
     """The figures that matter, as a list of sentences in Markdown; `found` holds all shipped tables and all clocks."""
     cases, memory, growth = found["cases"].report, found["memory"].report, found["growth"].report
-    whole, unseen = cases["complete"], uncertainty.table().regimes
+    whole = cases["complete"]
     mean = "mean_over_sources_median_ape"
     rule = found["cases"].by_clock["constant_mfu"]["complete"]
-    median = {
-        grade: percent(unseen.get(f"grade={grade} seen=true", {}).get("median_error"))
-        for grade in ("measured", "transferred")
-    }
     apart = growth["leave_one_paper_out"]["direction_right"]
     text = (
         f"Step time: the default clock's median error is {percent(whole['median_ape'])} on {whole['n']:,} measured runs with a "
         f"complete configuration, {percent(whole[mean])} averaged over the {whole['n_sources']} organisations that measured "
         f"them; the rule of half the peak has {percent(rule['median_ape'])} and {percent(rule[mean])} on the same rows. vTrain's rows of one node among them are sums of measured layers, not "
         "steps that were timed one by one.\n"
-        "The constants were fitted to these rows, so read this too: on models left out of the fit the median error is "
-        f"{median['measured']}, on accelerators left out of it {median['transferred']}.{_strange()}\n"
+        f"{_left_out_words()}"
         f"Of the measured step times {percent(cases['coverage_80'])} lie inside the 80 % interval.\n"
         f"Memory: median error of the peak {percent(memory['median_ape'])}; *fits* is told right for "
         f"{percent(memory['fits']['accuracy'])} of the layouts.\n"
