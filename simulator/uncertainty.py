@@ -35,9 +35,9 @@ ENOUGH_SOURCES = 3
 LEVELS = (
     ("grade", "seen", "kind", "scale", "complete", "bits", "software", "fabric", "architecture"),
     ("grade", "seen", "kind", "scale", "complete", "bits", "software", "fabric"),
-    ("grade", "seen", "kind", "complete", "bits", "software", "fabric"),
     ("grade", "seen", "kind", "scale", "complete", "bits", "fabric", "architecture"),
     ("grade", "seen", "kind", "scale", "complete", "bits", "fabric"),
+    ("grade", "seen", "kind", "complete", "bits", "software", "fabric"),
     ("grade", "seen", "kind", "complete", "bits", "fabric"),
     ("grade", "seen", "kind", "fabric"),
     ("grade", "seen"),
