@@ -188,10 +188,10 @@ def step_time_factors(regime: Regime, known: Table | None = None, *, exposed: fl
     known = table() if known is None else known
     found = _most_specific(regime, known.regimes)
     if not regime.seen:
-        # An organisation nobody has seen is never known better than one that was, nor evidence of a grade better than the few
-        # organisations that had it.
+        # An organisation nobody has seen is never known better than one that was, nor evidence of a grade or a fabric better than
+        # the few organisations that had it.
         least = [_most_specific(replace(regime, seen=True), known.regimes)]
-        if "grade=" not in found.regime:
+        if "grade=" not in found.regime or "fabric=" not in found.regime:
             least.append(_most_specific(regime, known.regimes, sources=1))
         low, high = min(each.low for each in least), max(each.high for each in least)
         found = replace(found, low=min(found.low, low), high=max(found.high, high))
