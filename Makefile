@@ -14,7 +14,8 @@ HEAVY_TESTS := tests/test_against_transformers.py tests/test_exported_transforme
 # What takes a good part of a minute: refits, brute force, processes that are killed, every example of the pages.
 SLOW_TESTS := tests/test_left_out.py tests/search/test_objectives.py tests/test_sweep.py tests/test_docs_examples.py tests/test_gallery.py \
   tests/scaling/test_fitting.py tests/test_serve.py tests/test_slices.py tests/test_sensitivity.py tests/test_effects.py tests/test_curves.py \
-  tests/test_accuracy_baseline.py tests/test_docs.py tests/test_layout_regret.py tests/test_support_command.py tests/test_validate_command.py
+  tests/test_accuracy_baseline.py tests/test_docs.py tests/test_layout_regret.py tests/test_support_command.py tests/test_validate_command.py \
+  tests/test_calibrate.py
 PARALLEL := --numprocesses auto --dist loadfile
 
 export OMP_NUM_THREADS ?= 1
