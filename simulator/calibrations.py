@@ -177,7 +177,10 @@ SOFTWARE_CONSTANTS = (
     "last_matmul_share",
     "stage_balance",
     "moe_kernel_factor",
+    "expert_kernels",
+    "eager_share",
     "grouped_rate",
+    "fused_rate",
     "collective_kernels",
     "elementwise_factor",
     "softmax_passes",
@@ -258,6 +261,7 @@ def device_of(
     network_bandwidth: float | None = None,
     collective_bandwidth: float | None = None,
     accelerators_per_node: int | None = None,
+    fp8_attention: bool = False,
 ) -> Device:
     """An accelerator as the clock sees it.
 
@@ -273,6 +277,8 @@ def device_of(
         Most that a collective of all its accelerators gets out of a node, where that is less than its ports have. [B/s]
     accelerators_per_node : int, optional
         Accelerators per node, where it differs from the usual link domain. [-]
+    fp8_attention : bool, optional
+        Whether fused attention multiplies in 8 bits, where the accelerator has them.
     """
     link = accelerator.link
     host = accelerator.host_link.one_way / 2 if accelerator.host_link else NO_LINK
@@ -282,12 +288,13 @@ def device_of(
         domain = min(domain, accelerators_per_node)
     usual = accelerator.network.one_way if accelerator.network else NO_LINK
     used, peak = peak_of(accelerator, precision)
+    gain = FP8_ATTENTION if fp8_attention and peak_of(accelerator, "fp8")[0] == "fp8" else 1.0
     return Device(
         peak_flops=peak,
         memory_bandwidth=accelerator.memory_bandwidth,
         memory_capacity=accelerator.memory_usable or accelerator.memory,
         sm_count=accelerator.sm_count or 1,
-        attention_peak_flops=peak_of(accelerator, ATTENTION.get(precision, "bf16"))[1],
+        attention_peak_flops=peak_of(accelerator, ATTENTION.get(precision, "bf16"))[1] * gain,
         operand_bytes=OPERAND_BYTES[BITS[used]],
         link_bandwidth=bandwidth,
         link_domain=domain,
@@ -300,6 +307,10 @@ def device_of(
 
 ATTENTION = {"fp16": "fp16", "tf32": "tf32", "fp32": "fp32"}
 """Precision of attention's core by that of the matmuls; 16 bits (bf16) where it is not listed, as under narrower formats."""
+
+FP8_ATTENTION = 1200.0 / 740.0
+"""Rate of fused attention in 8 bits over that in 16: FlashAttention-3 on H100 reaches close to 1.2 PFLOP/s and 740 TFLOP/s
+(arXiv:2407.08608). [-]"""
 
 FALLBACK = {
     "fp4": ("fp4", "fp8", "bf16", "fp16", "fp32"),

@@ -26,6 +26,7 @@ from simulator.layout import (
     SCHEDULES,
     Layout,
     expert_shard_degree,
+    hides_exchange,
     is_dualpipe,
     shard_degree,
     stages_held,
@@ -57,6 +58,29 @@ def _beside(waiting_s: Numeric, work_s: Numeric) -> Numeric:
     return np.sqrt(np.square(waiting_s) + np.square(work_s)) - work_s
 
 
+GRAPH_GAP = (3.4 - 2.9) / (3.8 - 2.9)
+"""Gap between kernels of a CUDA graph, relative to kernels issued one behind the other: kernels of 2.9 us took 3.4 and 3.8 us each
+(developer.nvidia.com/blog/cuda-graphs). [-]"""
+
+
+def issued_kernels(shape: Shape, layout: Layout, c: Constants, *, sparse: bool) -> tuple[Numeric, Numeric]:
+    """Kernels of one layer and pass: (all that the device runs, those that the host issues). [-]
+
+    A grouped matmul is a kernel for each expert that is at home on the device. A CUDA graph is issued like one kernel; a partial
+    one leaves out dispatch, experts and combination.
+    """
+    graphs = np.asarray(layout.cuda_graphs)
+    layer = np.asarray(c.kernels_per_layer) + 0.0 * graphs
+    experts, outside = 0.0, 0.0
+    if sparse:
+        layer = layer * c.moe_kernel_factor
+        local = np.asarray(shape.num_experts) / np.maximum(layout.ep, 1)
+        experts = c.expert_kernels * np.where(np.asarray(layout.fused_experts) > 0, 1.0, local)
+        outside = layer * c.eager_share + experts
+    eager = layer + experts
+    return eager, np.where(graphs > 1, 1.0, np.where(graphs > 0, 1.0 + outside, eager))
+
+
 def layer_time(
     shape: Shape, layout: Layout, device: Device, c: Constants, *, sparse: bool
 ) -> dict[str, Numeric]:
@@ -65,7 +89,7 @@ def layer_time(
     Beside `LEVELS`: ``host``, the time to issue it, ``blocked``, in which collectives keep the host waiting, and ``gaps``, in
     which the device starts its kernels. Under sequence parallelism the backward pass gathers the inputs of the column-parallel
     matmuls, which are stored split, once more beside their input gradients, half of all input gradients (arXiv:2205.05198,
-    section 4.2.2). Under DualPipe the exchange between experts of one direction goes on beside the work of the other.
+    section 4.2.2). The exchange between experts of one micro-batch may go on beside the work of another (`hides_exchange`).
     """
     fwd, bwd, last = matmul_time(shape, layout, device, c, sparse=sparse)
     att_fwd, att_bwd = attention_time(shape, layout, device, c)
@@ -79,11 +103,15 @@ def layer_time(
     times = 4.0 + 2.0 * full - dropped
     context = traffic.context_parallel_time(shape, layout, device, c)
     expert = traffic.expert_parallel_time(shape, layout, device, c) * (2.0 + full) if sparse else 0.0
-    kernels = np.asarray(c.kernels_per_layer) * (3.0 + full) * (c.moe_kernel_factor if sparse else 1.0)
-    issued = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
-    gaps = kernels * c.compiled_factor * c.kernel_gap_s
-    kernels = kernels + issued * c.collective_kernels
-    kernels = kernels + (3.0 + full) * c.unfused_kernels * unfused_softmax(shape, layout, c)
+    run, issued = issued_kernels(shape, layout, c, sparse=sparse)
+    graphed = np.where(np.asarray(layout.cuda_graphs) > 0, GRAPH_GAP, 1.0)
+    gaps = run * (3.0 + full) * c.compiled_factor * c.kernel_gap_s * graphed
+    one_by_one = np.asarray(layout.cuda_graphs) == 0
+    collectives = np.where(np.asarray(layout.tp) > 1, 1.0 + np.asarray(layout.sequence_parallel), 0.0) * times
+    kernels = issued * (3.0 + full) + one_by_one * (
+        collectives * c.collective_kernels
+        + (3.0 + full) * c.unfused_kernels * unfused_softmax(shape, layout, c)
+    )
     cover_bwd = np.minimum(2.0 * att_fwd, att_bwd)
     repeated = np.minimum(half * fwd, fwd - (1.0 - np.asarray(c.last_matmul_share)) * last)
     tiles = fwd * (1.0 + full) + repeated + bwd - dropped * last
@@ -97,7 +125,7 @@ def layer_time(
     memory = elem * (1.0 + full + np.minimum(2.0 * half, 1.0) + BACKWARD_PASSES)
     memory = memory + dequantize_time(shape, layout, device, c, sparse=sparse) * (2.0 + full)
     busy = hidden + context * (3.0 + full) - around  # what hides other traffic already
-    free = np.maximum(tiles + attention + memory - busy, 0.0) * is_dualpipe(layout)
+    free = np.maximum(tiles + attention + memory - busy, 0.0) * hides_exchange(layout)
     other_way = np.minimum(expert, free)
     return {
         "tiles": tiles,
@@ -137,7 +165,7 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
     """Time of the logits and the loss on one micro-batch, forward and backward. [s]
 
     A vocabulary that is no multiple of `ALIGNED`, such as GPT-2's 50,257, starves the tensor cores, unless the stack pads
-    it; tensor parallelism pads it to divide it.
+    it; tensor parallelism pads it to divide it. A compiler that fuses small operations fuses those of the loss.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     fwd, dgrad, wgrad = matmul(m, np.asarray(shape.vocab_size) / tp, shape.hidden_size, device, c)
@@ -145,7 +173,8 @@ def head_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Num
         (np.asarray(shape.vocab_size) % ALIGNED != 0) & (tp < 2) & (np.asarray(layout.pads_vocabulary) < 1)
     )
     slower = np.where(ragged, 1.0 / np.asarray(c.unaligned_rate), 1.0)
-    moved = m * copies.logit_bytes(vocab_size=shape.vocab_size) / tp
+    compiled = np.asarray(c.compiled_factor) < 1.0
+    moved = m * copies.logit_bytes(vocab_size=shape.vocab_size, fused=compiled) / tp
     return (fwd + dgrad + wgrad * (1.0 - np.asarray(layout.frozen))) * slower + moved / (
         np.asarray(device.memory_bandwidth) * c.hbm_efficiency
     )

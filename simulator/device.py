@@ -101,8 +101,14 @@ class Constants(Columns):
     """Rate of the software's fused attention kernel relative to the accelerator's usual one. [-]"""
     moe_kernel_factor: Numeric = 3.0
     """Kernels of a mixture-of-experts layer relative to a dense one: routing, permutation, exchange. [-]"""
+    expert_kernels: Numeric = 0.0
+    """Kernels of one local expert in a pass: its matmuls, and what brings their operands into 8 bits. [-]"""
+    eager_share: Numeric = 0.4
+    """Kernels of a mixture-of-experts layer that stay outside of partial CUDA graphs, beside those of each expert. [-]"""
     grouped_rate: Numeric = 1.0
     """Rate of the matmuls of a group of experts relative to one matmul of their sizes. [-]"""
+    fused_rate: Numeric = 1.0
+    """The same where one kernel carries out all of them. [-]"""
     collective_kernels: Numeric = 5.0
     """Kernels in whose time the host issues one tensor-parallel collective. [-]"""
     elementwise_factor: Numeric = 1.0

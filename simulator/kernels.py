@@ -106,7 +106,8 @@ def matmul_time(
         f, local = np.asarray(shape.moe_intermediate_size) / etp, np.asarray(shape.num_experts) / ep
         triples += [matmul(rows, up * f, h, device, c), matmul(rows, h, f, device, c)]
         last = [len(triples) - 1, len(triples) + 1]
-        grouped = local / np.where(local > 1, c.grouped_rate, 1.0)  # one expert is a plain matmul
+        rate = np.where(np.asarray(layout.fused_experts) > 0, c.fused_rate, c.grouped_rate)
+        grouped = local / np.where(local > 1, rate, 1.0)  # one expert is a plain matmul
         scale += [grouped, grouped]
         shared = np.asarray(shape.shared_expert_intermediate_size) / tp
         on = shared > 0
@@ -247,12 +248,13 @@ def elementwise_time(shape: Shape, layout: Layout, device: Device, c: Constants,
     Under autocast norms and residuals are 32 bits wide, and weights are cast for every micro-batch.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
-    f = (
-        np.asarray(shape.moe_intermediate_size) * shape.num_experts_per_tok
-        + shape.shared_expert_intermediate_size
-        if sparse
-        else np.asarray(shape.intermediate_size)
-    )
+    f = np.asarray(shape.intermediate_size)
+    if sparse:
+        outside = (
+            np.asarray(layout.fused_experts) == 0
+        )  # else the activation never leaves the matmul's kernel
+        f = np.asarray(shape.moe_intermediate_size) * shape.num_experts_per_tok * outside
+        f = f + shape.shared_expert_intermediate_size
     routed = 4.0 * np.asarray(shape.num_experts_per_tok) * shape.hidden_size if sparse else 0.0
     rotary = np.asarray(shape.rotary) * (tf.query_width(shape) + tf.key_value_width(shape) / 2)
     full = copies.full_width_elements(hidden_size=shape.hidden_size)

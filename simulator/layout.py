@@ -11,6 +11,12 @@ from simulator.columns import Columns, Numeric
 RECOMPUTE = {"none": 0, "selective": 1, "full": 2}
 """Codes of the recomputation modes: nothing, the attention core, every layer from its input."""
 
+CUDA_GRAPHS = {"none": 0, "partial": 1, "full": 2}
+"""Codes of what is captured and issued as one: nothing; layers without their experts, whose sizes change with the routing; all of it."""
+
+DISPATCHERS = {"deepep": 0, "hybridep": 0, "alltoall": 1}
+"""Codes of how tokens reach their experts: one copy for all experts of a domain, or every copy by itself."""
+
 SCHEDULES = {"gpipe": 0, "1f1b": 1, "interleaved": 1, "zero_bubble": 2, "serial": 3, "dualpipe": 4}
 """Codes of the pipeline schedules; interleaving is 1F1B with ``vp > 1``; zero bubble is ZB-H1 (arXiv:2401.10241), which keeps as
 much as 1F1B; serial stages never work side by side; DualPipe (arXiv:2412.19437) feeds the pipeline from both ends, so that every
@@ -67,11 +73,24 @@ class Layout(Columns):
     """0 GPipe, 1 1F1B (interleaved if ``vp > 1``), 2 zero bubble, 3 serial, 4 DualPipe."""
     pads_vocabulary: Numeric = 0
     """1 where the stack pads the vocabulary to a multiple of 128, so that tensor cores load its rows whole."""
+    cuda_graphs: Numeric = 0
+    """0 every kernel is issued, 1 those of a layer but not of its experts are one graph, 2 all are."""
+    fused_experts: Numeric = 0
+    """1 where one kernel carries out the matmuls of all local experts, with the activation and its way into 8 bits inside."""
+    plain_dispatch: Numeric = 0
+    """1 where every copy of a token crosses the network by itself, 0 where one does for all experts of a domain."""
+    expert_overlap: Numeric = 0
+    """1 where the exchange between experts goes on beside the work of another micro-batch."""
 
 
 def is_dualpipe(layout: Layout) -> Numeric:
     """Whether micro-batches enter the pipeline from both ends (arXiv:2412.19437, section 3.2.1)."""
     return np.asarray(layout.schedule) == SCHEDULES["dualpipe"]
+
+
+def hides_exchange(layout: Layout) -> Numeric:
+    """Whether the exchange between experts goes on beside the work of another micro-batch."""
+    return is_dualpipe(layout) | (np.asarray(layout.expert_overlap) > 0)
 
 
 def stages_held(layout: Layout) -> Numeric:

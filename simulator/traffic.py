@@ -109,16 +109,18 @@ def expert_parallel_time(shape: Shape, layout: Layout, device: Device, c: Consta
 
     Every copy of a token crosses the link. A token that several experts of another domain need crosses the network once
     and is copied there, as in DeepEP and HybridEP: with k experts drawn from m domains it visits
-    ``(m - 1) (1 - (1 - 1/m)^k)`` others. Optimistic for a plain all-to-all between domains, which sends every copy.
+    ``(m - 1) (1 - (1 - 1/m)^k)`` others. A plain all-to-all (`Layout.plain_dispatch`) sends all ``k (m - 1) / m`` copies.
     """
     ep, tp = np.maximum(np.asarray(layout.ep, dtype=float), 1.0), np.asarray(layout.tp, dtype=float)
     chosen = np.maximum(np.asarray(shape.num_experts_per_tok, dtype=float), 1.0)
     local, domains = _group(ep, expert_tp(layout), device)
     both_ways = 2.0 * 2.0 * tokens_per_microbatch(layout) * shape.hidden_size / tp
     alpha = np.where(domains > 1, c.network_latency_s, c.link_latency_s)
+    visited = collectives.domains_visited(domains=domains, choices=chosen)
+    copies = collectives.gather_bytes(nbytes=chosen, ranks=domains)
     time = collectives.all_to_all_time(
         link_bytes=collectives.gather_bytes(nbytes=both_ways * chosen, ranks=ep),
-        network_bytes=both_ways * collectives.domains_visited(domains=domains, choices=chosen),
+        network_bytes=both_ways * np.where(np.asarray(layout.plain_dispatch) > 0, copies, visited),
         nodes=domains,
         link_bandwidth=link_bandwidth(device, local=local) * c.link_efficiency,
         network_bandwidth=np.asarray(device.network_bandwidth) * c.network_efficiency,

@@ -110,7 +110,23 @@ PRIORS: dict[str, Prior] = {
     ),
     "stage_balance": Prior(1e-6, 0.01, 1e-9, 2.0, "none: stages take the same number of layers"),
     "moe_kernel_factor": Prior(3.0, 0.6, 1.0, 20.0, _OWN),
+    "expert_kernels": Prior(
+        3.0,
+        0.5,
+        0.05,
+        30.0,
+        "counted: two matmuls forward and four backward in three passes, and as many again to bring operands into 8 bits "
+        "(github:NVIDIA/TransformerEngine transformer_engine/pytorch/module/grouped_linear.py)",
+    ),
+    "eager_share": Prior(
+        0.4,
+        0.3,
+        0.05,
+        1.0,
+        "attention, router and preprocessing are captured, dispatch and combination are not; " + _OWN,
+    ),
     "grouped_rate": Prior(0.8, 0.3, 0.1, 1.0, _OWN),
+    "fused_rate": Prior(0.85, 0.2, 0.1, 1.0, _OWN),
     "collective_kernels": Prior(5.0, 0.7, 0.1, 100.0, _OWN),
     "elementwise_factor": Prior(1.2, 0.4, 0.2, 5.0, "1 is the textbook count of unfused kernels"),
     "softmax_passes": Prior(4.0, 0.3, 1.0, 20.0, "mask and softmax in and out, dropout in and out"),
@@ -172,14 +188,33 @@ OVERRIDES: dict[Key, Prior] = {
     ("megatron", "gradient_bytes"): Prior(
         3.0, 0.3, 2.0, 4.0, "16 or 32 bits (grad_reduce_in_fp32) by recipe"
     ),
-    **{(name, "elementwise_factor"): Prior(3.4, 0.4, 0.2, 10.0, _EAGER) for name in ("fsdp", "torchtitan")},
-    **{(name, "compiled_factor"): Prior(0.27, 0.3, 0.1, 1.0, _COMPILED) for name in ("fsdp", "torchtitan")},
-    ("fsdp", "gradient_bytes"): Prior(
-        3.0, 0.3, 2.0, 4.0, "the compute format by default (reduce_dtype), 32 bits in torchtitan"
-    ),
+    **{
+        (name, "elementwise_factor"): Prior(3.4, 0.4, 0.2, 10.0, _EAGER)
+        for name in ("fsdp", "torchtitan", "pytorch")
+    },
+    **{
+        (name, "compiled_factor"): Prior(0.27, 0.3, 0.1, 1.0, _COMPILED)
+        for name in ("fsdp", "torchtitan", "pytorch")
+    },
+    **{
+        (name, "gradient_bytes"): Prior(
+            3.0, 0.3, 2.0, 4.0, "16 or 32 bits: the compute format under FSDP (reduce_dtype) and InternEvo, 32 in DDP"
+        )
+        for name in ("fsdp", "pytorch")
+    },
     **{
         (name, "softmax_multiple"): Prior(multiple, 0.01, 0.9, 8.0, _FUSED)
         for name, multiple in SOFTMAX_MULTIPLE.items()
+    },
+    **{
+        (name, "expert_kernels"): Prior(
+            0.1,
+            0.5,
+            0.01,
+            30.0,
+            "one kernel for all experts (github:pytorch/torchtitan torch._grouped_mm, github:AI-Hypercomputer/maxtext megablox)",
+        )
+        for name in ("torchtitan", "maxtext", "llm-foundry")
     },
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
     ("nanotron", "stage_balance"): Prior(1.0, 0.01, 1e-9, 2.0, _BALANCED),

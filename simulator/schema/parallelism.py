@@ -8,6 +8,7 @@ from pydantic import Field
 
 from simulator.schema.base import Flag, Spec, Whole
 
+Dispatcher = Literal["alltoall", "deepep", "hybridep"]
 Schedule = Literal["1f1b", "interleaved", "gpipe", "zero_bubble", "dualpipe"]
 
 
@@ -35,6 +36,11 @@ class Parallelism(Spec):
     `dp` x `cp` if absent."""
     sequence_parallel: Flag | None = None
     """Norms and dropout split over the tensor-parallel group."""
+    dispatcher: Dispatcher | None = None
+    """How tokens reach their experts: ``alltoall`` sends a copy to every expert, ``deepep`` and ``hybridep`` one to every node that
+    holds some; the first if absent."""
+    expert_overlap: Flag | None = None
+    """The exchange between experts goes on beside the work of another micro-batch, as under DualPipe; no if absent."""
     schedule: Schedule | None = None
     """Pipeline schedule: 1F1B if absent, interleaved where `vp` is above 1. ``dualpipe`` needs an even `pp` and an even number of
     micro-batches, at least twice as many."""

@@ -13,6 +13,7 @@ Optimizer = Literal["adamw", "adamw_bf16", "adamw_8bit", "adafactor", "muon", "l
 WRITTEN_OUT = ("bf16", "fp16")
 """Precisions in which weights that are kept in 4 bits are written out."""
 
+Graphs = Literal["none", "partial", "full"]
 Recompute = Literal["none", "selective", "full"]
 
 
@@ -43,6 +44,13 @@ class Training(Spec):
     """Weights and residuals are kept in 32 bits and cast for every matmul; the framework's usual if absent."""
     compile: Flag | None = None
     """A graph compiler fuses the small operations; the framework's usual if absent."""
+    cuda_graphs: Graphs | None = None
+    """Kernels captured in CUDA graphs, which are issued as one: ``partial`` those of layers without their experts, ``full`` all;
+    none if absent."""
+    fused_experts: Flag | None = None
+    """One kernel carries out the matmuls of all experts of a device, with the activation inside; no if absent."""
+    fp8_attention: Flag | None = None
+    """Fused attention multiplies in 8 bits; no if absent."""
     unique_tokens: Tokens | None = None
     """Distinct tokens available; more training than this repeats data."""
     trainable: Literal["full", "lora", "qlora"] = "full"

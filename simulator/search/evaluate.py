@@ -350,4 +350,8 @@ def layout_at(axes: Axes, kernel: int, spread: int, batch: int) -> Layout:
         update_share=axes.pins.update_share,
         schedule=float(axes.pins.schedule),
         pads_vocabulary=float(axes.pins.pads_vocabulary),
+        cuda_graphs=float(axes.pins.cuda_graphs),
+        fused_experts=float(axes.pins.fused_experts),
+        plain_dispatch=float(axes.pins.plain_dispatch),
+        expert_overlap=float(axes.pins.expert_overlap),
     )

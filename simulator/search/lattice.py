@@ -82,6 +82,14 @@ class Pins:
     """Bytes that the optimizer's sweep moves, relative to AdamW with 32-bit states. [-]"""
     pads_vocabulary: int = 0
     """1 where the software pads the vocabulary."""
+    cuda_graphs: int = 0
+    """What is captured in CUDA graphs, as a code of the layout."""
+    fused_experts: int = 0
+    """1 where one kernel carries out the matmuls of all experts of a device."""
+    plain_dispatch: int = 0
+    """1 where every copy of a token crosses the network by itself."""
+    expert_overlap: int = 0
+    """1 where the exchange between experts goes on beside the work of another micro-batch."""
 
     @property
     def splits_sequences(self) -> bool:
@@ -184,6 +192,10 @@ class Axes:
             update_share=self.pins.update_share,
             schedule=float(self.pins.schedule),
             pads_vocabulary=float(self.pins.pads_vocabulary),
+            cuda_graphs=float(self.pins.cuda_graphs),
+            fused_experts=float(self.pins.fused_experts),
+            plain_dispatch=float(self.pins.plain_dispatch),
+            expert_overlap=float(self.pins.expert_overlap),
         )
 
 

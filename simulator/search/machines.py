@@ -49,6 +49,7 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
         network_bandwidth=network,
         collective_bandwidth=collective,
         accelerators_per_node=hardware.node_size,
+        fp8_attention=bool(scenario.training.fp8_attention),
     )
     if scenario.budget.memory is not None:
         device = device.with_(memory_capacity=min(float(device.memory_capacity), scenario.budget.memory))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from simulator import scaling
 from simulator.clocks import CLOCKS
 from simulator.errors import UnknownNameError
-from simulator.layout import NF4_BYTES, RECOMPUTE, SCHEDULES
+from simulator.layout import CUDA_GRAPHS, DISPATCHERS, NF4_BYTES, RECOMPUTE, SCHEDULES
 from simulator.memory import states
 from simulator.scaling import Law
 from simulator.schema import Scenario
@@ -208,6 +208,10 @@ def pins_of(scenario: Scenario) -> Pins:
         autocast_frozen=int(autocasts(scenario) and training.autocast is True),
         update_share=states.update_share(precision=training.precision, optimizer=training.optimizer),
         pads_vocabulary=int(scenario.software in software.PADS_VOCABULARY),
+        cuda_graphs=CUDA_GRAPHS[training.cuda_graphs or "none"],
+        fused_experts=int(training.fused_experts or 0),
+        plain_dispatch=DISPATCHERS[p.dispatcher or "alltoall"],
+        expert_overlap=int(p.expert_overlap or 0),
     )
 
 

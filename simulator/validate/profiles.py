@@ -27,6 +27,8 @@ class Profile:
     """Whether a device takes its whole share of the batch at once where nothing is stated."""
     pads_vocabulary: int = 0
     """1 where the vocabulary is padded to a multiple of 128."""
+    dispatcher: str = "alltoall"
+    """How tokens reach their experts."""
 
 
 PROFILES: dict[str, Profile] = {
@@ -34,6 +36,12 @@ PROFILES: dict[str, Profile] = {
     "nanotron": Profile("nanotron", zero_stage=0),
     "llm-foundry": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
     "composer": Profile("llm-foundry", zero_stage=3, sequence_parallel=0),
+    "automodel": Profile("fsdp", zero_stage=3, compiled=1, whole_share=True, dispatcher="deepep"),
+    "torchtune": Profile("pytorch", states=("bf16_pure", "adamw_bf16"), zero_stage=0, sequence_parallel=0),
+    "litgpt": Profile("fsdp", states=("bf16_pure", "adamw_bf16"), zero_stage=2, whole_share=True),
+    "internevo": Profile("pytorch", compiled=1, zero_stage=1),
+    "paddle": Profile("pytorch", compiled=1, zero_stage=1),
+    "ddp": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
     "torchtitan": Profile("torchtitan", zero_stage=3, whole_share=True),
     "fsdp": Profile("fsdp", zero_stage=3, whole_share=True),
     "languini": Profile("pytorch", autocast=1, flash_attention=0, zero_stage=0, sequence_parallel=0),
@@ -63,13 +71,19 @@ PROFILES: dict[str, Profile] = {
     "transformers": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
     "hf": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
     "generic": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
+    "pytorch": Profile("pytorch", autocast=1, zero_stage=0, sequence_parallel=0),
 }
 """First word of the framework column that matches, to its usual settings. Sources: the frameworks' example configurations;
 Megatron-LM pads the vocabulary (github:NVIDIA/Megatron-LM megatron/training/arguments.py, ``--make-vocab-size-divisible-by`` 128);
 for autocast and states the programs that made the rows (github:languini-kitchen/languini-kitchen throughput_utils.py;
 github:Lightning-AI/lightning-thunder benchmark_litgpt.py turns the whole model into bf16); llm.c fuses by hand; ``hf`` and ``generic``, also
 words of ``software`` in a scenario, are what they are there; MaxText repeats everything by default
-(github:AI-Hypercomputer/maxtext@000e935 MaxText/configs/base.yml, ``remat_policy: 'full'``)."""
+(github:AI-Hypercomputer/maxtext@000e935 MaxText/configs/base.yml, ``remat_policy: 'full'``); NeMo AutoModel takes the fused kernels
+of Transformer Engine, InternEvo and PaddleNLP those of their own libraries (github:InternLM/InternEvo configs/7B_sft.py,
+github:PaddlePaddle/PaddleNLP llm/config)."""
+
+SUBMITTED = "mlcommons"
+"""Word in the source of submissions to MLPerf, whose ``PyTorch`` is the container below a Megatron-Core stack."""
 
 SOFTMAX_MULTIPLE: dict[str, float] = {"megatron": 4.0, "megatron-2021": 4.0, "deepspeed": 4.0}
 """Score matrices (heads of a rank times sequences) by which a stack's fused softmax takes them: ``attn_batch_size % 4 == 0``
@@ -93,13 +107,13 @@ def is_known(framework: Any) -> bool:
     Examples
     --------
     >>> is_known("NeMo 24.09"), is_known("Megatron"), is_known("PyTorch 2.6")
-    (True, True, False)
+    (True, True, True)
     """
     name = str(framework).lower()
     return any(word in name for word in (*PROFILES, *KNOWN))
 
 
-def profile_of(framework: Any, source_ref: Any = None) -> Profile:
+def profile_of(framework: Any, source_ref: Any = None, *, current: bool = False) -> Profile:
     """Usual settings of a framework, by the first known word in its name.
 
     Parameters
@@ -108,6 +122,8 @@ def profile_of(framework: Any, source_ref: Any = None) -> Profile:
         As the table has it.
     source_ref : str, optional
         Where the row is from: a paper's number dates a Megatron-LM that states no version.
+    current : bool, optional
+        Whether the run needs code of 2023 or later: fused attention, or an accelerator of Hopper's time.
 
     Examples
     --------
@@ -120,6 +136,10 @@ def profile_of(framework: Any, source_ref: Any = None) -> Profile:
     """
     name = "" if framework is None or framework != framework else str(framework).lower()
     word = next((word for word in PROFILES if word in name), None)
+    if word == "pytorch" and SUBMITTED in str(source_ref):
+        word = None
+    if word == "megatron-lm" and current:
+        word = "megatron-core"
     if word == "megatron-lm" and _paper_year(source_ref) >= SEQUENCE_PARALLELISM:
         word = "megatron-lm 2022"
     return USUAL if word is None else PROFILES[word]

@@ -9,9 +9,8 @@ import numpy as np
 
 from simulator import calibrations, transformer
 from simulator.flop import model_flop_per_token
-from simulator.layout import RECOMPUTE, Layout
+from simulator.layout import CUDA_GRAPHS, DISPATCHERS, RECOMPUTE, Layout
 from simulator.memory.states import WHOLE, update_share
-from simulator.transformer import Shape
 from simulator.validate.cells import SkipError, empty, flag, number, text
 from simulator.validate.machines import (
     check_machine,
@@ -21,6 +20,7 @@ from simulator.validate.machines import (
     slices_of,
 )
 from simulator.validate.profiles import Profile, profile_of
+from simulator.validate.recipes import launch_of
 from simulator.validate.shapes import shape_of_row
 from simulator.validate.usual import (
     accelerator_of,
@@ -38,7 +38,6 @@ from simulator.validate.usual import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from simulator.device import Device
     from simulator.schema import Accelerator
 
 MEASURED = ("step_time_s", "tokens_per_s", "tokens_per_s_per_gpu", "tflops_per_gpu", "mfu", "gpu_hours_total")
@@ -85,7 +84,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 OPTIONAL = tuple(
     "id source source_ref source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
     "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
-    "compile total_tokens notes quality flops_convention config_group".split()
+    "compile cuda_graphs fused_experts dispatcher expert_overlap fp8_attention total_tokens notes quality flops_convention config_group".split()
 )
 """Columns that may be empty or absent."""
 
@@ -114,8 +113,9 @@ class Row:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
         check_machine(row["notes"])
         self.accelerator = accelerator_of(row)
-        self.profile = profile_of(row["framework"], row["source_ref"])
+        self.profile = profile_of(row["framework"], row["source_ref"], current=_is_current(row, self.accelerator))
         self.precision = _precision(row, self.accelerator)
+        self.launch = launch_of(row, self.profile.dispatcher)
         self.shape = shape_of_row(row)
         network = network_bandwidth(row["interconnect"], number(row["gpus_per_node"], 8))
         self.device = calibrations.device_of(
@@ -124,8 +124,9 @@ class Row:
             network_bandwidth=network,
             collective_bandwidth=collective_bandwidth(row["interconnect"], network),
             accelerators_per_node=int(number(row["gpus_per_node"], 8)),
+            fp8_attention=self.launch.fp8_attention == 1,
         )
-        self.layout = _layout(row, self.profile, self.shape, self.device, self.precision)
+        self.layout = _layout(row, self)
         slices = slices_of(row["notes"])
         if slices > 1:  # TPU slices meet over the data center's network and hold a copy of the states each
             domain = number(row["n_gpus"], 1) / slices
@@ -140,6 +141,15 @@ class Row:
         self.compiled = flag(row["compile"], self.profile.compiled) == 1
         self.fabric = fabric_of(row)
         self.software = software_of(row, self.profile, self.fabric)
+
+
+OLDER = ("maxwell", "pascal", "volta", "turing", "ampere")
+"""Architectures that code of 2021 ran on."""
+
+
+def _is_current(row: dict[str, Any], accelerator: Accelerator) -> bool:
+    """Whether a run needs code of 2023 or later: it states fused attention, or its accelerator came with or after Hopper."""
+    return flag(row["flash_attn"], 0, yes=FLASH) == 1 or accelerator.architecture not in OLDER
 
 
 def _shard_group(value: Any, layout: Layout) -> float:
@@ -194,8 +204,9 @@ def _precision(row: dict[str, Any], accelerator: Accelerator) -> str:
     return name
 
 
-def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device, precision: str) -> Layout:
+def _layout(row: dict[str, Any], one: Row) -> Layout:
     """Read the layout; data parallelism and gradient accumulation follow from the other degrees if absent."""
+    profile, shape, device, launch = one.profile, one.shape, one.device, one.launch
     cp = number(row["cp"], 1)
     usual_tp, usual_pp = usual_degrees(row, profile, shape, device)
     tp, pp = number(row["tp"], usual_tp), number(row["pp"], usual_pp)
@@ -224,9 +235,13 @@ def _layout(row: dict[str, Any], profile: Profile, shape: Shape, device: Device,
         flash_attention=flag(row["flash_attn"], profile.flash_attention, yes=FLASH),
         frozen=is_lora(row),
         quantized=is_qlora(row),
-        autocast=float(profile.autocast and not is_lora(row) and precision not in WHOLE),
+        autocast=float(profile.autocast and not is_lora(row) and one.precision not in WHOLE),
         update_share=update_share(precision=profile.states[0], optimizer=profile.states[1]),
         pads_vocabulary=pads_vocabulary(row, profile),
+        cuda_graphs=CUDA_GRAPHS[launch.cuda_graphs],
+        fused_experts=launch.fused_experts,
+        plain_dispatch=DISPATCHERS[launch.dispatcher],
+        expert_overlap=launch.expert_overlap,
     )
 
 
