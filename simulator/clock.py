@@ -26,6 +26,7 @@ from simulator.layout import (
     SCHEDULES,
     Layout,
     expert_shard_degree,
+    expert_tp,
     hides_exchange,
     is_dualpipe,
     shard_degree,
@@ -58,6 +59,9 @@ def _beside(waiting_s: Numeric, work_s: Numeric) -> Numeric:
     return np.sqrt(np.square(waiting_s) + np.square(work_s)) - work_s
 
 
+CORE_ALONE = 0.01
+"""Share of the forward matmuls up to which selective recomputation is taken to repeat nothing but the attention core. [-]"""
+
 GRAPH_GAP = (3.4 - 2.9) / (3.8 - 2.9)
 """Gap between kernels of a CUDA graph, relative to kernels issued one behind the other: kernels of 2.9 us took 3.4 and 3.8 us each
 (developer.nvidia.com/blog/cuda-graphs). [-]"""
@@ -67,18 +71,25 @@ def issued_kernels(shape: Shape, layout: Layout, c: Constants, *, sparse: bool) 
     """Kernels of one layer and pass: (all that the device runs, those that the host issues). [-]
 
     A grouped matmul is a kernel for each expert that is at home on the device. A CUDA graph is issued like one kernel; a partial
-    one leaves out dispatch, experts and combination.
+    one leaves out dispatch, experts and combination. Overlapping the exchange splits layers into pieces, which take longer to issue.
     """
     graphs = np.asarray(layout.cuda_graphs)
-    layer = np.asarray(c.kernels_per_layer) + 0.0 * graphs
-    experts, outside = 0.0, 0.0
+    run, outside, pieces = np.asarray(c.kernels_per_layer) + 0.0 * graphs, 0.0, 1.0
     if sparse:
-        layer = layer * c.moe_kernel_factor
         local = np.asarray(shape.num_experts) / np.maximum(layout.ep, 1)
         experts = c.expert_kernels * np.where(np.asarray(layout.fused_experts) > 0, 1.0, local)
-        outside = layer * c.eager_share + experts
-    eager = layer + experts
-    return eager, np.where(graphs > 1, 1.0, np.where(graphs > 0, 1.0 + outside, eager))
+        outside = run * c.moe_kernel_factor * c.eager_share + experts
+        run = run * c.moe_kernel_factor + experts
+        pieces = np.where(np.asarray(layout.expert_overlap) > 0, c.overlap_kernels, 1.0)
+    return run, np.where(graphs > 1, 1.0, np.where(graphs > 0, 1.0 + outside * pieces, run * pieces))
+
+
+def _is_split(shape: Shape, layout: Layout) -> Numeric:
+    """1 where tensor parallelism splits a block of experts, so that its ranks communicate beside the exchange, else 0.
+
+    Whole experts take their tokens from the exchange. Shared experts are split as a dense block is.
+    """
+    return ((expert_tp(layout) > 1) | (np.asarray(shape.shared_expert_intermediate_size) > 0)).astype(float)
 
 
 def layer_time(
@@ -96,11 +107,14 @@ def layer_time(
     elem = elementwise_time(shape, layout, device, c, sparse=sparse)
     full = (np.asarray(layout.recompute) == 2).astype(float)
     selective = np.asarray(layout.recompute) == 1
-    core = selective & (np.asarray(layout.flash_attention) == 0)
+    core = selective & (
+        (np.asarray(layout.flash_attention) == 0) | (np.asarray(c.selective_share) < CORE_ALONE)
+    )
     half = selective * np.asarray(c.selective_share)
     moving, waiting = traffic.tensor_parallel_time(shape, layout, device, c)
     dropped = full * (1.0 - np.asarray(c.last_matmul_share))
-    times = 4.0 + 2.0 * full - dropped
+    block = _is_split(shape, layout) if sparse else 1.0
+    times = (1.0 + block) * (2.0 + full) - block * dropped
     context = traffic.context_parallel_time(shape, layout, device, c)
     expert = traffic.expert_parallel_time(shape, layout, device, c) * (2.0 + full) if sparse else 0.0
     run, issued = issued_kernels(shape, layout, c, sparse=sparse)
@@ -118,7 +132,7 @@ def layer_time(
     blocked = waiting * times * np.asarray(c.host_blocking)
     hidden = np.minimum(moving * times, tiles * np.asarray(c.tp_overlap))
     regathers = (np.asarray(layout.sequence_parallel) > 0) & (np.asarray(layout.frozen) == 0)
-    again = np.where(regathers, moving, 0.0)
+    again = np.where(regathers, moving, 0.0) * (1.0 + block) / 2.0
     hidden = hidden + np.minimum(again, bwd / 4.0)
     around = _exposed(context, att_fwd) * (1.0 + full) + _exposed(2.0 * context, cover_bwd)
     attention = att_fwd * (1.0 + full + core) + att_bwd

@@ -34,6 +34,8 @@ class Device(Columns):
     """Scale-out network per accelerator, per direction. [B/s]"""
     collective_bandwidth: Numeric = math.inf
     """Most that one ring of all its ranks gets out of a domain, however many ports it has there. [B/s]"""
+    vector_lanes: Numeric = 1
+    """Width to whose multiples the heads of attention are padded. [-]"""
     tdp_w: Numeric = 0.0
     """Thermal design power. [W]"""
 
@@ -103,6 +105,8 @@ class Constants(Columns):
     """Kernels of a mixture-of-experts layer relative to a dense one: routing, permutation, exchange. [-]"""
     expert_kernels: Numeric = 0.0
     """Kernels of one local expert in a pass: its matmuls, and what brings their operands into 8 bits. [-]"""
+    overlap_kernels: Numeric = 1.0
+    """Time to issue a layer whose exchange between experts goes on beside another micro-batch, relative to one without. [-]"""
     eager_share: Numeric = 0.4
     """Kernels of a mixture-of-experts layer that stay outside of partial CUDA graphs, beside those of each expert. [-]"""
     grouped_rate: Numeric = 1.0

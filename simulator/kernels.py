@@ -171,11 +171,17 @@ def flash_time(shape: Shape, layout: Layout, device: Device, c: Constants) -> Nu
     """Forward time of one layer's fused attention. [s]
 
     The unmasked half of ``2 s (q + v)`` FLOP per token; of windowed layers the blocks that their windows touch. Narrow heads are
-    slower: every score costs its exponential, of however few products it is the sum (`HEAD_FILL`).
+    slower: every score costs its exponential, of however few products it is the sum (`HEAD_FILL`). On a TPU heads are padded to
+    the lanes of its vector units.
     """
     m, tp = tokens_per_microbatch(layout), np.asarray(layout.tp, dtype=float)
     heads = np.asarray(shape.num_attention_heads, dtype=float)
-    width = tf.query_width(shape) + tf.value_width(shape) + 2.0 * HEAD_FILL * heads
+    each = np.maximum(heads, 1.0)
+    lanes = np.asarray(device.vector_lanes, dtype=float)
+    query, value = (
+        np.ceil(width / each / lanes) * lanes for width in (tf.query_width(shape), tf.value_width(shape))
+    )
+    width = (query + value + 2.0 * HEAD_FILL) * heads
     seen = windows.attended_share(shape, seq_length=layout.seq_length, block=windows.KERNEL_BLOCK)
     peak = np.asarray(device.attention_peak_flops)
     flop = m * layout.seq_length * width / tp * seen / (1.0 + HEAD_FILL / USUAL_HEAD)

@@ -118,6 +118,14 @@ PRIORS: dict[str, Prior] = {
         "counted: two matmuls forward and four backward in three passes, and as many again to bring operands into 8 bits "
         "(github:NVIDIA/TransformerEngine transformer_engine/pytorch/module/grouped_linear.py)",
     ),
+    "overlap_kernels": Prior(
+        1.5,
+        0.3,
+        1.0,
+        5.0,
+        "layers of two micro-batches are issued in pieces: the overlap was switched off for its CPU overhead "
+        "(github:NVIDIA-NeMo/Megatron-Bridge pull 1760)",
+    ),
     "eager_share": Prior(
         0.4,
         0.3,
@@ -198,7 +206,11 @@ OVERRIDES: dict[Key, Prior] = {
     },
     **{
         (name, "gradient_bytes"): Prior(
-            3.0, 0.3, 2.0, 4.0, "16 or 32 bits: the compute format under FSDP (reduce_dtype) and InternEvo, 32 in DDP"
+            3.0,
+            0.3,
+            2.0,
+            4.0,
+            "16 or 32 bits: the compute format under FSDP (reduce_dtype) and InternEvo, 32 in DDP",
         )
         for name in ("fsdp", "pytorch")
     },

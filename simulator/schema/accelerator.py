@@ -142,6 +142,8 @@ class Accelerator(Spec):
     """Dense peak rates by number format."""
     sm_count: Whole | None = None
     """Streaming multiprocessors, compute units or cores."""
+    vector_lanes: Whole | None = None
+    """Lanes of a vector unit to which the heads of attention are padded (128 on a TPU)."""
     l2_cache: Bytes | None = None
     """Last-level cache."""
     link: Link | None = None

@@ -86,7 +86,7 @@ def flop_rates(plan: Plan, machine: Machine, *, convention: str = CONVENTION) ->
     share = float(np.min(setting.constants.selective_share)) if setting.selective_drops else 0.0
     again = {
         0: 0.0,
-        1: core * (1 - layout.flash_attention) + share * (forward - core),
+        1: core * (1 - layout.flash_attention * (share > 0)) + share * (forward - core),
         2: forward,
     }[int(layout.recompute)]
     rate = plan.batch_tokens / plan.step_time_s / plan.n_gpus

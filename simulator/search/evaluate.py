@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator import memory, transformer
+from simulator.clock import CORE_ALONE
 from simulator.columns import keep_freed_memory
 from simulator.device import Constants, Device
 from simulator.layout import SCHEDULES, Layout
@@ -23,10 +24,6 @@ Clock = Callable[[Shape, Layout, Device, Constants], Mapping[str, Any]]
 
 ROWS = 131_072
 """Plans per chunk: eight-byte columns of this length, a megabyte, stay in a second-level cache."""
-
-
-CORE_ALONE = 0.01
-"""Share of the forward matmuls up to which selective recomputation is taken to repeat nothing but the attention core. [-]"""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ COMPLETE = (*REQUIRED, "d_ff", "vocab", "micro_batch", "tp", "pp")
 
 
 _DEGREES = dict.fromkeys(
-    ("tp", "pp", "vpp", "cp", "ep", "dp", "shard_group", "gpus_per_node", "grad_accum"), (1.0, 1e5)
+    ("tp", "pp", "vpp", "cp", "ep", "etp", "dp", "shard_group", "gpus_per_node", "grad_accum"), (1.0, 1e5)
 )
 _SIZES = dict.fromkeys(
     ("d_model", "d_ff", "n_heads", "n_kv_heads", "vocab", "seq_len", "global_batch_seqs"), (1.0, 1e8)
@@ -83,7 +83,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 
 OPTIONAL = tuple(
     "id source source_ref source_group framework gpus_per_node interconnect precision model_name params_B n_kv_heads d_ff mlp_type "
-    "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
+    "vocab moe_experts moe_topk moe_d_ff micro_batch grad_accum tp pp vpp cp ep etp dp zero_stage shard_group act_ckpt flash_attn seq_parallel "
     "compile cuda_graphs fused_experts dispatcher expert_overlap fp8_attention total_tokens notes quality flops_convention config_group".split()
 )
 """Columns that may be empty or absent."""
@@ -113,7 +113,9 @@ class Row:
                 raise SkipError(f"{name} is not between {low:g} and {high:g}")
         check_machine(row["notes"])
         self.accelerator = accelerator_of(row)
-        self.profile = profile_of(row["framework"], row["source_ref"], current=_is_current(row, self.accelerator))
+        self.profile = profile_of(
+            row["framework"], row["source_ref"], current=_is_current(row, self.accelerator)
+        )
         self.precision = _precision(row, self.accelerator)
         self.launch = launch_of(row, self.profile.dispatcher)
         self.shape = shape_of_row(row)
@@ -224,7 +226,7 @@ def _layout(row: dict[str, Any], one: Row) -> Layout:
         dp=dp,
         cp=cp,
         ep=ep,
-        etp=1.0 if ep > 1 else 0.0,
+        etp=number(row["etp"], 1.0 if ep > 1 else 0.0),
         vp=max(number(row["vpp"], usual_interleaving(profile, shape, pp)), 1.0),
         micro_batch_size=micro,
         num_microbatches=max(batch / (dp * micro), 1.0),
