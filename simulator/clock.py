@@ -74,7 +74,9 @@ def issued_kernels(shape: Shape, layout: Layout, c: Constants, *, sparse: bool) 
     one leaves out dispatch, experts and combination. Overlapping the exchange splits layers into pieces, which take longer to issue.
     """
     graphs = np.asarray(layout.cuda_graphs)
-    run, outside, pieces = np.asarray(c.kernels_per_layer) + 0.0 * graphs, 0.0, 1.0
+    run: Numeric = np.asarray(c.kernels_per_layer) + 0.0 * graphs
+    outside: Numeric = 0.0
+    pieces: Numeric = 1.0
     if sparse:
         local = np.asarray(shape.num_experts) / np.maximum(layout.ep, 1)
         experts = c.expert_kernels * np.where(np.asarray(layout.fused_experts) > 0, 1.0, local)

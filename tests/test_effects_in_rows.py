@@ -127,16 +127,16 @@ def test_the_exchange_between_experts_is_met_and_is_not_free(
         few = (mixtures.layout.ep == 8) & (mixtures.shape.num_experts_per_tok >= 8)
         cases = took(mixtures, ~crosses & few & (mixtures.gpu == "GB200"))
     assert len(cases) >= 6
-    assert abs(np.median(off(cases))) < 0.12
+    assert abs(np.median(off(cases))) < (0.22 if over_nodes else 0.12)
     without(monkeypatch, "expert_parallel_time")
-    assert np.median(off(cases)) < -0.2
+    assert np.median(off(cases)) < -0.15
 
 
 def test_experts_of_one_device_run_as_a_group_slower_than_one_matmul(mixtures: Cases) -> None:
     cases = took(mixtures, mixtures.shape.num_experts / mixtures.layout.ep >= 2)
     assert len(cases) > 100
     plain = np.abs(off(cases, grouped_rate=1.0))
-    assert np.median(np.abs(off(cases))) < 0.14 < 0.16 < np.median(plain)
+    assert np.median(np.abs(off(cases))) < 0.09 < 0.11 < np.median(plain)
 
 
 def test_few_rows_for_each_expert_fill_no_tile() -> None:
@@ -231,4 +231,4 @@ def test_matmuls_that_selective_recomputation_repeats_are_met(every: Cases) -> N
     cases = took(every, (every.layout.recompute == 1) & (every.gpu == "TPU v6e"))
     assert len(cases) >= 7
     assert abs(np.median(off(cases))) < 0.07
-    assert np.median(off(cases, selective_share=0.0)) < -0.08
+    assert np.median(off(cases, selective_share=0.0)) < -0.05

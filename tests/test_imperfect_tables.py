@@ -206,7 +206,7 @@ def test_a_run_without_a_name_of_its_model_is_a_model(
 # --- software -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["hf", "generic", "Transformers 4.57"])
+@pytest.mark.parametrize("word", ["hf", "generic", "Transformers 4.57", "PyTorch 2.6", "PyTorch DDP"])
 def test_plain_pytorch_in_a_table_is_what_it_is_in_a_scenario(word: str) -> None:
     assert profile_of(word).software == "pytorch"
     cases = predicted(framework=word, zero_stage="0")
@@ -217,8 +217,8 @@ def test_plain_pytorch_in_a_table_is_what_it_is_in_a_scenario(word: str) -> None
 
 
 def test_software_that_nobody_knows_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table.write_text(TEXT.replace(",fsdp,", ",PyTorch 2.6,"), encoding="utf-8")
-    expected = "no known word in framework, taken for a current Megatron-Core stack: PyTorch 2.6 (3 rows)"
+    table.write_text(TEXT.replace(",fsdp,", ",OurStack 2.6,"), encoding="utf-8")
+    expected = "no known word in framework, taken for a current Megatron-Core stack: OurStack 2.6 (3 rows)"
     for arguments in (["validate", "--cases"], ["calibrate", "--out", str(table.parent / "out"), "--cases"]):
         assert main([*arguments, str(table), "--json"]) == 0
         heard = capsys.readouterr()

@@ -183,3 +183,44 @@ def test_a_step_that_its_fixed_time_rules_is_told(layers: int, tokens_per_step: 
         }
     )
     assert ("fixed-time" in {each["id"] for each in answer.warnings}) == warned
+
+
+@pytest.mark.parametrize(
+    ("micro_batch_size", "graphs", "accelerator", "warned"),
+    [
+        (1, "none", "h100-sxm-80gb", True),
+        (1, "full", "h100-sxm-80gb", False),
+        (16, "none", "h100-sxm-80gb", False),
+        (1, "none", "tpu-v5p", False),
+    ],
+)
+def test_a_host_that_holds_up_the_device_is_told_with_what_graphs_would_save(
+    micro_batch_size: int, graphs: str, accelerator: str, *, warned: bool
+) -> None:
+    answer = sim.run(
+        {
+            "find": "estimate",
+            "software": "maxtext" if accelerator.startswith("tpu") else "megatron",
+            "model": {
+                "num_hidden_layers": 24,
+                "hidden_size": 1024,
+                "num_attention_heads": 16,
+                "vocab_size": 32000,
+            },
+            "hardware": {"accelerator": accelerator, "n_gpus": 8},
+            "training": {
+                "seq_length": 2048,
+                "global_batch_size": 128,
+                "micro_batch_size": micro_batch_size,
+                "recompute": "none",
+                "tokens": "10B",
+                "cuda_graphs": graphs,
+            },
+            "parallelism": {"tp": 1, "pp": 1},
+        }
+    )
+    told = [each["message"] for each in answer.warnings if each["id"] == "host-bound"]
+    assert bool(told) == warned
+    if told:
+        step = answer.answer["step_time_s"]
+        assert f"instead of {step:.2g} s" in told[0]

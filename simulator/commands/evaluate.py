@@ -23,12 +23,12 @@ MOST_ROWS = 10_000
 SHORT = {
     **{
         name: f"parallelism.{name}"
-        for name in "tp pp dp cp ep vp etp zero_stage shard_group sequence_parallel schedule".split()
+        for name in "tp pp dp cp ep vp etp zero_stage shard_group sequence_parallel schedule dispatcher expert_overlap".split()
     },
     **{
         name: f"training.{name}"
         for name in "tokens steps seq_length global_batch_size global_batch_tokens micro_batch_size precision optimizer "
-        "recompute".split()
+        "recompute cuda_graphs fused_experts fp8_attention".split()
     },
     "accelerator": "hardware.accelerator",
     "n_gpus": "hardware.n_gpus",

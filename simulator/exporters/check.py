@@ -10,7 +10,7 @@ from typing import Any
 
 from simulator import yamlio
 from simulator.errors import Problem, SpecError, UnknownNameError
-from simulator.exporters import deepspeed, huggingface, megatron, nanotron, torchtitan, weights
+from simulator.exporters import deepspeed, huggingface, launch, megatron, nanotron, torchtitan, weights
 from simulator.exporters.plan import TrainingPlan, unequal
 from simulator.importers import deepspeed as deepspeed_in
 from simulator.importers import huggingface as huggingface_in
@@ -105,6 +105,7 @@ def export(plan: TrainingPlan, program: str) -> Exported:
         *weights.note(plan, program),
         *_other_precision(plan, program),
         *_later_tokens(plan, program),
+        *launch.notes(plan, program),
         *notes,
     ]
     lost = differences(plan, program, text)
@@ -179,6 +180,7 @@ def differences(plan: TrainingPlan, program: str, text: str) -> list[str]:
     wanted = {
         **{name: plan.layout[name] for name in LAYOUT},
         **{name: plan.training[name] for name in TRAINING},
+        **launch.held(plan, program),
     }
     if plan.training["precision"] == "tf32":
         silent = silent | {"precision"}

@@ -15,6 +15,7 @@ References
 
 from __future__ import annotations
 
+from simulator.exporters import launch
 from simulator.exporters.plan import TrainingPlan
 
 AUTOTP_ZERO = 2
@@ -43,7 +44,7 @@ def megatron(plan: TrainingPlan) -> list[str]:
         if x["tp"] > 1 and not x["sequence_parallel"]:
             remedy = "--set parallelism.sequence_parallel=true, or --set parallelism.tp=1"
             wrong.append(f"experts and tensor parallelism need sequence parallelism ({remedy})")
-    return wrong + _groups(plan) + _context(plan)
+    return wrong + launch.megatron(plan) + _groups(plan) + _context(plan)
 
 
 def _groups(plan: TrainingPlan) -> list[str]:
@@ -94,7 +95,7 @@ def torchtitan(plan: TrainingPlan) -> list[str]:
         wrong.append(
             f"tp x 2 x cp = {pieces} must divide the sequence length {length} (--set training.seq_length={-(-length // pieces) * pieces})"
         )
-    return wrong + _groups(plan)
+    return wrong + launch.torchtitan(plan) + _groups(plan)
 
 
 def nanotron(plan: TrainingPlan) -> list[str]:

@@ -10,7 +10,7 @@ References
 from __future__ import annotations
 
 from simulator.errors import SpecError
-from simulator.exporters import demands, megatron_kept, weights
+from simulator.exporters import demands, launch, megatron_kept, weights
 from simulator.exporters.plan import TrainingPlan
 from simulator.exporters.stages import dealt, layout
 
@@ -116,9 +116,12 @@ def model(plan: TrainingPlan) -> list[str]:
 
 
 def connections(plan: TrainingPlan) -> str:
-    """The line of ``CUDA_DEVICE_MAX_CONNECTIONS``: tensor and context parallelism demand one, FSDP refuses one."""
-    fsdp = plan.layout["zero_stage"] > 1
-    return "unset CUDA_DEVICE_MAX_CONNECTIONS" if fsdp else "export CUDA_DEVICE_MAX_CONNECTIONS=1"
+    """The line of ``CUDA_DEVICE_MAX_CONNECTIONS``: tensor and context parallelism demand one, FSDP refuses one, overlap wants many."""
+    x = plan.layout
+    if x["zero_stage"] > 1:
+        return "unset CUDA_DEVICE_MAX_CONNECTIONS"
+    many = "expert_overlap" in launch.asked(plan) and x["tp"] * x["cp"] == 1
+    return f"export CUDA_DEVICE_MAX_CONNECTIONS={32 if many else 1}"
 
 
 def windows(s: dict[str, int]) -> list[str]:
@@ -154,7 +157,6 @@ def experts(s: dict[str, int], *, grouped: bool = True) -> list[str]:
         f"--num-experts {s['num_experts']}",
         f"--moe-router-topk {s['num_experts_per_tok']}",
         f"--moe-ffn-hidden-size {s['moe_intermediate_size']}",
-        "--moe-token-dispatcher-type alltoall",
     ]
     lines += ["--moe-grouped-gemm"] if grouped else []
     if s.get("shared_expert_intermediate_size"):
@@ -192,7 +194,7 @@ def training(plan: TrainingPlan) -> list[str]:
         lines += ["--recompute-granularity full", "--recompute-method uniform", "--recompute-num-layers 1"]
     elif t["recompute"] == "selective":
         lines.append("--recompute-granularity selective")
-    return lines
+    return lines + launch.kernels(plan)
 
 
 def parallel(plan: TrainingPlan) -> list[str]:
@@ -204,6 +206,7 @@ def parallel(plan: TrainingPlan) -> list[str]:
     if plan.sizes.get("num_experts"):
         lines.append(f"--expert-model-parallel-size {x['ep']}")
         lines += [f"--expert-tensor-parallel-size {x['etp']}"] if x["etp"] else []
+        lines += launch.exchange(plan)
     lines += pipeline(plan)
     # The clock hides gradients behind the backward pass, and gathered weights behind the passes that use them. With Muon
     # later versions assert that nothing is hidden, earlier ones that checkpoints have the old format.

@@ -82,6 +82,7 @@ def plan_of(scenario: Scenario, result: Result, *, stage: int | None = None) -> 
     machine = next(
         (h for h in scenario.hardware if h.accelerator.label == answer["accelerator"]), scenario.hardware[0]
     )
+    layout |= {"dispatcher": answer.get("dispatcher"), "expert_overlap": bool(answer.get("expert_overlap"))}
     layout["node_size"] = min(machine.node_size, answer["n_gpus"])
     model = scenario.model if scenario.find != "architecture" else None
     longest = model.max_position_embeddings if model is not None else None
@@ -108,6 +109,10 @@ def _training(scenario: Scenario, answer: dict[str, Any]) -> dict[str, Any]:
         "steps": None if steps is None else max(1, math.ceil(steps)),
         "asked_precision": asked.precision,
         "compile": bool(asked.compile),
+        "cuda_graphs": answer.get("cuda_graphs", "none"),
+        "fused_experts": bool(answer.get("fused_experts")),
+        "fp8_attention": bool(answer.get("fp8_attention")),
+        "asked_fp8_attention": bool(asked.fp8_attention),
         "trainable": asked.trainable,
         "lora_rank": asked.lora_rank,
         "from_pretrained": bool(asked.from_pretrained),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from simulator.errors import SpecError, UnknownNameError
-from simulator.exporters import demands, weights
+from simulator.exporters import demands, launch, weights
 from simulator.exporters.kept import EPSILON, THETA, first, note_lost
 from simulator.exporters.plan import TrainingPlan
 from simulator.importers.torchtitan import FLAVORS
@@ -121,6 +121,11 @@ def _blocks(plan: TrainingPlan, name: str, flavor: str) -> dict[str, dict[str, A
             "expert_parallel_degree": x["ep"],
             # It is 1 by default, which leaves experts whole; the plan splits them over tensor parallelism unless it says not.
             **({"expert_tensor_parallel_degree": x["etp"] or x["tp"]} if x["ep"] > 1 else {}),
+            **(
+                {"expert_parallel_comm_backend": "deepep"}
+                if "dispatcher" in launch.held(plan, "torchtitan")
+                else {}
+            ),
         },
         "activation_checkpoint": {"mode": t["recompute"]},
         "compile": {"enable": t["compile"]},

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simulator.importers.ledger import ArgumentLedger, Imported, check_gpus, data_parallel
+from simulator.importers.megatron_launch import ARGUMENTS, read_launch
 from simulator.importers.megatron_model import read_model
 from simulator.importers.megatron_stages import read_stages
 from simulator.importers.shell import arguments
@@ -22,7 +23,8 @@ from simulator.importers.unmodelled import GRADIENTS, KERNELS, TP_OVERLAP, WIDTH
 
 KIND = "megatron"
 
-IGNORABLE = """
+IGNORABLE = (
+    """
 lr* min-lr* decoupled-* weight-decay* start-weight-decay end-weight-decay adam-* sgd-* muon-* clip-grad seed init-method-*
 log-* no-log-* eval-* save* load* no-save-* no-load-* tensorboard-* wandb-* ckpt-* dist-ckpt-* use-checkpoint-* exit-*
 data-* train-data-path valid-data-path test-data-path mock-data vocab-file merge-file tokenizer-* tiktoken-* split
@@ -38,15 +40,19 @@ no-check-for-nan-in-loss-and-grad check-weight-hash-across-dp-replicas-interval 
 multiple-validation-sets job-name project-name moe-apply-probs-on-input te-rng-tracker
 mscale* beta-fast beta-slow rope-type
 """.split()
-"""Arguments that change the result of training, its logs or its start-up, but not the sizes, layout or batch."""
+    + ARGUMENTS
+)
+"""Arguments that change the result of training, its logs or its start-up, but not the sizes, layout or batch; or that
+`read_launch` leaves where nothing depends on them."""
 
 UNMODELLED = {
     "overlap-grad-reduce": GRADIENTS,
     "overlap-param-gather*": "the clock assumes that weights are gathered behind the passes",
     "tp-comm-overlap*": TP_OVERLAP,
     "accumulate-allreduce-grads-in-fp32 grad-reduce-in-bf16 use-precision-aware-optimizer attention-softmax-in-fp32": WIDTHS,
-    "no-*-fusion cross-entropy-* moe-grouped-gemm moe-permute-fusion moe-enable-deepep moe-token-dispatcher-type": KERNELS,
-    "moe-token-drop-policy moe-pad-expert-input-to-capacity": "the clock assumes that no token is dropped and none is padded",
+    "no-*-fusion cross-entropy-* moe-grouped-gemm moe-permute-fusion* delay-wgrad-compute moe-mlp-glu-interleave-size": KERNELS,
+    "moe-*-num-sms* moe-hybridep-* moe-paged-stash*": KERNELS,
+    "moe-token-drop-policy moe-pad-expert-input-to-capacity moe-expert-rank-capacity-factor": "the clock assumes that no token is dropped and none is padded",
     "deterministic-mode nccl-* use-tp-pp-dp-mapping": KERNELS,
 }
 """Arguments that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
@@ -91,7 +97,10 @@ def _leaves(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 def _matters(name: str) -> bool:
     patterns = [*IGNORABLE, *" ".join(UNMODELLED).split()]
-    return name in ("fp8-format",) or not any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    read = ("fp8-format", *ARGUMENTS)
+    return any(fnmatch.fnmatchcase(name, each) for each in read) or not any(
+        fnmatch.fnmatchcase(name, pattern) for pattern in patterns
+    )
 
 
 def _read(flat: Mapping[str, Any], *, file: str, n_gpus: int | None, doubts: list[str]) -> Imported:
@@ -100,6 +109,7 @@ def _read(flat: Mapping[str, Any], *, file: str, n_gpus: int | None, doubts: lis
     read_model(book)
     _parallelism(book)
     _training(book)
+    read_launch(book)
     _accelerators(book, n_gpus)
     _dropout(book)
     _overlap(book, n_gpus)

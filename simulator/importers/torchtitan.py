@@ -53,6 +53,10 @@ UNMODELLED = {
 }
 """Keys that time or memory depends on and a scenario does not hold, with what is assumed whatever they say."""
 
+COMM_BACKEND = "parallelism.expert_parallel_comm_backend"
+DISPATCHERS = {"standard": "alltoall", "deepep": "deepep"}
+"""Backends of the exchange between experts, and what a scenario calls them."""
+
 
 def read_mapping(
     data: Mapping[str, Any], *, file: str = "", n_gpus: int | None = None, layers: int | None = None
@@ -113,7 +117,9 @@ def _parallelism(book: Ledger, layers: int | None) -> None:
     if (ep := book.number("parallelism.expert_parallel_degree")) and ep > 1:
         book.put("parallelism.ep", ep, f"parallelism.expert_parallel_degree {ep}")
         _degree(book, "etp", "expert_tensor_parallel_degree")
+        _dispatcher(book)
     else:
+        book.raw(COMM_BACKEND)
         book.number("parallelism.expert_tensor_parallel_degree")
     if (tp or 1) > 1:
         book.assume("parallelism.sequence_parallel", True, "torchtitan's tensor parallel always shards it")
@@ -125,6 +131,15 @@ def _parallelism(book: Ledger, layers: int | None) -> None:
         book.assume("parallelism.zero_stage", 3, "data_parallel_shard_degree is -1 by default")
     else:
         book.put("parallelism.zero_stage", 0 if shard == 1 else 3, f"{name} {shard}")
+
+
+def _dispatcher(book: Ledger) -> None:
+    """How tokens reach their experts; ``standard`` is an all-to-all of every copy."""
+    backend = book.raw(COMM_BACKEND)
+    if backend in DISPATCHERS:
+        book.put("parallelism.dispatcher", DISPATCHERS[backend], f"{COMM_BACKEND} {backend}")
+    elif backend is not None:
+        book.doubt(f"{COMM_BACKEND} {backend}")
 
 
 def _accelerators(book: Ledger, given: int | None) -> int | None:

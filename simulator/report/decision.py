@@ -288,8 +288,35 @@ def layout_words(answer: Document) -> str:
         "sequence parallel" if answer["sequence_parallel"] and answer["tp"] > 1 else "",
         f"recompute {answer['recompute']}",
         "flash attention" if answer["flash_attention"] else "plain attention",
+        launch_words(answer),
     ]
     return ", ".join(filter(None, [degrees or "one device, no parallelism", *extra]))
+
+
+DISPATCHERS = {"deepep": "DeepEP", "hybridep": "HybridEP"}
+"""Ways of tokens to their experts that are worth a word, beside the plain all-to-all."""
+
+
+def launch_words(answer: Document) -> str:
+    """How kernels are launched and fused, and how tokens reach their experts; empty where all of it is as usual.
+
+    Examples
+    --------
+    >>> launch_words({"cuda_graphs": "partial", "dispatcher": "deepep", "expert_overlap": True})
+    'CUDA graphs partial, DeepEP behind the computation'
+    >>> launch_words({"dispatcher": "alltoall"})
+    ''
+    """
+    graphs = answer.get("cuda_graphs")
+    way = DISPATCHERS.get(answer.get("dispatcher", ""), "")
+    behind = f"{way or 'exchange of experts'} behind the computation" if answer.get("expert_overlap") else way
+    parts = [
+        f"CUDA graphs {graphs}" if graphs else "",
+        "attention in 8 bits" if answer.get("fp8_attention") else "",
+        "fused experts" if answer.get("fused_experts") else "",
+        behind,
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def batch_words(answer: Document) -> str:

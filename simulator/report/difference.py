@@ -10,7 +10,8 @@ from simulator.report.text import number, style, table
 SECTIONS = {
     "model": "params active_params num_hidden_layers hidden_size intermediate_size num_attention_heads "
     "num_key_value_heads vocab_size num_experts num_experts_per_tok",
-    "hardware and layout": "accelerator n_gpus tp pp dp cp ep vp zero_stage shard_group sequence_parallel recompute precision optimizer "
+    "hardware and layout": "accelerator n_gpus tp pp dp cp ep vp zero_stage shard_group sequence_parallel recompute cuda_graphs fp8_attention "
+    "fused_experts dispatcher expert_overlap precision optimizer "
     "micro_batch_size num_microbatches global_batch_size seq_length",
     "speed": "step_time_s tokens_per_s_per_gpu model_tflops_per_gpu mfu hfu",
     "step by level": "breakdown",

@@ -31,6 +31,17 @@ RESULT: dict[str, tuple[str, str]] = {
     "sequence_parallel": ("-", "norms and dropout split over the tensor-parallel group"),
     "recompute": ("-", "none, selective (attention) or full (layers)"),
     "flash_attention": ("-", "attention without scores in memory"),
+    "cuda_graphs": (
+        "-",
+        "kernels issued as one: partial (layers without experts) or full; absent where none are",
+    ),
+    "fp8_attention": ("-", "attention multiplies in 8 bits; absent where it does not"),
+    "fused_experts": ("-", "one kernel for all experts of a device; absent where there is one for each part"),
+    "dispatcher": ("-", "how tokens reach experts of other devices; absent where ep is 1"),
+    "expert_overlap": (
+        "-",
+        "exchange between experts beside the work of another micro-batch; absent where not",
+    ),
     "precision": ("-", "number format of the matrix products"),
     "optimizer": ("-", "optimizer"),
     "num_hidden_layers": ("-", "layers"),

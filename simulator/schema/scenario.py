@@ -219,7 +219,26 @@ class Scenario(Spec):
         if (p.ep or 1) > 1 and not (self.model and self.model.num_experts):
             has = "this model has none" if self.model else "no model is given"
             found.append((("parallelism", "ep"), f"ep needs a mixture of experts; {has}", "leave ep out"))
+        found += self._of_experts()
         return [*found, *self._indivisible()] if found else []
+
+    def _of_experts(self) -> Found:
+        """Launch settings of experts where there are none, or where none is on another device."""
+        p, asked = self.parallelism, {}
+        asked["parallelism", "dispatcher"] = p.dispatcher is not None
+        asked["parallelism", "expert_overlap"] = bool(p.expert_overlap)
+        asked["training", "fused_experts"] = bool(self.training.fused_experts)
+        if not (self.model and self.model.num_experts):
+            has = "this model has none" if self.model else "no model is given"
+            return [
+                ((place, name), f"{name} needs a mixture of experts; {has}", f"leave {name} out")
+                for (place, name), given in asked.items()
+                if given
+            ]
+        if p.expert_overlap and p.ep == 1:
+            reason = "with ep 1 experts exchange nothing"
+            return [(("parallelism", "expert_overlap"), reason, "write ep: 2 or more, or leave it out")]
+        return []
 
     def _indivisible(self) -> Found:
         """Degrees that the model or the batch does not divide into.

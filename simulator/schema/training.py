@@ -78,6 +78,9 @@ class Training(Spec):
                 found.append(((name,), reason, f"write {value:g}B for {value:g} billion"))
         if self.lora_rank is not None and not self.adapts:
             found.append((("lora_rank",), "lora_rank without `trainable: lora`", ""))
+        if self.fp8_attention and not self.flash_attention:
+            reason = "attention that is not fused has no 8 bits"
+            found.append((("fp8_attention",), reason, "leave it out, or write flash_attention: true"))
         if self.trainable == "qlora" and (self.precision not in WRITTEN_OUT or self.autocast):
             reason = "weights in 4 bits are written out in 16 bits for every matmul"
             at = ("autocast",) if self.precision in WRITTEN_OUT else ("precision",)

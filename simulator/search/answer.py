@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simulator import energy, flop, memory, money, scaling, transformer
-from simulator.layout import RECOMPUTE, is_hybrid
+from simulator.layout import CUDA_GRAPHS, RECOMPUTE, is_hybrid
 from simulator.memory import CATEGORIES
 from simulator.search import places, quality
 from simulator.search.breakdown import breakdown
@@ -34,6 +34,7 @@ LAW_ERROR = 0.04
 arXiv:2410.11840 finds at best. [-]"""
 
 MODES = {code: name for name, code in RECOMPUTE.items()}
+GRAPHS = {code: name for name, code in CUDA_GRAPHS.items()}
 
 FORMULAS = {
     "step_time_s": "sum of the rows of breakdown: copies per level over achieved bandwidths, pipeline and exposed traffic",
@@ -142,9 +143,26 @@ def _layout(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
         "sequence_parallel": bool(x.sequence_parallel),
         "recompute": MODES[int(x.recompute)],
         "flash_attention": bool(x.flash_attention),
+        **_launch(question, plan, machine),
         "precision": machine.matmul_precision,
         "optimizer": machine.setting.optimizer,
     }
+
+
+def _launch(question: Question, plan: Plan, machine: Machine) -> dict[str, Any]:
+    """Launch settings, each only where it is asked for and does something."""
+    x = plan.layout
+    found: dict[str, Any] = {}
+    if x.cuda_graphs:
+        found["cuda_graphs"] = GRAPHS[int(x.cuda_graphs)]
+    if machine.about.get("fp8_attention"):
+        found["fp8_attention"] = True
+    if plan.shape.num_experts and x.fused_experts:
+        found["fused_experts"] = True
+    if x.ep > 1:
+        found["dispatcher"] = question.dispatcher
+        found |= {"expert_overlap": True} if x.expert_overlap else {}
+    return found
 
 
 def _shape(s: Shape) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from simulator import clock, transformer
 from simulator.kernels import ALIGNED, unfused_softmax
+from simulator.layout import CUDA_GRAPHS
 from simulator.search.notes import Notes
 from simulator.search.question import Question
 from simulator.search.table import Plan
@@ -17,12 +18,17 @@ MOST_FIXED = 0.2
 """Share of a step that its fixed time may take before it is warned of: a choice. [-]"""
 
 
+MOST_ISSUED = 0.15
+"""Share of a step that issuing its kernels may cost before it is warned of: a choice. [-]"""
+
+
 def annotate(question: Question, notes: Notes, best: Plan) -> None:
-    """Warn of ragged widths, of a softmax that is not fused, and of steps that a fixed time rules."""
+    """Warn of ragged widths, of a softmax that is not fused, and of steps that a fixed time or the host rules."""
     _vocabulary(notes, best)
     _heads(notes, best)
     _softmax(question, notes, best)
     _fixed(question, notes, best)
+    _issued(question, notes, best)
 
 
 def _fixed(question: Question, notes: Notes, best: Plan) -> None:
@@ -36,6 +42,23 @@ def _fixed(question: Question, notes: Notes, best: Plan) -> None:
             "fixed-time",
             f"{100 * fixed / step:.0f} % of the step is the fixed time of a step with this software, {1e3 * fixed:.0f} ms, "
             "which was fitted to longer steps; a short one may take less",
+        )
+
+
+def _issued(question: Question, notes: Notes, best: Plan) -> None:
+    """Say what CUDA graphs would save where the device waits for the host. XLA issues whole programs; a TPU is left out."""
+    setting = question.machines[best.machine].setting
+    if setting.clock is not clock.memory_copies or float(np.max(setting.device.vector_lanes)) > 1:
+        return
+    captured = float(
+        np.max(setting.step_time(best.shape, best.layout.with_(cuda_graphs=CUDA_GRAPHS["full"])))
+    )
+    step = best.step_time_s
+    if step - captured > MOST_ISSUED * step:
+        notes.warn(
+            "host-bound",
+            f"the host issues kernels more slowly than the device runs them: with training.cuda_graphs: full a step would take "
+            f"{captured:.2g} instead of {step:.2g} s; larger micro-batches help too, as far as memory allows",
         )
 
 

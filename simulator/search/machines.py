@@ -81,12 +81,23 @@ def machine_of(scenario: Scenario, hardware: Hardware, notes: Notes) -> Machine:
             "no_network": network is None and accelerator.network is None,
             "no_link": accelerator.link is None,
             "power_without": _left_out(hardware),
+            "fp8_attention": _narrow_attention(scenario, accelerator, notes),
         },
         grid_g_per_kwh=hardware.grid_g_per_kwh,
         failures=failures_of(scenario, hardware, notes, offer.get("text", "")),
         usd_per_gpu_hour=price,
         power_per_gpu_w=power,
     )
+
+
+def _narrow_attention(scenario: Scenario, accelerator: Accelerator, notes: Notes) -> bool:
+    """Whether attention multiplies in 8 bits, as `calibrations.device_of` has it; said where it is asked for in vain."""
+    if not scenario.training.fp8_attention:
+        return False
+    has = calibrations.peak_of(accelerator, "fp8")[0] == "fp8"
+    if not has:
+        notes.warn("precision", f"{accelerator.label} has no fp8 matrix units; its attention runs in 16 bits")
+    return has
 
 
 def _doubt(hardware: Hardware, notes: Notes) -> None:

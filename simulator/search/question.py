@@ -137,6 +137,8 @@ class Question:
     """How the trained model answers."""
     pretrained: bool = False
     """The run goes on from trained weights."""
+    dispatcher: str = "alltoall"
+    """How tokens reach experts of other devices, under the scenario's name for it."""
     spend_all: bool = False
     """Train to the end of the limits, even where repeated data then raise the loss."""
     counts_batch: bool = False

@@ -27,6 +27,9 @@ DEFAULT_SHAPE_LAW = "Gemstones2025"
 NO_SHAPE_LAW = "none"
 """What a scenario writes in place of a law of depth and width so that none corrects the loss."""
 
+USUAL_DISPATCHER = "alltoall"
+"""How tokens reach their experts where a scenario does not say."""
+
 
 def question_of(scenario: Scenario, notes: Notes) -> Question:
     """Numbers of a scenario; what was assumed on the way goes into `notes`."""
@@ -67,6 +70,7 @@ def question_of(scenario: Scenario, notes: Notes) -> Question:
         objectives=tuple(goal.COLUMNS[name] for name in scenario.objective),
         service=service_of(scenario),
         pretrained=training.fine_tunes,
+        dispatcher=scenario.parallelism.dispatcher or USUAL_DISPATCHER,
     )
     lacking.annotate(question, notes)
     _tasks(question, notes)
@@ -210,7 +214,7 @@ def pins_of(scenario: Scenario) -> Pins:
         pads_vocabulary=int(scenario.software in software.PADS_VOCABULARY),
         cuda_graphs=CUDA_GRAPHS[training.cuda_graphs or "none"],
         fused_experts=int(training.fused_experts or 0),
-        plain_dispatch=DISPATCHERS[p.dispatcher or "alltoall"],
+        plain_dispatch=DISPATCHERS[p.dispatcher or USUAL_DISPATCHER],
         expert_overlap=int(p.expert_overlap or 0),
     )
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from simulator import calibrations, clocks
 from simulator.validate import cases as tables
+from simulator.validate.recipes import launch_of
 from simulator.validate.rows import with_all_columns
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 CONFIGURATION = (
     "source gpu n_gpus precision n_layers d_model n_heads n_kv_heads d_ff vocab moe_experts moe_topk moe_d_ff seq_len "
-    "global_batch_seqs micro_batch tp pp vpp cp ep zero_stage act_ckpt flash_attn seq_parallel compile framework fabric lora"
+    "global_batch_seqs micro_batch tp pp vpp cp ep zero_stage act_ckpt flash_attn seq_parallel compile framework fabric lora "
+    "graphs fused_matmuls dispatch overlap narrow_attention"
 ).split()
 """Columns of a configuration. Data parallelism and accumulation follow from the others."""
 
@@ -68,6 +70,9 @@ LAYOUT = ("tp", "pp", "vpp", "cp", "ep", "micro_batch", "act_ckpt", "zero_stage"
 
 SCALE = ("n_gpus", "global_batch_seqs")
 
+LAUNCH = ("graphs", "fused_matmuls", "overlap", "narrow_attention")
+"""Settings that came with releases of a stack, several of them at once."""
+
 EFFECTS: tuple[Effect, ...] = (
     Effect("small micro-batches: the host's pace", "micro_batch", rule=lambda f: f["micro_batch"] <= 4),
     Effect("large micro-batches", "micro_batch", rule=lambda f: f["micro_batch"] >= 4),
@@ -83,12 +88,13 @@ EFFECTS: tuple[Effect, ...] = (
     Effect("interleaved stages", "vpp"),
     Effect("attention fused or not", "flash_attn"),
     Effect("expert parallelism", "ep", ("tp", "pp", "micro_batch")),
+    Effect("CUDA graphs, fused experts, overlap of experts, FP8 attention", "launched", LAUNCH, lambda f: f["moe_experts"] > 0),
     Effect("ZeRO stage", "zero_stage"),
     Effect("ZeRO 3 over more accelerators", "n_gpus", ("global_batch_seqs",), lambda f: f["zero_stage"] == 3),
     Effect("recomputation: none, selective, full", "act_ckpt", ("seq_parallel",)),
     Effect("heads of attention that is not fused", "n_heads", ("n_kv_heads",), lambda f: f["fused"] == 0),
     Effect("compiler", "compile", ("micro_batch", *SCALE)),
-    Effect("adapters against all weights", "lora", ("seq_len", *LAYOUT, *SCALE), complete=False),
+    Effect("adapters against all weights", "lora", ("seq_len", *LAYOUT, *SCALE, *LAUNCH), complete=False),
     Effect("more accelerators", "n_gpus", ("global_batch_seqs",)),
     Effect("from 512 to 11,000 accelerators", "n_gpus", ("global_batch_seqs",), lambda f: f["n_gpus"] >= 512, complete=False),
     Effect("accelerator, same configuration", "gpu", ("interconnect", "framework", "micro_batch", "vpp")),
@@ -122,7 +128,8 @@ def columns(frame: pd.DataFrame, cases: Cases) -> pd.DataFrame:
     """Rows of the cases with what pairs are made of.
 
     Added to the table: ``format`` (bits of the matmuls), ``fused`` (attention), ``complete``, ``fabric`` (calibration set of the network and engine), ``lora``,
-    ``size`` (parameters), ``cp_max`` (largest context-parallel degree of the model's rows), and for each clock the
+    ``graphs``, ``fused_matmuls``, ``dispatch``, ``overlap`` and ``narrow_attention`` (settings of the launch; ``launched`` counts those that came with
+    releases), ``size`` (parameters), ``cp_max`` (largest context-parallel degree of the model's rows), and for each clock the
     accelerator-seconds per token.
     """
     frame = with_all_columns(frame)
@@ -134,6 +141,15 @@ def columns(frame: pd.DataFrame, cases: Cases) -> pd.DataFrame:
     rows["cp"] = np.asarray(cases.layout.cp, dtype=float)
     rows["complete"] = cases.complete
     rows["fused"] = np.asarray(cases.layout.flash_attention, dtype=int)
+    rows["graphs"] = np.asarray(cases.layout.cuda_graphs, dtype=int)
+    rows["fused_matmuls"] = np.asarray(cases.layout.fused_experts, dtype=int)
+    rows["dispatch"] = np.asarray(cases.layout.plain_dispatch, dtype=int)
+    rows["overlap"] = np.asarray(cases.layout.expert_overlap, dtype=int)
+    rows["narrow_attention"] = [
+        launch_of({str(key): value for key, value in row.items()}).fp8_attention
+        for row in rows.to_dict("records")
+    ]
+    rows["launched"] = rows[[*LAUNCH]].sum(axis=1)
     rows["cp_max"] = rows.groupby(["source", "model_name"], dropna=False)["cp"].transform("max")
     tokens = (
         np.asarray(cases.layout.seq_length) * cases.layout.micro_batch_size * cases.layout.num_microbatches

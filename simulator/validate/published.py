@@ -155,6 +155,8 @@ def scenario_of(record: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not empty(record.get("schedule")):
         asked["parallelism"]["schedule"] = str(record["schedule"])
+    if not empty(record.get("dispatcher")):
+        asked["parallelism"]["dispatcher"] = str(record["dispatcher"])
     if not empty(record.get("software")):
         asked["software"] = str(record["software"])
     if record.get("hours_kind") in WITHOUT_LOSSES:
