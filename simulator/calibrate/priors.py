@@ -228,6 +228,26 @@ OVERRIDES: dict[Key, Prior] = {
         )
         for name in ("torchtitan", "maxtext", "llm-foundry")
     },
+    **{
+        (name, "softmax_passes"): Prior(
+            4.0,
+            0.3,
+            1.0,
+            20.0,
+            "counted: scale, mask and softmax in and out as one kernel, dropout in and out",
+        )
+        for name in ("megatron", "megatron-2021")
+    },
+    ("pytorch", "softmax_passes"): Prior(
+        8.0,
+        0.3,
+        1.0,
+        20.0,
+        "counted: mask in and out in 16 bits; under autocast softmax reads 16 bits, works in 32 and is cast back",
+    ),
+    ("maxtext", "softmax_passes"): Prior(
+        3.0, 0.3, 1.0, 20.0, "counted: XLA reads scores for maximum and sum at once, then reads and writes"
+    ),
     ("nanotron-early", "send_latency_s"): Prior(0.3, 1.0, 1e-4, 3.0, "every message blocked; " + _OWN),
     ("nanotron", "stage_balance"): Prior(1.0, 0.01, 1e-9, 2.0, _BALANCED),
     ("nanotron-early", "stage_balance"): Prior(2.0, 0.01, 1e-9, 2.0, _BALANCED),
