@@ -137,4 +137,4 @@ def test_the_hours_of_deepseek_v3() -> None:
     assert abs(found["error"]) < 0.2
     low, high = found["interval_gpu_hours"]
     assert low <= found["published_gpu_hours"] <= high
-    assert published.predicted({**record, "schedule": "1f1b"})["error"] > 0.5
+    assert published.predicted({**record, "schedule": "1f1b"})["error"] > 0.4
