@@ -40,8 +40,33 @@ WHOLE = Launch("full", "hybridep", fused_experts=1, expert_overlap=1, fp8_attent
 BRIDGE = "megatron-bridge"
 """Word in the name of the framework whose releases are told apart."""
 
+NEMO = "nemo"
+"""Word in the name of the framework that Megatron-Bridge replaced."""
+
 FIRST, LATEST = (25, 9), (26, 6)
 """Releases (year, month) before and from which whole layers of experts were captured."""
+
+ALWAYS = ((0, 0), (99, 99))
+BETWEEN = ((25, 11), (26, 5))
+
+MODELS: tuple[
+    tuple[str, tuple[str, ...], tuple[tuple[int, int], tuple[int, int]], Launch], ...
+] = (
+    ("grok", ("gb",), ALWAYS, PADDED),
+    ("qwen3 30b", ("b200",), ((25, 9), (25, 9)), PADDED),
+    ("qwen3 30b", ("b200", "b300"), BETWEEN, PARTIAL),
+    ("qwen3 30b", ("h100",), ((25, 11), (26, 3)), Launch(expert_overlap=1)),
+    ("qwen3 30b", ("h100",), ((26, 4), (99, 99)), Launch(dispatcher="hybridep")),
+    ("qwen3 235b", ("h100",), ((25, 11), (99, 99)), Launch(expert_overlap=1)),
+    ("qwen3 235b", ("b300",), ((26, 2), (26, 3)), Launch(expert_overlap=1)),
+    ("deepseek", ("gb",), ((25, 9), (25, 9)), Launch()),
+    ("deepseek", ("gb300",), ((26, 2), (26, 5)), Launch(dispatcher="hybridep")),
+    ("deepseek", ("h100",), ALWAYS, Launch(dispatcher="deepep", expert_overlap=1)),
+    ("gpt oss", ("gb200",), BETWEEN, Launch()),
+    ("gpt oss", ("gb300",), BETWEEN, Launch(cuda_graphs="partial")),
+    ("gpt oss", ("b300",), ((26, 2), (99, 99)), PARTIAL),
+)  # fmt: skip
+"""Models whose configurations differ from the others of their release: words of the name, accelerators, first and last release."""
 
 
 def launch_of(row: dict[str, Any], dispatcher: str = "alltoall") -> Launch:
@@ -74,14 +99,27 @@ def launch_of(row: dict[str, Any], dispatcher: str = "alltoall") -> Launch:
 
 def _usual(row: dict[str, Any], dispatcher: str) -> Launch:
     gpu, release = text(row["gpu"]), _release(row["source_ref"])
-    if BRIDGE not in text(row["framework"]) or release is None or number(row["moe_experts"], 0) < 1:
+    bridge = BRIDGE in text(row["framework"])
+    if number(row["moe_experts"], 0) < 1 or not (bridge or NEMO in text(row["framework"])):
+        return Launch(dispatcher=dispatcher)
+    whole = bridge and (release or FIRST) >= LATEST and text(row["precision"]) == "mxfp8"
+    for words, accelerators, (first, last), launch in MODELS:
+        in_time = first <= release <= last if release else (first, last) == ALWAYS
+        if words in _name(row) and gpu.startswith(accelerators) and in_time and not whole:
+            return launch
+    if not bridge or release is None:
         return Launch(dispatcher=dispatcher)
     racks, blackwell = gpu.startswith("gb"), gpu.startswith(("gb", "b"))
-    if release >= LATEST and blackwell and text(row["precision"]) == "mxfp8":
+    if whole and blackwell:
         return WHOLE
     if not racks:
         return Launch(dispatcher=dispatcher)
     return PADDED if release <= FIRST else PARTIAL
+
+
+def _name(row: dict[str, Any]) -> str:
+    """Name of a row's model in small letters, words apart."""
+    return re.sub(r"[^a-z0-9]+", " ", text(row.get("model_name")))
 
 
 def _release(source_ref: Any) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from simulator.errors import SpecError, UnknownNameError
 from simulator.layout import NF4_BYTES, RECOMPUTE
 from simulator.validate.cells import NO, YES, SkipError, empty, number, text
 from simulator.validate.profiles import SOFTMAX_MULTIPLE, Profile
+from simulator.validate.recipes import BRIDGE
 
 if TYPE_CHECKING:
     from simulator.device import Device
@@ -169,6 +170,18 @@ def _fewest_fused(profile: Profile, heads: float) -> float:
     """Fewest sequences, a power of two, whose plain attention runs with a fused softmax. [sequences]"""
     multiple = 1.0 if profile.flash_attention else SOFTMAX_MULTIPLE.get(profile.software, 1.0)
     return next((b for b in (1.0, 2.0, 4.0) if heads * b % multiple == 0), 1.0)
+
+
+def usual_expert_split(row: dict[str, Any], profile: Profile, shape: Shape) -> float:
+    """Tensor-parallel degree of the experts of a row that states none; 0 means as the rest.
+
+    Megatron-Core splits experts as it splits the rest unless it is told otherwise (``expert_tensor_parallel_size``), as
+    Megatron-Bridge's recipes and those of DeepSeek-V3 do. Others keep them whole.
+    """
+    if number(row["ep"], 1) <= 1:
+        return 0.0
+    told = BRIDGE in text(row["framework"]) or float(transformer.is_latent(shape)) > 0
+    return 0.0 if profile.software == "megatron" and not told else 1.0
 
 
 def usual_degrees(row: dict[str, Any], profile: Profile, shape: Shape, device: Device) -> tuple[float, float]:
