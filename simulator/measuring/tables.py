@@ -25,7 +25,8 @@ MICRO_COLUMNS = tuple("gpu op shape_or_size dtype n_gpus measured_value unit sou
 STEP_COLUMNS = tuple(
     """id source source_ref framework gpu n_gpus gpus_per_node interconnect precision model_name params_B n_layers d_model
     n_heads n_kv_heads d_ff mlp_type vocab moe_experts moe_topk moe_d_ff seq_len global_batch_seqs micro_batch grad_accum
-    tp pp vpp cp ep dp zero_stage shard_group act_ckpt flash_attn seq_parallel compile measured_quantity measured_value total_tokens
+    tp pp vpp cp ep etp dp zero_stage shard_group act_ckpt flash_attn seq_parallel compile cuda_graphs fused_experts dispatcher
+    expert_overlap fp8_attention measured_quantity measured_value total_tokens
     notes quality flops_convention config_group source_group""".split()
 )
 """Columns of ``measurements/throughput.csv``."""
@@ -118,7 +119,7 @@ def restlessness(rows: Sequence[dict[str, str]]) -> float:
 
 
 class Table:
-    """A CSV file that grows by one whole line at a time."""
+    """A CSV file that grows by one whole line at a time; one of an older release keeps the columns it has."""
 
     def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
         self.path, self.columns = path, columns
@@ -129,7 +130,9 @@ class Table:
         head = ",".join(self.columns) + "\n"
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         whole = text[: text.rfind("\n") + 1]
-        if whole and not whole.startswith(head):
+        if whole:
+            self.columns = tuple(whole.split("\n", 1)[0].split(","))
+        if not {"notes", "source"} <= set(self.columns) <= set(head.strip().split(",")):
             reason = "is not a table that trainsim measure wrote"
             raise SpecError(Problem(reason, file=str(self.path), hint="choose another folder for --out"))
         if not whole or whole != text:
@@ -142,7 +145,7 @@ class Table:
     def append(self, row: dict[str, Any]) -> None:
         """Add one row, on the disk before this returns."""
         line = io.StringIO()
-        csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
+        csv.DictWriter(line, self.columns, extrasaction="ignore", lineterminator="\n").writerow(row)
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(line.getvalue())

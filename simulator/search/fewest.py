@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +34,8 @@ class Fewest:
     """On fewer, which only the written batch forbids."""
     step: int
     """Accelerators from one number that was tried to the next. [-]"""
+    smaller: tuple[int, ...] = ()
+    """Numbers below it that might have been enough."""
 
 
 def report(question: Question, plan: Plan) -> dict[str, Any]:
@@ -51,8 +54,7 @@ def report(question: Question, plan: Plan) -> dict[str, Any]:
     found = _search(asked, plan)
     if found is None:
         return {}
-    smaller = _numbers(asked, plan, found.plan.n_gpus)
-    told = _told(asked, found, _tight(asked, plan, [n for n in smaller if n < found.plan.n_gpus]))
+    told = _told(asked, found, _tight(asked, plan, found.smaller))
     return told | {"text": told["text"] + _beyond(told["n_gpus"], question.limits.cost_usd, told["cost_usd"])}
 
 
@@ -112,7 +114,10 @@ def _search(question: Question, plan: Plan) -> Fewest | None:
     smaller = sorted({*counts(n_gpus, node), *nodes})
     late = _late(question, plan, [n for n in smaller if n < n_gpus])
     other = other if other is not None and other.n_gpus < n_gpus else None
-    return Fewest(found, late, other, numbers.step_between(few, n_gpus, node) if nodes else node)
+    might = sorted(n for n in {*_numbers(question, plan, n_gpus), *nodes} if n < n_gpus)
+    return Fewest(
+        found, late, other, numbers.step_between(few, n_gpus, node) if nodes else node, tuple(might)
+    )
 
 
 def _fastest(question: Question, plan: Plan, n_gpus: int, batch: float | None = None) -> Plan | None:
@@ -148,7 +153,7 @@ def _with_other_batch(question: Question, plan: Plan, n_gpus: int) -> Plan | Non
     )
 
 
-def _tight(question: Question, plan: Plan, smaller: list[int]) -> dict[str, Any] | None:
+def _tight(question: Question, plan: Plan, smaller: Sequence[int]) -> dict[str, Any] | None:
     """The fewest of these numbers on which the model trains in time if no memory need be left free."""
     setting = question.machines[plan.machine].setting
     capacity = float(setting.device.memory_capacity)
