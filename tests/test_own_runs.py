@@ -277,7 +277,7 @@ def test_a_stack_that_never_ran_on_the_part_is_warned_of(capsys: pytest.CaptureF
     widths = [
         each["answer"]["interval"]["step_time_s"][1] / each["answer"]["step_time_s"] for each in (far, near)
     ]
-    assert widths[0] > 1.25
+    assert widths[0] > max(1.2, widths[1])
 
 
 # --- tables that are not as they should be --------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_runs_that_cannot_have_been_are_skipped_with_their_reason(
 
 def test_the_shipped_rows_are_all_possible() -> None:
     cases = tables.read(library.find("measurements", "throughput"))
-    assert len(cases) == 3739
+    assert len(cases) == 3861
     new = (counts.DIVISOR, counts.PARTS, counts.MICRO, counts.TOKENS)
     assert not [text for text in cases.skipped if any(reason in text for reason in new)]
 
