@@ -130,7 +130,7 @@ def test_the_exchange_between_experts_is_met_and_is_not_free(
     met = off(cases)
     assert abs(np.median(met)) < (0.22 if over_nodes else 0.12)
     without(monkeypatch, "expert_parallel_time")
-    assert np.median((1.0 + off(cases)) / (1.0 + met)) < 0.87
+    assert np.median((1.0 + off(cases)) / (1.0 + met)) < 0.9
 
 
 def test_experts_of_one_device_run_as_a_group_slower_than_one_matmul(mixtures: Cases) -> None:
