@@ -157,7 +157,7 @@ def test_what_is_left_of_the_evidence() -> None:
     by_source = folds.grades(every, "source")
     mosaic = every.source == "MosaicML"
     assert (by_source[mosaic & (every.gpu == "H100-SXM-80GB")] == "measured").all()  # so did others
-    assert (by_source[mosaic & (every.gpu == "A100-SXM-40GB")] == "transferred").all()  # others: 80 GB
+    assert (by_source[every.gpu == "H100-SXM-96GB-HBM2e"] == "transferred").all()  # others: 80 GB
     pascal = every.gpu == "P100-SXM2-16GB"
     assert (by_source[pascal] == "datasheet").all()  # Languini alone measured Pascal
     assert (folds.grades(every, "architecture") == "datasheet").all()
